@@ -1,6 +1,6 @@
 //! The installation handle: [`Keyward`], its read-only half [`Guard`], and their [`Builder`].
 
-use crate::admin::{Policy, Settings, Writer};
+use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
     Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, OsEntropy, SecretFormat,
     StrapiHashKey, SystemClock, TokenPrefix,
@@ -48,7 +48,7 @@ pub struct Keyward {
 pub struct Guard {
     store: Arc<dyn Store>,
     gate: Arc<Gate>,
-    writer: Arc<Writer>,
+    admin: Arc<AdminState>,
     #[cfg(any(feature = "api", feature = "ui"))]
     bodies: BodyReader,
     #[cfg(feature = "ui")]
@@ -226,7 +226,7 @@ impl Guard {
     /// ```
     pub fn health(&self) -> Health {
         #[cfg(feature = "people")]
-        return Health { sign_ins_busy: self.writer.sign_ins_busy(), ..self.gate.resolver().health() };
+        return Health { sign_ins_busy: self.admin.sign_ins_busy(), ..self.gate.resolver().health() };
         #[cfg(not(feature = "people"))]
         self.gate.resolver().health()
     }
@@ -235,7 +235,7 @@ impl Guard {
     pub async fn flush(&self) {
         self.gate.resolver().write_uses().await;
         #[cfg(feature = "people")]
-        self.writer.write_failures().await;
+        self.admin.write_failed_sign_ins().await;
     }
 
     /// Stops the background tasks, writes pending data, and [closes the store](Store::close), also for its clones.
@@ -249,8 +249,8 @@ impl Guard {
         self.store.close().await;
     }
 
-    pub(crate) fn writer(&self) -> &Arc<Writer> {
-        &self.writer
+    pub(crate) fn admin_state(&self) -> &Arc<AdminState> {
+        &self.admin
     }
 
     #[cfg(any(feature = "api", feature = "ui"))]
@@ -278,7 +278,7 @@ impl Guard {
 
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
-        self.writer.settings.catalogue.as_ref()
+        self.admin.settings.catalogue.as_ref()
     }
 
     #[cfg(any(feature = "api", feature = "ui"))]
@@ -288,7 +288,7 @@ impl Guard {
 
     #[cfg(feature = "ui")]
     pub(crate) fn settings(&self) -> &Settings {
-        &self.writer.settings
+        &self.admin.settings
     }
 
     #[cfg(feature = "ui")]
@@ -609,7 +609,7 @@ impl<T> Builder<T> {
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
         let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget, base)?;
         let gate = Arc::new(gate);
-        let writer = Arc::new(Writer::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));
+        let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));
         resolver.write_uses_behind();
         resolver.check_keys(keys);
         #[cfg(feature = "metrics")]
@@ -617,7 +617,7 @@ impl<T> Builder<T> {
         let guard = Guard {
             store,
             gate,
-            writer,
+            admin,
             #[cfg(any(feature = "api", feature = "ui"))]
             bodies,
             #[cfg(feature = "ui")]

@@ -145,6 +145,12 @@ impl Store for Rows {
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         self.0.note_uses(uses).await
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<keyward::store::KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 fn copy(fields: &Fields) -> Fields {
@@ -162,5 +168,12 @@ impl WriteStore for Rows {
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         self.0.view().await
+    }
+
+    async fn sign_in_candidate(
+        &self,
+        email: &str,
+    ) -> Result<Option<(keyward::OwnerId, keyward::store::PasswordHash)>, StoreError> {
+        self.0.sign_in_candidate(email).await
     }
 }

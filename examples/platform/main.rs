@@ -117,7 +117,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         return reset;
     }
     // Its passwords are public.
-    let demo = if set_up.nobody_yet && (options.demo || (alone && !options.empty)) {
+    let demo = if set_up.needs_first_admin && (options.demo || (alone && !options.empty)) {
         Some(demo::create(&keyward, &database).await?)
     } else {
         None
@@ -130,7 +130,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     // Printed even if the address is taken: the secrets are shown only now.
     match &demo {
         Some(demo) => demo.print(&format!("http://{address}")),
-        None if set_up.nobody_yet => {
+        None if set_up.needs_first_admin => {
             println!(
                 "{place} has no users: register the first super admin with POST http://{address}/admin/register-admin"
             );

@@ -1,22 +1,23 @@
-//! Which accounts a person may change, and what they may give away (invariant I19, no-escalation).
+//! The rules by which a person may change other accounts and give roles (no-escalation).
 //!
-//! The rules hold for sequences of calls, as every step is judged against what the actor holds at that step:
+//! They hold for sequences of calls, as every step is checked against the permissions that the actor holds at that step:
 //!
-//! 1. What an account signs in with is set by super admins, the program, or the account itself, once the account was used. An account
-//!    that was only invited can be taken over by a new invitation: that is judged as if it were invited now.
-//! 2. After a change of roles, an account reaches no row that neither the actor nor the account itself reached before. Comparing
-//!    permissions is not enough for that: "rows of accounts that share a role with me" are more rows with one role more.
+//! 1. The e-mail address and password of an account that has been used are set by super admins, the host program, or the account
+//!    itself. An account that was only invited can be taken over by a new invitation, which is checked as if it were invited now.
+//! 2. After a change of roles, an account reaches no row that neither the actor nor the account itself reached before. To compare
+//!    permissions is not enough: "rows of accounts that share a role with me" are more rows with one more role.
 //! 3. An account that may have created rows gets no role that lets other accounts reach these rows by a condition on shared roles,
 //!    unless the actor reaches all rows anyway. One of those accounts may be the actor's, or one that the actor has invited.
-//! 4. Permissions under conditions come into a role that has members only from an actor who holds them without conditions (see
-//!    `roles.rs`).
+//! 4. A role with members gets permissions under conditions only from an actor who holds them without conditions (see `roles.rs`).
 
 use super::ServiceError;
 use super::actor::Grantor;
-use super::bounds::{ROLES, too_long};
-use super::error::{FieldError, FieldErrors};
-use super::write::UnitOfWork;
-use crate::domain::{Ceiling, ConditionId, Conditions, Holdings, Owner, OwnerId, OwnerState, Permission, Role, RoleId};
+use super::error::FieldErrors;
+use super::size_limits::{ROLES, is_too_long};
+use super::unit_of_work::UnitOfWork;
+use crate::domain::{
+    Ceiling, ConditionId, Conditions, FieldName, Holdings, Owner, OwnerId, OwnerState, Permission, Role, RoleId,
+};
 use std::collections::HashMap;
 
 const STRONGER: &str = "they may more than you";
@@ -34,129 +35,130 @@ const MORE: &str = "this role exceeds your permissions: ask a super admin to ass
 const ONESELF: &str = "your own roles are added by another admin";
 const PROVE: &str = "change your own e-mail address and password with your current password, in your profile";
 
-/// What a person may do with other accounts.
+/// The rules for one actor. Every check fails with [`ServiceError::Forbidden`], unless said otherwise.
 pub(super) struct AccountPolicy(Grantor);
 
 impl AccountPolicy {
-    /// The reach of the actor of this change.
-    pub(super) async fn of(draft: &mut UnitOfWork) -> Result<Self, ServiceError> {
-        Ok(Self(draft.grantor().await?))
+    /// Loads the rules for the actor of this change.
+    pub(super) async fn of_actor(unit: &mut UnitOfWork) -> Result<Self, ServiceError> {
+        Ok(Self(unit.grantor().await?))
     }
 
-    /// The reach of a person who was loaded already.
-    #[cfg(feature = "people")]
-    pub(super) fn by(grantor: Grantor) -> Self {
+    pub(super) fn of(grantor: Grantor) -> Self {
         Self(grantor)
     }
 
-    /// Changes an account: one that may no more than the actor.
-    pub(super) async fn may_touch(&self, draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+    /// Checks that the actor covers an account, and so may change it.
+    pub(super) async fn may_change(&self, unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
-        let ceiling = draft.tx.ceiling(owner.id).await?;
-        self.0.covers(&ceiling, STRONGER)
+        let ceiling = unit.view().ceiling(owner.id).await?;
+        self.0.ensure_covers(&ceiling, STRONGER)
     }
 
-    /// Sets what an account signs in with, as far as its state alone tells.
+    /// Checks, by the state of an account alone, that the actor may set its e-mail address and password.
     pub(super) fn may_set_credentials(&self, owner: &Owner) -> Result<(), ServiceError> {
         if self.0.is(owner.id) {
-            // Else a session that was stolen for a moment would be an account that was stolen for good.
+            // Otherwise a stolen session would become a stolen account.
             return Err(ServiceError::Forbidden(PROVE));
         }
         match self.0.is_super_admin() || owner.state == OwnerState::Invited {
             true => Ok(()),
-            // Whatever it may at present: the actor could have taken its roles away, and could give them back afterwards.
+            // Its present roles do not matter: the actor could take roles away before and give them back afterwards.
             false => Err(ServiceError::Forbidden(USED)),
         }
     }
 
-    /// Sets what an account signs in with, after which the actor could sign in as this account.
-    pub(super) async fn may_become(&self, draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+    /// Checks that the actor may set the e-mail address or password of an account, and so could sign in as it.
+    pub(super) async fn may_become(&self, unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
         self.may_set_credentials(owner)?;
-        self.may_touch(draft, owner).await?;
-        match draft.tx.ceiling(owner.id).await? {
+        self.may_change(unit, owner).await?;
+        match unit.view().ceiling(owner.id).await? {
             Ceiling::Of(held) if !self.0.is_super_admin() => {
                 let target = Holdings::new(owner.id, &owner.roles, &held).unused();
-                self.cover(draft, &target, None, TAKEN_OVER)
+                self.cover(unit, &target, None, TAKEN_OVER)
             }
             _ => Ok(()),
         }
     }
 
-    /// Lets an account sign in again, and its tokens work: it may be one of the actor's.
-    pub(super) async fn may_activate(&self, draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
-        match draft.tx.ceiling(owner.id).await? {
+    /// Checks that the actor may let an account sign in again: the actor may be the one who signs in.
+    pub(super) async fn may_activate(&self, unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+        match unit.view().ceiling(owner.id).await? {
             Ceiling::Of(held) if !self.0.is_super_admin() => {
                 let target = Holdings::new(owner.id, &owner.roles, &held);
-                self.cover(draft, &target, None, SUSPENDED)
+                self.cover(unit, &target, None, SUSPENDED)
             }
             _ => Ok(()),
         }
     }
 
-    /// The roles with these ids; says which do not exist.
-    pub(super) async fn roles(
+    /// Loads these roles, and reports those that do not exist.
+    pub(super) async fn load_roles(
         &self,
-        draft: &mut UnitOfWork,
+        unit: &mut UnitOfWork,
         ids: &[RoleId],
-        wrong: &mut FieldErrors,
+        errors: &mut FieldErrors,
     ) -> Result<Vec<Role>, ServiceError> {
         let mut roles = Vec::with_capacity(ids.len().min(ROLES));
-        if too_long("roles", ids.len(), ROLES, wrong) {
+        if is_too_long(FieldName::Roles, ids.len(), ROLES, errors) {
             return Ok(roles);
         }
         for (i, id) in ids.iter().enumerate() {
-            match draft.tx.role(*id).await? {
+            match unit.view().role(*id).await? {
                 Some(role) => roles.push(role),
-                None => wrong.say(format!("roles.{i}"), format!("there is no role {id}")),
+                None => errors.add(FieldName::Roles.at(i), format!("there is no role {id}")),
             }
         }
         Ok(roles)
     }
 
-    /// Gives roles that the actor holds no less of. What conditions mean for the account is not asked yet: see
+    /// Checks that the actor holds the permissions of these roles. The rows that conditions open are checked by
     /// [`may_invite`](Self::may_invite) and [`may_assign`](Self::may_assign).
+    ///
+    /// # Errors
+    /// [`ServiceError::Exceeds`].
     pub(super) fn may_give(&self, roles: &[Role]) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
-        let mut wrong = FieldErrors::default();
+        let mut errors = FieldErrors::default();
         let (ceiling, reads_roles) = (self.0.ceiling.index(), self.0.holds("admin::roles.read"));
         for (i, role) in roles.iter().enumerate() {
-            let (path, value) = (format!("roles.{i}"), Some(role.id.to_string()));
+            let (path, id) = (FieldName::Roles.at(i), role.id.to_string());
             if role.id == RoleId::SUPER_ADMIN {
-                wrong.add(FieldError { path, message: SUPER.to_owned(), value });
+                errors.add_value(path, SUPER, id);
                 continue;
             }
             for beyond in role.permissions.iter().filter_map(|permission| ceiling.check_gift(permission).err()) {
-                if wrong.is_full() {
+                if errors.is_full() {
                     break;
                 }
-                // What a role holds is for those who may read roles.
-                let message = if reads_roles { format!("{MORE}: {beyond}") } else { MORE.to_owned() };
-                wrong.add(FieldError { path: path.clone(), message, value: value.clone() });
+                // Only actors who may read roles learn the permissions of a role.
                 if !reads_roles {
+                    errors.add_value(path, MORE, id);
                     break;
                 }
+                errors.add_value(path.clone(), format!("{MORE}: {beyond}"), id.clone());
             }
         }
-        wrong.none_exceeds()
+        errors.into_exceeds()
     }
 
-    /// Gives a new account, which is there by now, its roles.
-    pub(super) fn may_invite(&self, draft: &UnitOfWork, id: OwnerId, roles: &[Role]) -> Result<(), ServiceError> {
+    /// Checks that the actor reaches every row that a new account with these roles reaches.
+    pub(super) fn may_invite(&self, unit: &UnitOfWork, id: OwnerId, roles: &[Role]) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
         let target = Holdings::new(id, &ids(roles), permissions(roles)).unused();
-        self.cover(draft, &target, None, OTHERWISE)
+        self.cover(unit, &target, None, OTHERWISE)
     }
 
-    /// Gives an account these roles instead of those it has.
+    /// Checks that the actor may replace the roles of an account by these.
     pub(super) async fn may_assign(
         &self,
-        draft: &mut UnitOfWork,
+        unit: &mut UnitOfWork,
         to: &Owner,
         roles: &[Role],
     ) -> Result<(), ServiceError> {
@@ -170,56 +172,56 @@ impl AccountPolicy {
             }
             self.may_give(roles)?;
         }
-        let before = match draft.tx.ceiling(to.id).await? {
+        let before = match unit.view().ceiling(to.id).await? {
             Ceiling::Of(held) => held,
-            // Not reached: only super admins touch super admins.
+            // Unreachable: only super admins may change super admins.
             Ceiling::Unlimited => Vec::new(),
         };
         let before = Holdings::new(to.id, &to.roles, &before);
         let target = Holdings::new(to.id, &ids(roles), permissions(roles));
         match to.state {
-            OwnerState::Invited => self.cover(draft, &target.unused(), Some(&before), OTHERWISE),
+            OwnerState::Invited => self.cover(unit, &target.unused(), Some(&before), OTHERWISE),
             _ => {
-                self.cover(draft, &target, Some(&before), OTHERWISE)?;
-                self.keep_rows_apart(draft, &added).await
+                self.cover(unit, &target, Some(&before), OTHERWISE)?;
+                self.keep_rows_apart(unit, &added).await
             }
         }
     }
 
-    /// Refuses what would let an account reach other rows than the actor, or than the account itself did before.
+    /// Checks that an account reaches no row that neither the actor nor the account before the change reaches.
     fn cover<'a>(
         &'a self,
-        draft: &UnitOfWork,
+        unit: &UnitOfWork,
         target: &Holdings<'a>,
         before: Option<&Holdings<'a>>,
-        why: &'static str,
+        reason: &'static str,
     ) -> Result<(), ServiceError> {
         let actor = self.holdings();
         let others: Vec<&Holdings<'a>> = std::iter::once(&actor).chain(before).collect();
-        match target.are_covered_by(&others, draft.writer.resolver.conditions()) {
+        match target.are_covered_by(&others, unit.state.resolver.conditions()) {
             true => Ok(()),
-            false => Err(ServiceError::Forbidden(why)),
+            false => Err(ServiceError::Forbidden(reason)),
         }
     }
 
-    /// Refuses to give these roles to an account that may have created rows, where a member of one of them would reach these rows
-    /// by a condition on shared roles and the actor does not hold the permission without conditions.
+    /// Checks that members of the added roles reach no rows which the account has created by a condition on shared roles, unless the
+    /// actor holds that permission without conditions.
     ///
-    /// Every member counts, as nothing tells which accounts the actor can sign in as.
-    async fn keep_rows_apart(&self, draft: &mut UnitOfWork, added: &[RoleId]) -> Result<(), ServiceError> {
+    /// Every member counts: the actor may be able to sign in as any of them.
+    async fn keep_rows_apart(&self, unit: &mut UnitOfWork, added: &[RoleId]) -> Result<(), ServiceError> {
         if added.is_empty() {
             return Ok(());
         }
-        let roles: Vec<Role> = draft.tx.roles().await?.into_iter().map(|(role, _)| role).collect();
-        let sharing = self.sharing(draft.writer.resolver.conditions(), &roles, added);
-        if !sharing.is_empty() && draft.tx.roles_meet(added, &sharing).await? {
+        let roles: Vec<Role> = unit.view().roles().await?.into_iter().map(|(role, _)| role).collect();
+        let sharing = self.roles_that_share(unit.state.resolver.conditions(), &roles, added);
+        if !sharing.is_empty() && unit.view().roles_meet(added, &sharing).await? {
             return Err(ServiceError::Forbidden(SHARED));
         }
         Ok(())
     }
 
-    /// Those of these roles with a permission under a condition on shared roles that the actor does not hold without conditions.
-    fn sharing(&self, conditions: &Conditions, roles: &[Role], added: &[RoleId]) -> Vec<RoleId> {
+    /// Returns the roles with a permission under a condition on shared roles that the actor does not hold without conditions.
+    fn roles_that_share(&self, conditions: &Conditions, roles: &[Role], added: &[RoleId]) -> Vec<RoleId> {
         let actor = self.holdings();
         let mut known = HashMap::new();
         let mut shares = |permission: &Permission| {
@@ -230,7 +232,7 @@ impl AccountPolicy {
         roles.iter().filter(|role| role.permissions.iter().any(&mut shares)).map(|role| role.id).collect()
     }
 
-    /// What the actor holds; of the program and of super admins nothing is asked.
+    /// The actor's permissions; empty for the host program and super admins, whose checks end before.
     fn holdings(&self) -> Holdings<'_> {
         let held = match &self.0.ceiling {
             Ceiling::Of(held) => held.as_slice(),

@@ -1,38 +1,39 @@
-//! For whom a service works, and what each may never do.
+//! The actor of a service call, and the limits of each kind of actor.
 //!
-//! What a *caller* may do is required by the routes. What is here holds whatever the routes require: a token changes nobody
-//! but itself, and nobody gives away more than they hold.
+//! Routes require what a caller may do. The rules here hold whatever the routes require: a token changes nothing but itself, and an
+//! actor gives away only permissions that it holds.
 
-use super::{ServiceError, sight};
-use crate::domain::{Actor, Ceiling, Owner, OwnerId, OwnerState, Token, TokenId};
+use super::ServiceError;
+use crate::domain::{Actor, Ceiling, ConditionClause, Fields, Owner, OwnerId, OwnerState, Permission, Token, TokenId};
 use crate::store::View;
 
 const A_TOKEN: &str = "a token changes nothing but itself";
 const A_VISITOR: &str = "sign in first";
 
-/// For whom a service works.
+/// An actor, loaded from the store.
 #[derive(Debug)]
 pub(super) enum ResolvedActor {
-    /// For the program itself.
+    /// The host program.
     Program,
-    /// For a signed-in person.
+    /// A signed-in person.
     Person(Grantor),
-    /// For an admin token, or a content token.
+    /// An admin or content token.
     Token(Token),
-    /// For somebody nobody knows.
+    /// A client without a credential.
     Visitor,
 }
 
-/// Who may change people, roles and tokens, as far as their own ceiling goes.
+/// An actor that may change people, roles and tokens within its ceiling.
 #[derive(Debug)]
 pub(super) struct Grantor {
-    /// `None`: the program.
+    /// `None` for the host program.
     pub(super) owner: Option<Owner>,
     pub(super) ceiling: Ceiling,
 }
 
-/// Refuses those who can never change people, roles and tokens, whatever the store says. A change asks this before it looks at what
-/// is to change; [`ResolvedActor::grantor`] answers it in the transaction.
+/// Rejects actors that may never change people, roles or tokens, without asking the store.
+///
+/// A change asks this before it looks at its input; [`ResolvedActor::grantor`] decides in the transaction.
 pub(super) fn may_change(actor: Actor) -> Result<(), ServiceError> {
     match actor {
         Actor::Service | Actor::Person(_) => Ok(()),
@@ -42,7 +43,10 @@ pub(super) fn may_change(actor: Actor) -> Result<(), ServiceError> {
 }
 
 impl ResolvedActor {
-    /// Loads whoever it is as they are now.
+    /// Loads an actor as this view shows it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] if a person's account is not active, or a token does not exist.
     pub(super) async fn load(view: &mut dyn View, actor: Actor) -> Result<Self, ServiceError> {
         match actor {
             Actor::Service => Ok(Self::Program),
@@ -60,7 +64,10 @@ impl ResolvedActor {
         }
     }
 
-    /// Who may change people, roles and tokens: never a token.
+    /// Returns the actor, if it may change people, roles and tokens.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for tokens and visitors.
     pub(super) fn grantor(self) -> Result<Grantor, ServiceError> {
         match self {
             Self::Program => Ok(Grantor { owner: None, ceiling: Ceiling::Unlimited }),
@@ -70,8 +77,8 @@ impl ResolvedActor {
         }
     }
 
-    /// Whose tokens they see: `None` for everybody's.
-    pub(super) fn sees_tokens_of(&self) -> Result<Option<OwnerId>, ServiceError> {
+    /// Returns the owner whose admin tokens the actor sees; `None` if it sees all of them.
+    pub(super) fn visible_tokens(&self) -> Result<Option<OwnerId>, ServiceError> {
         match self {
             Self::Program => Ok(None),
             Self::Person(Grantor { ceiling: Ceiling::Unlimited, .. }) => Ok(None),
@@ -79,11 +86,11 @@ impl ResolvedActor {
             Self::Token(token) => {
                 token.owner().map(Some).ok_or(ServiceError::Forbidden("a content token sees no admin tokens"))
             }
-            Self::Visitor => Err(ServiceError::Forbidden("sign in first")),
+            Self::Visitor => Err(ServiceError::Forbidden(A_VISITOR)),
         }
     }
 
-    /// Whether they are this token.
+    /// Returns whether the actor is this token.
     pub(super) fn is_token(&self, id: TokenId) -> bool {
         matches!(self, Self::Token(token) if token.id == id)
     }
@@ -94,26 +101,36 @@ impl Grantor {
         self.ceiling == Ceiling::Unlimited
     }
 
-    /// Whether they are this owner.
+    /// Returns whether the actor is this owner.
     pub(super) fn is(&self, id: OwnerId) -> bool {
         self.owner.as_ref().is_some_and(|o| o.id == id)
     }
 
-    /// Whether they hold this action as a whole: on no resource, for all fields and without conditions.
+    /// Returns whether the actor holds this action as a whole: without a resource, for all fields and without conditions.
     pub(super) fn holds(&self, action: &str) -> bool {
         match &self.ceiling {
             Ceiling::Unlimited => true,
-            Ceiling::Of(held) => held.iter().any(|permission| sight::allows(permission, action)),
+            Ceiling::Of(held) => held.iter().any(|permission| allows_whole(permission, action)),
         }
     }
 
-    /// Whether they are the program.
     pub(super) fn is_program(&self) -> bool {
         self.owner.is_none()
     }
 
-    /// Lets them touch only whoever and whatever is no stronger than themselves (I19).
-    pub(super) fn covers(&self, other: &Ceiling, why: &'static str) -> Result<(), ServiceError> {
-        if self.ceiling.covers(other) { Ok(()) } else { Err(ServiceError::Forbidden(why)) }
+    /// Checks that the actor's ceiling covers `other` (no-escalation).
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] with this reason.
+    pub(super) fn ensure_covers(&self, other: &Ceiling, reason: &'static str) -> Result<(), ServiceError> {
+        if self.ceiling.covers(other) { Ok(()) } else { Err(ServiceError::Forbidden(reason)) }
     }
+}
+
+/// Returns whether a permission allows an action as a whole: without a resource, for all fields and without conditions.
+pub(super) fn allows_whole(permission: &Permission, action: &str) -> bool {
+    permission.scope.action.as_str() == action
+        && permission.scope.resource.is_none()
+        && permission.scope.fields == Fields::All
+        && permission.when == ConditionClause::Always
 }

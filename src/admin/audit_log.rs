@@ -1,85 +1,79 @@
-//! The audit log: what was done, by whom, and for how long that is kept.
+//! The audit log service.
 
-use super::sight::Sight;
-use super::write::ServiceContext;
-use super::{ServiceError, for_whom};
-use crate::domain::{AuditAction, AuditEvent, AuditTarget, Timestamp, TokenId, TokenKind};
+use super::ServiceError;
+use super::audit_visibility::AuditVisibility;
+use super::context::{ServiceContext, actor_methods};
+use super::unit_of_work::UnitOfWork;
+use crate::domain::{AuditEvent, AuditTarget, Timestamp, TokenId, TokenKind};
 use crate::store::{EventQuery, Page};
-use serde_json::json;
 use std::time::Duration;
 
-/// Reads the audit log. Made by [`Keyward::audit`](crate::Keyward::audit).
+/// The audit log service: reads the audit log. Made by [`Keyward::audit`](crate::Keyward::audit).
 ///
-/// The program and super admins read all of it. Other actors see of an event as much as they may see of its target: of admin tokens and
-/// sessions of other owners nothing; of users, roles and content tokens what `admin::users.read`, `admin::roles.read` and
-/// `admin::api-tokens.read` list. Of the rest they learn what was done and when: the target is [`AuditTarget::Withheld`], who did it may be
-/// [`Actor::Withheld`](crate::admin::Actor::Withheld), and there is neither cause nor detail. So the number of events and pages is the same for all.
+/// The host program and super admins read all of it. Other actors see as much of an event as they may see of its target: nothing of
+/// admin tokens and sessions of other owners; of users, roles and content tokens what `admin::users.read`, `admin::roles.read` and
+/// `admin::api-tokens.read` list. Of other events they learn the action and the time: the target is [`AuditTarget::Withheld`], the actor
+/// may be [`Actor::Withheld`](crate::admin::Actor::Withheld), and there are no cause and no details. So every actor sees the same number
+/// of events and pages.
 #[derive(Clone, Debug)]
 pub struct AuditLog(pub(super) ServiceContext);
 
-for_whom!(AuditLog);
+actor_methods!(AuditLog);
 
 impl AuditLog {
     fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
         Self(f(self.0))
     }
 
-    /// A page of events with their ids, the latest first.
+    /// Lists a page of events with their ids, the latest first.
     ///
-    /// To ask for the events of what one may not see, or by an actor that one may not know, is answered like asking for what is not there. Where
-    /// events are asked for by another actor, those are left out that are about tokens and sessions of other owners.
+    /// A query for a target or an actor that the caller may not see has no events, like one for a target that does not exist. A query
+    /// for another actor leaves out events about tokens and sessions of other owners.
     ///
     /// # Errors
-    /// If the store cannot be asked, or the actor is a visitor.
+    /// [`Forbidden`](ServiceError::Forbidden) if the actor is a visitor.
     pub async fn list(&self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, ServiceError> {
         let mut view = self.0.view().await?;
-        let actor = self.0.actor(&mut view).await?;
-        let sight = Sight::of(&mut *view, &actor).await?;
-        let Some(query) = sight.narrowed(&mut *view, query).await? else {
+        let actor = self.0.actor(&mut *view).await?;
+        let visibility = AuditVisibility::of(&mut *view, &actor).await?;
+        let Some(query) = visibility.restrict(&mut *view, query).await? else {
             return Ok(Page { items: Vec::new(), total: 0 });
         };
         let Page { items, total } = view.events(&query).await?;
-        Ok(Page { items: sight.shown(&mut *view, items).await?, total })
+        Ok(Page { items: visibility.redact(&mut *view, items).await?, total })
     }
 
-    /// The same about one admin token, for whoever may see that token: its owner and super admins.
+    /// Lists a page of events about an admin token, for its owner and super admins.
     ///
     /// # Errors
-    /// If there is no such token, or none for whoever asks.
+    /// [`NotFound`](ServiceError::NotFound) if there is no such token, or the actor may not see it.
     pub async fn of_token(&self, id: TokenId, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, ServiceError> {
         let mut view = self.0.view().await?;
-        let actor = self.0.actor(&mut view).await?;
-        let seen = actor.sees_tokens_of()?;
-        let token =
-            view.token(id).await?.filter(|t| t.kind() == TokenKind::Admin && (seen.is_none() || t.owner() == seen));
-        let token = token.ok_or(ServiceError::NotFound("token"))?;
+        let actor = self.0.actor(&mut *view).await?;
+        let owner = actor.visible_tokens()?;
+        let is_visible =
+            |t: &crate::domain::Token| t.kind() == TokenKind::Admin && (owner.is_none() || t.owner() == owner);
+        let token = view.token(id).await?.filter(is_visible).ok_or(ServiceError::NotFound("token"))?;
         let query = EventQuery { target: Some(AuditTarget::Token(id, token.kind())), ..query.clone() };
         let Page { items, total } = view.events(&query).await?;
-        let sight = Sight::of(&mut *view, &actor).await?;
-        Ok(Page { items: sight.shown(&mut *view, items).await?, total })
+        let visibility = AuditVisibility::of(&mut *view, &actor).await?;
+        Ok(Page { items: visibility.redact(&mut *view, items).await?, total })
     }
 
-    /// Deletes events that are older than `age`, and remembers that it did. Answers how many there were.
+    /// Deletes the events that are older than `age`, and records that in an event. Returns how many there were.
     ///
     /// # Errors
-    /// If somebody else than the program asks.
+    /// [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program.
     pub async fn delete_older_than(&self, age: Duration) -> Result<u64, ServiceError> {
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    if !draft.grantor().await?.is_program() {
-                        return Err(ServiceError::Forbidden("only the program deletes events"));
-                    }
-                    let before =
-                        Timestamp(draft.tx.now().0.saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)));
-                    let deleted = draft.tx.delete_events(before).await?;
-                    if deleted > 0 {
-                        let details = json!({"before": before.to_string(), "deleted": deleted});
-                        draft.audit(AuditAction::EventsDeleted, AuditTarget::Installation, details).await?;
-                    }
-                    Ok(deleted)
-                })
-            })
-            .await
+        self.0.transact(move |unit| Box::pin(delete_older_than(unit, age))).await
     }
+}
+
+async fn delete_older_than(unit: &mut UnitOfWork, age: Duration) -> Result<u64, ServiceError> {
+    if !unit.grantor().await?.is_program() {
+        return Err(ServiceError::Forbidden("only the program deletes events"));
+    }
+    let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let before = Timestamp(unit.now().0.saturating_sub(age));
+    unit.delete_events(before).await
 }

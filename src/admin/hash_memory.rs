@@ -1,18 +1,18 @@
-//! The memory that passwords are hashed in.
+//! The reused memory for password hashes.
 //!
-//! A hash fills 19 MiB. Were they allocated for each, the allocator would keep the freed ones and the process would grow to
-//! hundreds of megabytes. So a buffer is made when it is first needed, wiped after each use, and used again: there are never more
-//! of them than hashes at a time.
+//! A hash fills 19 MiB. Allocated for each, the freed ones would stay with the allocator, and the process would grow to hundreds of
+//! megabytes. So a buffer is made when it is first needed, wiped after each use, and reused. There are never more buffers than hashes
+//! that run at a time.
 
 use argon2::Block;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroize;
 
-/// The buffers that no hash uses at this moment, each full of zeros.
+/// The buffers that are not in use, each full of zeros.
 #[derive(Default)]
 pub(super) struct HashMemory(Mutex<Vec<Vec<Block>>>);
 
-/// A buffer for one hash. When it is dropped, it is wiped and can be used again.
+/// A buffer for one hash. When it is dropped, it is wiped and returned for reuse.
 pub(super) struct HashBuffer {
     blocks: Vec<Block>,
     home: Arc<HashMemory>,
@@ -36,7 +36,7 @@ impl HashMemory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        // Nothing in here panics half-way through a change.
+        // No holder panics in the middle of a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_buffer_is_wiped_and_used_again() {
+    fn buffer_is_wiped_and_reused() {
         let memory = Arc::new(HashMemory::default());
         let mut first = memory.buffer(8).unwrap();
         let at = first.blocks().as_ptr();
@@ -74,11 +74,11 @@ mod tests {
         assert_eq!(again.blocks().as_ptr(), at);
         assert!(again.blocks().iter().all(|block| block.as_ref().iter().all(|word| *word == 0)));
         drop((again, other));
-        assert_eq!(memory.lock().len(), 2, "as many as were used at a time");
+        assert_eq!(memory.lock().len(), 2, "as many as were in use at a time");
     }
 
     #[test]
-    fn memory_that_is_not_there_is_no_panic() {
+    fn missing_memory_is_no_panic() {
         let memory = Arc::new(HashMemory::default());
         assert!(memory.buffer(usize::MAX / 1024).is_none() && memory.buffer(usize::MAX).is_none());
         assert!(memory.lock().is_empty());

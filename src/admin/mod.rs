@@ -1,74 +1,64 @@
-//! The write side: what people and programs may change, by which rules, and how a change reaches the gate.
+//! Administration: the services that read and change owners, roles, sessions, tokens and the audit log.
 //!
-//! Every rule lives here or in the domain. A change is one transaction; once it is committed, the gate of this process judges
-//! by it, and only then does the call return. It runs in a task of its own: a caller who goes away does not stop it half-way.
+//! Every rule lives here or in the domain. A change is one transaction. Once it is committed, it invalidates the guard's cache of this
+//! process, and only then the call returns. It runs in a task of its own: a client that hangs up does not stop it half-way.
 //!
-//! A service works for the program itself, until it is told for whom: `keyward.tokens().acting_as(auth.actor())`. For people and tokens
-//! it holds the rules that hold for them; whether they may call it at all is what the route requires.
+//! A service works for the host program, until it is given another actor: `keyward.tokens().acting_as(auth.actor())`. It enforces the rules
+//! of that actor; whether the actor may call it at all is the requirement of the route.
 
-mod account;
 mod account_policy;
 mod actor;
+mod audit_details;
 mod audit_log;
-mod bounds;
+mod audit_visibility;
+mod bcrypt_hash;
+mod catalogue_renames;
+mod change_rate;
+mod context;
 mod error;
-#[cfg(feature = "people")]
-mod failures;
-#[cfg(feature = "people")]
+mod failed_sign_ins;
 mod hash_memory;
 #[cfg(feature = "strapi")]
 pub(crate) mod import;
-#[cfg(feature = "people")]
-mod invitations;
-#[cfg(feature = "people")]
-mod known_places;
-#[cfg(feature = "people")]
-mod me;
-#[cfg(feature = "people")]
-mod old_hash;
+mod known_networks;
+mod own_account;
+mod owner_update;
 mod owners;
-#[cfg(feature = "people")]
 mod password;
-#[cfg(feature = "people")]
 mod password_queue;
-#[cfg(feature = "people")]
-mod people;
 mod policy;
 mod preview;
-mod rate;
-#[cfg(feature = "people")]
-mod register;
-mod rename;
+mod profile;
+mod registration;
 mod roles;
-#[cfg(feature = "people")]
 mod sessions;
 mod set_up;
-mod sight;
-#[cfg(feature = "people")]
+mod sign_in_state;
+mod size_limits;
+mod state;
+mod text_fields;
 mod throttle;
 mod tokens;
-mod update;
-mod write;
+mod unit_of_work;
 
 pub use audit_log::AuditLog;
-#[cfg(feature = "api")]
-pub(crate) use bounds::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
 pub use error::{FieldError, ServiceError};
-#[cfg(feature = "people")]
-pub use invitations::Invitation;
-pub use owners::{OwnerUpdate, Owners};
-#[cfg(feature = "people")]
+pub use owners::{Invitation, OwnerUpdate, Owners};
 pub use password::Password;
 pub use policy::{Durations, Lifespan, Policy};
 pub use roles::{RoleUpdate, Roles};
-#[cfg(feature = "people")]
 pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
-pub use tokens::{DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenUpdate, Tokens};
+#[cfg(feature = "api")]
+pub(crate) use size_limits::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
+pub use tokens::{
+    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, SecretAccess, TokenUpdate,
+    TokenWithSecret, Tokens,
+};
 
 pub use crate::domain::{
-    Actor, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, KeyMismatch,
-    MalformedVersion, Owner, OwnerState, Role, RoleId, Version,
+    Actor, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, FieldName,
+    FieldPath, KeyMismatch, MalformedVersion, Owner, OwnerState, PathSegment, Role, RoleId, Version,
 };
 #[doc(no_inline)]
 pub use crate::domain::{ContentAccess, Grant, OwnerId, Permission, Secret, Token, TokenId, TokenKind};
@@ -77,77 +67,38 @@ pub use crate::store::{
     TokenField, TokenQuery, TokenSort,
 };
 
-#[cfg(feature = "reveal")]
-pub use tokens::{SecretAccess, TokenWithSecret};
-pub(crate) use write::{Settings, Writer};
+pub(crate) use state::{AdminState, Settings};
 
 use crate::keyward::Keyward;
-use write::ServiceContext;
+use context::ServiceContext;
 
 impl Keyward {
-    /// Owners: the people whom tokens belong to.
+    /// Returns the owners service.
     pub fn owners(&self) -> Owners {
-        Owners(self.change())
+        Owners(self.context())
     }
 
-    /// Roles: the sets of permissions that bound them.
+    /// Returns the roles service.
     pub fn roles(&self) -> Roles {
-        Roles(self.change())
+        Roles(self.context())
     }
 
-    /// Sessions: signing in, registering, and what people do with their own account.
-    #[cfg(feature = "people")]
+    /// Returns the sessions service.
     pub fn sessions(&self) -> Sessions {
-        Sessions(self.change())
+        Sessions(self.context())
     }
 
-    /// Tokens of all kinds.
+    /// Returns the tokens service.
     pub fn tokens(&self) -> Tokens {
-        Tokens::new(self.change())
+        Tokens::new(self.context())
     }
 
-    /// The audit log.
+    /// Returns the audit log service.
     pub fn audit(&self) -> AuditLog {
-        AuditLog(self.change())
+        AuditLog(self.context())
     }
 
-    fn change(&self) -> ServiceContext {
-        ServiceContext::new(self.store().clone(), self.writer().clone())
+    fn context(&self) -> ServiceContext {
+        ServiceContext::new(self.store().clone(), self.admin_state().clone())
     }
 }
-
-/// For whom a service works, and from where.
-macro_rules! for_whom {
-    ($service:ident) => {
-        impl $service {
-            /// The same for somebody: by the rules that hold for them, and remembered as theirs.
-            #[must_use]
-            pub fn acting_as(self, actor: impl Into<crate::domain::AdmittedActor>) -> Self {
-                self.map(|change| change.acting_as(actor.into()))
-            }
-
-            /// The same from this address, which is remembered with what is done.
-            #[must_use]
-            pub fn from_address(self, address: Option<std::net::IpAddr>) -> Self {
-                self.map(|change| change.from_address(address))
-            }
-        }
-    };
-}
-use for_whom;
-
-/// What a service changes only if nobody else has meanwhile.
-macro_rules! optimistic {
-    ($service:ident, $what:literal) => {
-        impl $service {
-            #[doc = concat!("The same for ", $what, " as somebody has seen it: where it has another [`Version`](crate::admin::Version) now,")]
-            /// nothing is changed, and the answer is [`ServiceError::Changed`](crate::admin::ServiceError::Changed). What adds something, and
-            /// so changes nothing that was seen, is then refused too.
-            #[must_use]
-            pub fn if_version(self, version: crate::domain::Version) -> Self {
-                self.map(|change| change.if_version(version))
-            }
-        }
-    };
-}
-use optimistic;

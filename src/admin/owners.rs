@@ -1,88 +1,128 @@
-//! Owners: the people whom tokens belong to, as others see and change them.
+//! The owners service: accounts, as other actors see and change them.
 
-use super::account::{ProfileChange, found};
 use super::account_policy::AccountPolicy;
-use super::bounds::checked_filters;
+use super::context::{ServiceContext, actor_methods, version_methods};
 use super::error::FieldErrors;
-use super::write::{ServiceContext, UnitOfWork};
-use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{AuditAction, AuditTarget, Owner, OwnerId, OwnerState, RoleId, Tag, TokenKind};
-use crate::store::{NewOwner, OwnerQuery, Page};
-use serde_json::json;
+use super::profile::{ProfileChange, load_owner};
+use super::size_limits::check_filters;
+use super::unit_of_work::UnitOfWork;
+use super::{Password, ServiceError};
+use crate::domain::{Actor, Digest, FieldName, Owner, OwnerId, OwnerState, Role, RoleId, Secret, Timestamp};
+use crate::store::{NewOwner, OwnerQuery, Page, Profile};
 
-pub use super::update::OwnerUpdate;
+pub use super::owner_update::OwnerUpdate;
 
-/// Changes owners. Made by [`Keyward::owners`](crate::Keyward::owners).
+/// The owners service: reads and changes accounts. Made by [`Keyward::owners`](crate::Keyward::owners).
 ///
-/// An actor who is no super admin changes only owners who may no more than the actor, and gives only what it holds. The e-mail address
-/// and password of an owner who has been used are changed by super admins, the program, or the owner. A change of roles is refused if the
-/// owner would then reach rows that neither the actor nor the owner reached before, or if it would open rows of the owner to other
-/// members of a role. [Concepts](crate::guide::concepts#no-escalation) has the rules.
+/// An actor who is no super admin changes only owners whose permissions it covers, and gives only permissions that it holds. The
+/// e-mail address and password of an account that has been used are changed by super admins, the host program, or the account itself.
+/// A change of roles is rejected if the owner would then reach rows that neither the actor nor the owner reached before, or if it
+/// would open rows of the owner to other members of a role. [Concepts](crate::guide::concepts#no-escalation) has the rules.
 #[derive(Clone, Debug)]
 pub struct Owners(pub(super) ServiceContext);
 
-for_whom!(Owners);
-optimistic!(Owners, "an owner");
+actor_methods!(Owners);
+version_methods!(Owners, "an owner");
+
+/// A new invitation.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Invitation {
+    /// The invited owner.
+    pub owner: Owner,
+    /// The secret to hand over to the owner, once.
+    pub secret: Secret,
+    /// When the invitation expires.
+    pub ends: Timestamp,
+}
 
 impl Owners {
     pub(super) fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
         Self(f(self.0))
     }
 
-    /// A page of owners.
+    /// Lists a page of owners.
     ///
     /// # Errors
-    /// [`InvalidCredential`](ServiceError::Invalid) if filters ask for two parts of one field; or if the store cannot be asked.
+    /// [`Invalid`](ServiceError::Invalid) if filters ask for several parts of one field.
     pub async fn list(&self, query: &OwnerQuery) -> Result<Page<Owner>, ServiceError> {
-        checked_filters(&query.filters)?;
+        check_filters(&query.filters)?;
         Ok(self.0.view().await?.owners(query).await?)
     }
 
-    /// One owner.
+    /// Returns an owner.
     ///
     /// # Errors
-    /// If there is no such owner.
+    /// [`NotFound`](ServiceError::NotFound) if there is no such owner.
     pub async fn read(&self, id: OwnerId) -> Result<Owner, ServiceError> {
-        found(&mut *self.0.view().await?, id).await
+        load_owner(&mut *self.0.view().await?, id).await
     }
 
-    /// Those of these owners that are there.
+    /// Returns those of these owners that exist.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) async fn among(&self, mut ids: Vec<OwnerId>) -> Result<Vec<Owner>, ServiceError> {
         ids.sort_unstable();
         ids.dedup();
-        let found = self.0.view().await?.ceilings(&ids).await?;
-        Ok(found.into_iter().map(|(owner, _)| owner).collect())
+        let owners = self.0.view().await?.ceilings(&ids).await?;
+        Ok(owners.into_iter().map(|(owner, _)| owner).collect())
     }
 
-    /// Those of these owners that are there, by id, each with how many admin tokens they have.
+    /// Lists those of these owners that exist, by id, each with the number of its admin tokens.
     ///
     /// # Errors
-    /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
+    /// [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program or a person: a token learns nothing of others' tokens.
     pub async fn tokens_of(&self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, ServiceError> {
         let mut view = self.0.view().await?;
-        self.0.actor(&mut view).await?.grantor()?;
+        self.0.actor(&mut *view).await?.grantor()?;
         Ok(view.tokens_of_owners(ids).await?)
     }
 
-    /// Adds an owner, who has no password yet.
+    /// Adds an owner without a password.
     ///
     /// # Errors
-    /// If a field is wrong, the e-mail address is taken, a role does not exist, or the roles together may more than the actor or reach
-    /// other rows.
+    /// - [`Invalid`](ServiceError::Invalid) if a field is invalid or a role does not exist;
+    /// - [`Taken`](ServiceError::Taken) if the e-mail address is taken;
+    /// - [`Exceeds`](ServiceError::Exceeds) or [`Forbidden`](ServiceError::Forbidden) if the roles together exceed the actor's permissions,
+    ///   or reach rows that the actor does not reach.
     pub async fn create(&self, new: NewOwner) -> Result<Owner, ServiceError> {
-        let (new, wrong) = checked(new)?;
-        self.0.make(move |draft| Box::pin(insert(draft, new, wrong, AuditAction::OwnerCreated))).await
+        let (new, errors) = check(new)?;
+        self.0.transact(move |unit| Box::pin(create(unit, new, errors))).await
     }
 
-    /// Sets where an account stands. An owner who is no longer active loses their sessions for good, and the use of their
-    /// tokens until they are active again.
+    /// Adds an owner who registers with the secret of an invitation. The given state is ignored.
     ///
     /// # Errors
-    /// As for [`update`](Self::update), and if the state is `Invitation`.
+    /// As for [`create`](Self::create).
+    pub async fn invite(&self, new: NewOwner) -> Result<Invitation, ServiceError> {
+        let (new, errors) = check(new.state(OwnerState::Invited))?;
+        let issued = self.0.state.format.issue_invitation(&*self.0.state.entropy)?;
+        let (secret, digest) = (issued.secret, issued.digest);
+        let (owner, ends) = self.0.transact(move |unit| Box::pin(invite(unit, new, digest, errors))).await?;
+        Ok(Invitation { owner, secret, ends })
+    }
+
+    /// Gives an owner who has not registered yet another invitation. Older ones are revoked.
+    ///
+    /// # Errors
+    /// - [`NotFound`](ServiceError::NotFound) if there is no such owner;
+    /// - [`Impossible`](ServiceError::Impossible) if the owner has registered;
+    /// - [`Forbidden`](ServiceError::Forbidden) if the owner exceeds the actor's permissions, or reaches other rows.
+    pub async fn invite_again(&self, id: OwnerId) -> Result<Invitation, ServiceError> {
+        let issued = self.0.state.format.issue_invitation(&*self.0.state.entropy)?;
+        let (secret, digest) = (issued.secret, issued.digest);
+        let (owner, ends) = self.0.transact(move |unit| Box::pin(invite_again(unit, id, digest))).await?;
+        Ok(Invitation { owner, secret, ends })
+    }
+
+    /// Sets the state of an account. An owner who is no longer active loses all sessions for good, and the use of its tokens until it
+    /// is active again.
+    ///
+    /// # Errors
+    /// As for [`update`](Self::update); and [`Invalid`](ServiceError::Invalid) if the state is [`OwnerState::Invited`].
     pub async fn set_state(&self, id: OwnerId, state: OwnerState) -> Result<Owner, ServiceError> {
         if state == OwnerState::Invited {
-            return Err(ServiceError::invalid("state", "nobody becomes invited again"));
+            let message = "an account is not set to invited: use `invite_again` for one that has not registered";
+            return Err(ServiceError::invalid(FieldName::State, message));
         }
         let (active, blocked) = (Some(state.is_switched_on()), Some(state.is_blocked()));
         self.update(id, OwnerUpdate { active, blocked, ..OwnerUpdate::default() }).await
@@ -96,37 +136,32 @@ impl Owners {
         self.update(id, OwnerUpdate { roles: Some(roles), ..OwnerUpdate::default() }).await
     }
 
-    /// Removes an owner with their tokens, sessions and invitations.
+    /// Sets an owner's password, for an installation in which no person can sign in any more. The owner's sessions end.
     ///
     /// # Errors
-    /// If there is no such owner, they are the last active super admin, or they may more than whoever asks.
+    /// - [`NotFound`](ServiceError::NotFound) if there is no such owner;
+    /// - [`Invalid`](ServiceError::Invalid) if the password is too weak;
+    /// - [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program.
+    pub async fn set_password(&self, id: OwnerId, password: Password) -> Result<Owner, ServiceError> {
+        if self.0.origin.actor != Actor::Service {
+            return Err(ServiceError::Forbidden("only the program sets a password by itself"));
+        }
+        self.update(id, OwnerUpdate { password: Some(password), ..OwnerUpdate::default() }).await
+    }
+
+    /// Deletes an owner with the owner's tokens, sessions and invitations.
+    ///
+    /// # Errors
+    /// - [`NotFound`](ServiceError::NotFound) if there is no such owner;
+    /// - [`LastSuperAdmin`](ServiceError::LastSuperAdmin) if the owner is the last active super admin;
+    /// - [`Forbidden`](ServiceError::Forbidden) if the owner exceeds the actor's permissions.
     pub async fn delete(&self, id: OwnerId) -> Result<Owner, ServiceError> {
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let reach = AccountPolicy::of(draft).await?;
-                    let owner = draft.found(id).await?;
-                    reach.may_touch(draft, &owner).await?;
-                    draft.unchanged("owner", owner.version())?;
-                    keep_a_super_admin(draft, &owner).await?;
-                    let tokens = draft.tx.count_tokens(TokenKind::Admin, Some(id)).await?;
-                    draft.end_sessions(id).await?;
-                    let origin = draft.origin;
-                    draft.tx.delete_owner(id, &origin).await?;
-                    let Owner { email, firstname, lastname, username, .. } = &owner;
-                    let details = json!({
-                        "email": email, "firstname": firstname, "lastname": lastname, "username": username,
-                        "roles": owner.roles, "tokens": tokens,
-                    });
-                    draft.audit(AuditAction::OwnerDeleted, AuditTarget::Owner(id), details).await?;
-                    Ok(owner)
-                })
-            })
-            .await
+        self.0.transact(move |unit| Box::pin(delete(unit, id))).await
     }
 }
 
-pub(super) fn checked(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
+/// Returns a new owner in its stored form, except for the roles, and its errors.
+fn check(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
     let NewOwner { email, firstname, lastname, username, state, roles } = new;
     let profile = ProfileChange {
         email: Some(email),
@@ -134,50 +169,80 @@ pub(super) fn checked(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceE
         lastname: Some(lastname),
         username: Some(username),
     };
-    let mut wrong = FieldErrors::default();
-    let profile = profile.checked(&mut wrong)?;
-    let new = NewOwner {
-        email: profile.email.unwrap_or_default(),
-        firstname: profile.firstname.unwrap_or_default(),
-        lastname: profile.lastname.unwrap_or_default(),
-        username: profile.username.flatten(),
-        state,
-        roles,
-    };
-    Ok((new, wrong))
+    let mut errors = FieldErrors::default();
+    let Profile { email, firstname, lastname, username } = profile.checked(&mut errors)?.into_profile();
+    Ok((NewOwner { email, firstname, lastname, username, state, roles }, errors))
 }
 
-/// Roles as they are kept.
-pub(super) fn set(mut roles: Vec<RoleId>) -> Vec<RoleId> {
+/// Returns roles in their stored form: sorted, each once.
+pub(super) fn sorted_roles(mut roles: Vec<RoleId>) -> Vec<RoleId> {
     roles.sort_unstable();
     roles.dedup();
     roles
 }
 
-pub(super) async fn insert(
-    draft: &mut UnitOfWork,
-    new: NewOwner,
-    mut wrong: FieldErrors,
-    what: AuditAction,
-) -> Result<Owner, ServiceError> {
-    let reach = AccountPolicy::of(draft).await?;
-    let given = reach.roles(draft, &new.roles, &mut wrong).await?;
-    wrong.done()?;
-    reach.may_give(&given)?;
-    draft.ensure_available(&new.email, None).await?;
-    let new = NewOwner { roles: set(new.roles), ..new };
-    let details = json!({"email": new.email, "roles": new.roles});
-    let id = draft.tx.insert_owner(new).await?;
-    reach.may_invite(draft, id, &given)?;
-    draft.touch(Tag::owner(id));
-    draft.audit(what, AuditTarget::Owner(id), details).await?;
-    draft.found(id).await
+async fn create(unit: &mut UnitOfWork, new: NewOwner, errors: FieldErrors) -> Result<Owner, ServiceError> {
+    let (policy, roles) = permit_roles(unit, &new, errors).await?;
+    let new = NewOwner { roles: sorted_roles(new.roles), ..new };
+    unit.create_owner(new, |unit, id| policy.may_invite(unit, id, &roles)).await
 }
 
-/// Refuses what would leave nobody who may do everything.
-pub(super) async fn keep_a_super_admin(draft: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+async fn invite(
+    unit: &mut UnitOfWork,
+    new: NewOwner,
+    invitation: Digest,
+    errors: FieldErrors,
+) -> Result<(Owner, Timestamp), ServiceError> {
+    let (policy, roles) = permit_roles(unit, &new, errors).await?;
+    let new = NewOwner { roles: sorted_roles(new.roles), ..new };
+    unit.invite_owner(new, &invitation, |unit, id| policy.may_invite(unit, id, &roles)).await
+}
+
+/// Checks that the actor may give a new owner its roles, and that the e-mail address is available. Returns the actor and the roles.
+async fn permit_roles(
+    unit: &mut UnitOfWork,
+    new: &NewOwner,
+    mut errors: FieldErrors,
+) -> Result<(AccountPolicy, Vec<Role>), ServiceError> {
+    let policy = AccountPolicy::of_actor(unit).await?;
+    let roles = policy.load_roles(unit, &new.roles, &mut errors).await?;
+    errors.into_result()?;
+    policy.may_give(&roles)?;
+    unit.ensure_email_available(&new.email, None).await?;
+    Ok((policy, roles))
+}
+
+async fn invite_again(
+    unit: &mut UnitOfWork,
+    id: OwnerId,
+    invitation: Digest,
+) -> Result<(Owner, Timestamp), ServiceError> {
+    let policy = AccountPolicy::of_actor(unit).await?;
+    let owner = unit.load_owner(id).await?;
+    // The holder of the invitation can sign in as this owner.
+    policy.may_become(unit, &owner).await?;
+    unit.check_version("owner", owner.version())?;
+    if owner.state != OwnerState::Invited {
+        return Err(ServiceError::Impossible("they have registered: there is nothing to accept"));
+    }
+    let ends = unit.renew_invitation(&owner, &invitation).await?;
+    Ok((owner, ends))
+}
+
+async fn delete(unit: &mut UnitOfWork, id: OwnerId) -> Result<Owner, ServiceError> {
+    let policy = AccountPolicy::of_actor(unit).await?;
+    let owner = unit.load_owner(id).await?;
+    policy.may_change(unit, &owner).await?;
+    unit.check_version("owner", owner.version())?;
+    keep_a_super_admin(unit, &owner).await?;
+    unit.delete_owner(&owner).await?;
+    Ok(owner)
+}
+
+/// Checks that an active super admin remains without this owner (last-super-admin).
+pub(super) async fn keep_a_super_admin(unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
     let counts = owner.is_super_admin() && owner.state.is_active();
-    if counts && draft.tx.other_super_admins(owner.id).await? == 0 {
+    if counts && unit.view().other_super_admins(owner.id).await? == 0 {
         return Err(ServiceError::LastSuperAdmin);
     }
     Ok(())

@@ -1,19 +1,19 @@
-//! Passwords: how strong they have to be, how they are hashed, and how many are hashed at once.
+//! Passwords: their strength, and their hashing, a few at a time.
 //!
-//! A hash costs 19 MiB and some 20 ms on purpose. So it never runs on a thread that serves requests, only so many run at a time
-//! in [memory that is used again](super::hash_memory), and only so many [wait](super::password_queue): a flood of sign-ins is
-//! answered "busy" instead of eating the machine.
+//! A hash costs 19 MiB and some 20 ms on purpose. So it never runs on a thread that serves requests, a few run at a time in
+//! [reused memory](super::hash_memory), and a few more [wait](super::password_queue): a flood of sign-ins is answered
+//! [`Busy`](ServiceError::Busy) instead of exhausting the machine.
 //!
-//! With the feature `strapi` some accounts may have a hash of bcrypt from an import. Then whoever fails pays for one hash of each
-//! kind (bcrypt with cost 10, as the reference has it), whatever the account has and whether there is one: how long a refusal takes
-//! does not tell. Only a hash that was made with another cost would.
+//! With the feature `strapi` some accounts may have an imported bcrypt hash. Then a failed sign-in takes one hash of each kind (bcrypt
+//! with Strapi's cost 10), whichever the account has and whether it exists, so that its time tells nothing. Only an imported hash of
+//! another cost takes another time.
 
 use super::ServiceError;
+use super::bcrypt_hash;
 use super::error::FieldErrors;
 use super::hash_memory::{HashBuffer, HashMemory};
-use super::old_hash;
 use super::password_queue::{Lane, PasswordQueue, Place, Turn};
-use crate::domain::{Clock, Entropy, PasswordHash, comparable};
+use crate::domain::{Clock, Entropy, FieldName, PasswordHash, comparable};
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::fmt;
@@ -21,21 +21,21 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-/// What OWASP asks of argon2id: 19 MiB, two passes, one lane.
+/// OWASP's minimum for argon2id: 19 MiB, two passes, one lane.
 const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 const LANES: u32 = 1;
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
-/// The blocks of 1 KiB that a hash with these parameters fills.
+/// The number of 1 KiB blocks that a hash with these parameters fills.
 const BLOCKS: usize = MEMORY_KIB as usize;
-const LONGEST: usize = 256;
+/// The most bytes of a password.
+const MOST_BYTES: usize = 256;
 
-/// A hash with our parameters that no password has: verified where there is none, so that the answer takes as long.
-const NOBODYS: &str =
-    "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+/// A hash with our parameters that no password has. It is verified where an account has none, so that the answer takes as long.
+const DUMMY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// A password as somebody typed it. It is wiped from memory when dropped, and [`Debug`] does not show it.
+/// A password as a person typed it. It is wiped from memory when dropped, and [`Debug`] does not show it.
 ///
 /// ```
 /// let password = keyward::admin::Password::new("Passw0rd!");
@@ -45,7 +45,7 @@ const NOBODYS: &str =
 pub struct Password(Zeroizing<String>);
 
 impl Password {
-    /// Takes what was typed. How strong it is is judged where it is set, not where it is verified.
+    /// Takes the typed text. Its strength is checked where it is set, not where it is verified.
     pub fn new(text: impl Into<String>) -> Self {
         Self(Zeroizing::new(text.into()))
     }
@@ -54,21 +54,21 @@ impl Password {
         &self.0
     }
 
-    /// Says what is missing of a password that somebody with this e-mail address may have.
-    pub(super) fn judge(&self, path: &str, email: &str, wrong: &mut FieldErrors) {
+    /// Reports the rules that the password of an account with this e-mail address does not follow.
+    pub(super) fn check_strength(&self, email: &str, errors: &mut FieldErrors) {
         let text = self.text();
         let has = |kind: fn(char) -> bool| text.chars().any(kind);
         let checks = [
             (text.chars().count() >= 8, "must have at least 8 characters"),
-            (text.len() <= LONGEST, "must have at most 256 bytes"),
+            (text.len() <= MOST_BYTES, "must have at most 256 bytes"),
             (has(char::is_lowercase), "must have a lower-case letter"),
             (has(char::is_uppercase), "must have an upper-case letter"),
             (has(|c| c.is_ascii_digit()), "must have a digit"),
-            // A long text is refused already, and costs no folding.
-            (text.len() > LONGEST || comparable(text) != comparable(email), "must not be the e-mail address"),
+            // A longer text is rejected already, and its comparable form would cost time.
+            (text.len() > MOST_BYTES || comparable(text) != comparable(email), "must not be the e-mail address"),
         ];
         for (_, message) in checks.iter().filter(|(good, _)| !good) {
-            wrong.say(path, *message);
+            errors.add(FieldName::Password, *message);
         }
     }
 }
@@ -86,36 +86,36 @@ pub(super) struct Hasher {
 }
 
 impl Hasher {
-    /// So many at a time, one at least.
+    /// Creates a hasher that runs `at_once` hashes at a time, one at least.
     pub(super) fn new(at_once: usize, clock: Arc<dyn Clock>) -> Self {
         Self { queue: PasswordQueue::new(at_once.clamp(1, 1024), clock), memory: Arc::default() }
     }
 
-    /// What is to be kept of a password.
+    /// Hashes a new password.
     pub(super) async fn hash(&self, password: &Password, entropy: &dyn Entropy) -> Result<PasswordHash, ServiceError> {
         let mut salt = [0; SALT_BYTES];
         entropy.fill(&mut salt)?;
         let place = self.place(Lane::NewPassword)?;
         let password = password.clone();
         let hashed = self.run(place, move |buffer| hash(buffer.blocks(), password.text(), &salt)).await?;
-        // Cannot fail: parameters and salt are ours.
+        // It cannot fail: parameters and salt are ours.
         hashed.ok_or(ServiceError::Busy)
     }
 
-    /// Takes a place for [`verify`](Self::verify), if there is one.
+    /// Takes a place in the queue for [`verify`](Self::verify), if there is one.
     pub(super) fn place(&self, lane: Lane) -> Result<Place, ServiceError> {
         self.queue.place(lane)
     }
 
-    /// Whether it is this password. `None` is the hash of no account: it takes as long, and is no.
+    /// Returns whether a hash is of this password. Without a hash it takes as long, and returns false.
     pub(super) async fn verify(
         &self,
         turn: Turn,
         password: &Password,
-        kept: Option<&PasswordHash>,
+        stored: Option<&PasswordHash>,
     ) -> Result<bool, ServiceError> {
-        let (password, kept) = (password.clone(), kept.cloned());
-        self.run_in(turn, move |buffer| verify(buffer.blocks(), password.text(), kept.as_ref())).await
+        let (password, stored) = (password.clone(), stored.cloned());
+        self.run_in(turn, move |buffer| verify(buffer.blocks(), password.text(), stored.as_ref())).await
     }
 
     /// Waits in a place until a hash may run.
@@ -123,9 +123,9 @@ impl Hasher {
         self.queue.turn(place).await
     }
 
-    /// How many clients were told to come again.
-    pub(super) fn count_of_busy(&self) -> u64 {
-        self.queue.count_of_busy()
+    /// The number of clients that were answered [`ServiceError::Busy`].
+    pub(super) fn busy_count(&self) -> u64 {
+        self.queue.busy_count()
     }
 
     async fn run<T: Send + 'static>(
@@ -143,7 +143,7 @@ impl Hasher {
     ) -> Result<T, ServiceError> {
         let memory = self.memory.clone();
         let work = move || {
-            // Dropped after the buffer, which the next turn needs.
+            // Dropped after the buffer, which the next hash needs.
             let _turn = turn;
             memory.buffer(BLOCKS).map(|mut buffer| work(&mut buffer))
         };
@@ -170,64 +170,64 @@ fn hash(memory: &mut [Block], text: &str, salt: &[u8]) -> Option<PasswordHash> {
     Some(PasswordHash(hash.to_string()))
 }
 
-fn verify(memory: &mut [Block], text: &str, kept: Option<&PasswordHash>) -> bool {
-    verify_by(|text, phc| is_argon2(memory, text, phc), old_hash::verify, text, kept)
+fn verify(memory: &mut [Block], text: &str, stored: Option<&PasswordHash>) -> bool {
+    verify_with(|text, phc| is_argon2_of(memory, text, phc), bcrypt_hash::verify, text, stored)
 }
 
-/// A format that nobody knows never verifies, and neither does a password that nobody can have set. Whoever fails has paid for a hash of
-/// each kind.
-fn verify_by(
+/// Verifies a password with a hash function of each kind. Unknown formats and too long passwords never match. A failure takes one hash
+/// of each kind.
+fn verify_with(
     mut argon2: impl FnMut(&str, &str) -> bool,
     bcrypt: impl Fn(&str, &str) -> bool,
     text: &str,
-    kept: Option<&PasswordHash>,
+    stored: Option<&PasswordHash>,
 ) -> bool {
-    let (text, short) = if text.len() <= LONGEST { (text, true) } else { ("", false) };
-    let kept = kept.map_or("", |hash| &hash.0);
-    let ours = kept.starts_with("$argon2id$");
-    let right = match is_old(kept) {
-        true => bcrypt(text, kept) && short,
-        false => argon2(text, if ours { kept } else { NOBODYS }) && ours && short,
+    let (text, is_short) = if text.len() <= MOST_BYTES { (text, true) } else { ("", false) };
+    let stored = stored.map_or("", |hash| &hash.0);
+    let is_argon2 = stored.starts_with("$argon2id$");
+    let is_right = match is_bcrypt(stored) {
+        true => bcrypt(text, stored) && is_short,
+        false => argon2(text, if is_argon2 { stored } else { DUMMY }) && is_argon2 && is_short,
     };
-    if !right {
-        let other = if is_old(kept) { argon2(text, NOBODYS) } else { bcrypt(text, old_hash::NOBODYS) };
+    if !is_right {
+        let other = if is_bcrypt(stored) { argon2(text, DUMMY) } else { bcrypt(text, bcrypt_hash::DUMMY) };
         std::hint::black_box(other);
     }
-    right
+    is_right
 }
 
-/// Whether a hash came from elsewhere, and is to be replaced by one of ours.
-pub(super) fn is_old(hash: &str) -> bool {
-    old_hash::is_one(hash)
+/// Returns whether this is an imported bcrypt hash, which the next sign-in replaces.
+pub(super) fn is_bcrypt(hash: &str) -> bool {
+    bcrypt_hash::is_valid(hash)
 }
 
-/// Whether a hash of argon2id is of this password. One that is malformed, or dearer than ours, is of none, and takes as long.
-fn is_argon2(memory: &mut [Block], text: &str, phc: &str) -> bool {
-    let (kept, is_one) = match KeptHash::parse(phc) {
-        Some(kept) => (Some(kept), true),
-        None => (KeptHash::parse(NOBODYS), false),
+/// Returns whether an argon2id hash is of this password. One that is malformed, or costs more than ours, matches none and takes as long.
+fn is_argon2_of(memory: &mut [Block], text: &str, phc: &str) -> bool {
+    let (stored, is_valid) = match Argon2Hash::parse(phc) {
+        Some(stored) => (Some(stored), true),
+        None => (Argon2Hash::parse(DUMMY), false),
     };
-    kept.is_some_and(|kept| kept.is_of(memory, text)) && is_one
+    stored.is_some_and(|stored| stored.is_of(memory, text)) && is_valid
 }
 
-/// A hash of argon2id, with what it was made by.
-struct KeptHash {
+/// A parsed argon2id hash.
+struct Argon2Hash {
     argon2: Argon2<'static>,
     salt: phc::Salt,
     output: phc::Output,
 }
 
-impl KeptHash {
-    /// Parses a hash that takes no more memory and time than ours.
+impl Argon2Hash {
+    /// Parses a hash, if it takes no more memory and time than ours.
     fn parse(phc: &str) -> Option<Self> {
         let parsed = phc::PasswordHash::new(phc).ok()?;
         let params = Params::try_from(&parsed).ok()?;
         let version = parsed.version.map(Version::try_from).transpose().ok()?.unwrap_or_default();
         let passes = u64::from(params.m_cost()) * u64::from(params.t_cost());
-        let affordable = params.block_count() <= BLOCKS && passes <= u64::from(MEMORY_KIB) * u64::from(PASSES);
-        let ours = parsed.algorithm == Algorithm::Argon2id.ident() && affordable;
+        let is_affordable = params.block_count() <= BLOCKS && passes <= u64::from(MEMORY_KIB) * u64::from(PASSES);
+        let is_usable = parsed.algorithm == Algorithm::Argon2id.ident() && is_affordable;
         let (salt, output) = (parsed.salt?, parsed.hash?);
-        ours.then(|| Self { argon2: Argon2::new(Algorithm::Argon2id, version, params), salt, output })
+        is_usable.then(|| Self { argon2: Argon2::new(Algorithm::Argon2id, version, params), salt, output })
     }
 
     fn is_of(&self, memory: &mut [Block], text: &str) -> bool {
@@ -257,31 +257,31 @@ mod tests {
         super::hash(&mut vec![Block::new(); BLOCKS], text, salt)
     }
 
-    fn missing(text: &str) -> Vec<String> {
-        let mut wrong = FieldErrors::default();
-        Password::new(text).judge("password", "Ada1@Example.test", &mut wrong);
-        match wrong.done() {
+    fn broken_rules(text: &str) -> Vec<String> {
+        let mut errors = FieldErrors::default();
+        Password::new(text).check_strength("Ada1@Example.test", &mut errors);
+        match errors.into_result() {
             Ok(()) => Vec::new(),
-            Err(ServiceError::Invalid(problems)) => problems.into_iter().map(|p| p.message).collect(),
+            Err(ServiceError::Invalid(errors)) => errors.into_iter().map(|error| error.message).collect(),
             Err(other) => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn what_is_missing_is_said() {
-        assert!(missing("Passw0rd!").is_empty() && missing("Äöüß1234").is_empty());
-        assert_eq!(missing("Passw0r"), ["must have at least 8 characters"]);
-        assert_eq!(missing("passw0rd"), ["must have an upper-case letter"]);
-        assert_eq!(missing("PASSW0RD"), ["must have a lower-case letter"]);
-        assert_eq!(missing("Password"), ["must have a digit"]);
-        assert_eq!(missing(&"aA1".repeat(86)), ["must have at most 256 bytes"]);
-        assert!(missing(&("a".to_owned() + &"A1".repeat(127) + "x")).is_empty());
-        assert_eq!(missing("ada1@example.TEST"), ["must not be the e-mail address"]);
-        assert_eq!(missing("").len(), 4);
+    fn every_broken_rule_is_reported() {
+        assert!(broken_rules("Passw0rd!").is_empty() && broken_rules("Äöüß1234").is_empty());
+        assert_eq!(broken_rules("Passw0r"), ["must have at least 8 characters"]);
+        assert_eq!(broken_rules("passw0rd"), ["must have an upper-case letter"]);
+        assert_eq!(broken_rules("PASSW0RD"), ["must have a lower-case letter"]);
+        assert_eq!(broken_rules("Password"), ["must have a digit"]);
+        assert_eq!(broken_rules(&"aA1".repeat(86)), ["must have at most 256 bytes"]);
+        assert!(broken_rules(&("a".to_owned() + &"A1".repeat(127) + "x")).is_empty());
+        assert_eq!(broken_rules("ada1@example.TEST"), ["must not be the e-mail address"]);
+        assert_eq!(broken_rules("").len(), 4);
     }
 
     #[tokio::test]
-    async fn a_hash_verifies_its_password_and_no_other() {
+    async fn hash_verifies_its_password_only() {
         let hasher = hasher(2);
         let right = Password::new("Passw0rd!");
         let kept = hasher.hash(&right, &OsEntropy).await.unwrap();
@@ -299,9 +299,9 @@ mod tests {
         assert!(!verified(&hasher, "Passw0rd!", None).await);
     }
 
-    /// Made by the library itself, with each version and with parameters of other installations.
+    /// The hashes are made by the library itself, with each version and with parameters of other installations.
     #[test]
-    fn hashes_of_others_verify_if_they_are_no_dearer_than_ours() {
+    fn foreign_hashes_verify_unless_they_cost_more_than_ours() {
         let memory = &mut vec![Block::new(); BLOCKS][..];
         for (m, t, p, version, good) in [
             (19_456, 2, 1, Version::V0x13, true),
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hash_is_what_the_library_makes_in_memory_of_its_own() {
+    fn hash_in_reused_memory_equals_the_one_of_the_library() {
         let plain: phc::PasswordHash =
             argon2::PasswordHasher::hash_password_with_salt(&argon2().unwrap(), b"Passw0rd!", &[7; SALT_BYTES])
                 .unwrap();
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn many_hashes_take_the_memory_of_those_that_run_at_a_time() {
+    async fn many_hashes_take_as_many_buffers_as_run_at_a_time() {
         let hasher = hasher(2);
         for _ in 0..2 {
             let one = || hasher.run(hasher.place(Lane::Stranger(None)).unwrap(), |buffer| buffer.blocks().len());
@@ -344,10 +344,10 @@ mod tests {
         assert!((1..=2).contains(&buffers), "{buffers} buffers for 60 hashes");
     }
 
-    /// What an answer costs must not tell what kind of hash an account has, or whether there is one.
+    /// The cost of an answer must not tell which kind of hash an account has, or whether it exists.
     #[cfg(feature = "strapi")]
     #[test]
-    fn who_fails_pays_for_a_hash_of_each_kind() {
+    fn failure_takes_a_hash_of_each_kind() {
         let ours = hash("Passw0rd!", &[7; SALT_BYTES]).unwrap();
         let old = PasswordHash(bcrypt::hash("Passw0rd!", 10).unwrap());
         let costs = |text: &str, kept: Option<&PasswordHash>| {
@@ -356,13 +356,13 @@ mod tests {
             let mut memory = vec![Block::new(); BLOCKS];
             let argon2 = |text: &str, hash: &str| {
                 count("argon2id");
-                is_argon2(&mut memory, text, hash)
+                is_argon2_of(&mut memory, text, hash)
             };
             let bcrypt = |text: &str, hash: &str| {
                 count("bcrypt");
-                old_hash::verify(text, hash)
+                bcrypt_hash::verify(text, hash)
             };
-            let right = verify_by(argon2, bcrypt, text, kept);
+            let right = verify_with(argon2, bcrypt, text, kept);
             let mut spent = spent.into_inner();
             spent.sort_unstable();
             (right, spent)
@@ -379,8 +379,8 @@ mod tests {
     }
 
     #[test]
-    fn nobodys_hash_is_one_of_ours() {
-        let parsed = phc::PasswordHash::new(NOBODYS).unwrap();
+    fn dummy_hash_has_our_parameters() {
+        let parsed = phc::PasswordHash::new(DUMMY).unwrap();
         let ours = hash("x", &[0; SALT_BYTES]).unwrap();
         let ours = phc::PasswordHash::new(&ours.0).unwrap();
         assert_eq!((parsed.algorithm, parsed.version, parsed.params), (ours.algorithm, ours.version, ours.params));
@@ -389,10 +389,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_so_many_wait() {
+    async fn number_of_waiting_clients_is_limited() {
         let hasher = hasher(1);
         let places: Vec<_> = std::iter::from_fn(|| hasher.place(Lane::Stranger(None)).ok()).collect();
-        assert_eq!((places.len(), hasher.count_of_busy()), (17, 1));
+        assert_eq!((places.len(), hasher.busy_count()), (17, 1));
         for place in places {
             hasher.run(place, |_| ()).await.unwrap();
         }
@@ -400,7 +400,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_client_that_hangs_up_makes_no_room_before_its_hash_ends() {
+    async fn client_that_hangs_up_frees_no_place_before_its_hash_ends() {
         let hasher = Arc::new(hasher(1));
         let (started, running) = tokio::sync::oneshot::channel();
         let (finish, wait) = std::sync::mpsc::channel::<()>();

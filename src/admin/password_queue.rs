@@ -1,16 +1,16 @@
-//! Which password is hashed next, and who is told to come again.
+//! The queue for hashing passwords.
 //!
-//! A few hashes run at a time. Who waits for one holds a place, and the places of the two lanes are apart, so that strangers
+//! A few hashes run at a time. A client that waits for one holds a place. Each of the two lanes has its own places, so that strangers
 //! cannot fill those of known clients:
 //!
-//! | lane | who | places for each hash at a time | of these at most |
+//! | lane | clients | places for each running hash | of these at most |
 //! | --- | --- | --- | --- |
 //! | known | an account at a network where it signed in lately; a signed-in person | 17 | 5 an account |
 //! | | a new password, which takes a session or an invitation | | half |
-//! | stranger | everyone else, and those for whom there is no place in the known lane | 17 | a quarter a network |
+//! | stranger | all others, and known clients without a place in their lane | 17 | a quarter a network |
 //!
-//! One stranger at a time queues for a hash, behind all known clients that queue already. So a known client waits for one
-//! stranger at most, and neither lane starves the other.
+//! One stranger at a time queues for a hash, behind all known clients that queue already. So a known client waits for one stranger at
+//! most, and neither lane starves the other.
 
 use super::ServiceError;
 use crate::domain::{Clock, LogLimit};
@@ -20,13 +20,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// How many wait for each one that is hashed, in each lane.
+/// The number of clients that wait for each running hash, in each lane.
 const QUEUE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
-/// As many as the guesses that an account has at an address.
+/// The most places of an account: as many as its guesses at an address.
 const OF_ACCOUNT: usize = 5;
 
-/// Where a client waits for its hash. Accounts and networks are keyed hashes.
+/// The lane in which a client waits. Accounts and networks are keyed hashes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Lane {
     Known { account: u64, network: Option<u64> },
@@ -36,7 +36,7 @@ pub(super) enum Lane {
 
 pub(super) struct PasswordQueue {
     clock: Arc<dyn Clock>,
-    /// How many places each lane has.
+    /// The number of places of each lane.
     size: usize,
     places: Arc<Mutex<Places>>,
     next_stranger: Semaphore,
@@ -49,7 +49,7 @@ pub(super) struct PasswordQueue {
 struct Places {
     known: usize,
     strangers: usize,
-    /// Without those that hold none.
+    /// Without those that have none.
     by_key: HashMap<Key, usize>,
 }
 
@@ -68,17 +68,16 @@ pub(super) struct Place {
     key: Key,
 }
 
-/// The right to hash now. It goes with the work and not with the client that waits for it: a client that hangs up makes no room
-/// for one more.
+/// The permission to hash now. It belongs to the work, not to the client: a client that hangs up frees no place before its hash ends.
 #[must_use]
 pub(super) struct Turn {
-    // Fields are dropped in order: when the next hash may run, the place is free.
+    // Fields are dropped in order: the place is free before the next hash may run.
     _place: Place,
     _permit: OwnedSemaphorePermit,
 }
 
 impl PasswordQueue {
-    /// With so many hashes at a time.
+    /// Creates a queue for `at_once` running hashes.
     pub(super) fn new(at_once: usize, clock: Arc<dyn Clock>) -> Self {
         Self {
             clock,
@@ -99,12 +98,12 @@ impl PasswordQueue {
         let mut places = lock(&self.places);
         let key = match lane {
             Lane::Known { account, network } => self
-                .ensure_available(&places, Key::Account(account), OF_ACCOUNT)
-                .or_else(|| self.ensure_available(&places, stranger(network), self.size / 4)),
+                .key_with_place(&places, Key::Account(account), OF_ACCOUNT)
+                .or_else(|| self.key_with_place(&places, stranger(network), self.size / 4)),
             Lane::NewPassword => self
-                .ensure_available(&places, Key::NewPassword, self.size / 2)
-                .or_else(|| self.ensure_available(&places, Key::NoNetwork, self.size)),
-            Lane::Stranger(network) => self.ensure_available(&places, stranger(network), self.size / 4),
+                .key_with_place(&places, Key::NewPassword, self.size / 2)
+                .or_else(|| self.key_with_place(&places, Key::NoNetwork, self.size)),
+            Lane::Stranger(network) => self.key_with_place(&places, stranger(network), self.size / 4),
         };
         let Some(key) = key else {
             drop(places);
@@ -115,16 +114,16 @@ impl PasswordQueue {
         Ok(Place { places: self.places.clone(), key })
     }
 
-    /// This key, if its lane has a place and it holds fewer than `most`.
-    fn ensure_available(&self, places: &Places, key: Key, most: usize) -> Option<Key> {
-        // Without an address nothing tells one network from another.
+    /// Returns this key, if its lane has a free place and it has fewer than `most`.
+    fn key_with_place(&self, places: &Places, key: Key, most: usize) -> Option<Key> {
+        // Without an address, networks cannot be told apart.
         let most = if key == Key::NoNetwork { self.size } else { most };
         let all = if key.is_known() { places.known } else { places.strangers };
-        let held = places.by_key.get(&key).copied().unwrap_or_default();
-        (all < self.size && held < most).then_some(key)
+        let taken = places.by_key.get(&key).copied().unwrap_or_default();
+        (all < self.size && taken < most).then_some(key)
     }
 
-    /// Waits until the client in this place may hash.
+    /// Waits until the hash of the client in this place may run.
     ///
     /// # Errors
     /// [`Busy`](ServiceError::Busy) if that takes too long.
@@ -141,7 +140,7 @@ impl PasswordQueue {
         }
     }
 
-    /// Counts a client that is told to come again. A line for each would let a flood of requests become a flood of lines.
+    /// Counts a client that is answered [`ServiceError::Busy`]. The log has one line for many of them.
     pub(super) fn busy(&self) -> ServiceError {
         self.busy.fetch_add(1, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
@@ -152,8 +151,8 @@ impl PasswordQueue {
         ServiceError::Busy
     }
 
-    /// How many clients were told to come again.
-    pub(super) fn count_of_busy(&self) -> u64 {
+    /// The number of clients that were answered [`ServiceError::Busy`].
+    pub(super) fn busy_count(&self) -> u64 {
         self.busy.load(Ordering::Relaxed)
     }
 }
@@ -163,7 +162,7 @@ fn stranger(network: Option<u64>) -> Key {
 }
 
 fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
-    // Nothing in here panics half-way through a change.
+    // No holder panics in the middle of a change.
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -184,9 +183,9 @@ impl Drop for Place {
         let mut places = lock(&self.places);
         let lane = places.lane(self.key);
         *lane = lane.saturating_sub(1);
-        if let Some(held) = places.by_key.get_mut(&self.key) {
-            *held = held.saturating_sub(1);
-            if *held == 0 {
+        if let Some(taken) = places.by_key.get_mut(&self.key) {
+            *taken = taken.saturating_sub(1);
+            if *taken == 0 {
                 places.by_key.remove(&self.key);
             }
         }
@@ -212,29 +211,29 @@ mod tests {
     }
 
     #[test]
-    fn strangers_fill_their_own_places_only() {
+    fn strangers_fill_the_places_of_their_own_lane_only() {
         let queue = queue(2);
         let strangers = fill(&queue, (0..64).map(|network| Lane::Stranger(Some(network))));
         assert_eq!(strangers.len(), 34);
         assert!(matches!(queue.place(Lane::Stranger(Some(99))), Err(ServiceError::Busy)));
         let others = fill(&queue, (0..64).map(known));
-        assert_eq!(others.len(), 34, "all places of the other lane");
+        assert_eq!(others.len(), 34, "the other lane is free");
         drop((strangers, others));
-        assert!(lock(&queue.places).by_key.is_empty(), "a place that is given back leaves nothing behind");
+        assert!(lock(&queue.places).by_key.is_empty(), "a freed place leaves no entry");
         assert_eq!(fill(&queue, (0..64).map(|_| Lane::Stranger(None))).len(), 34);
     }
 
     #[test]
-    fn a_network_holds_a_quarter_of_the_strangers_places() {
+    fn network_has_a_quarter_of_the_strangers_places() {
         let queue = queue(2);
         let flood = fill(&queue, (0..64).map(|_| Lane::Stranger(Some(7))));
         assert_eq!(flood.len(), 8);
         assert!(queue.place(Lane::Stranger(Some(8))).is_ok());
-        assert_eq!(queue.count_of_busy(), 1);
+        assert_eq!(queue.busy_count(), 1);
     }
 
     #[test]
-    fn an_account_holds_few_known_places_and_then_waits_with_strangers() {
+    fn account_has_few_known_places_and_then_waits_with_strangers() {
         let queue = queue(2);
         let one = fill(&queue, (0..64).map(|_| known(1)));
         assert_eq!(one.iter().filter(|place| place.key.is_known()).count(), OF_ACCOUNT);
@@ -245,12 +244,12 @@ mod tests {
         assert!(queue.place(Lane::NewPassword).is_ok_and(|place| !place.key.is_known()));
         assert!(
             queue.place(known(2)).is_ok_and(|place| place.key.is_known()),
-            "whatever sets a password leaves places"
+            "new passwords leave places to known accounts"
         );
     }
 
     #[tokio::test]
-    async fn a_known_client_waits_for_one_stranger_at_most() {
+    async fn known_client_waits_for_one_stranger_at_most() {
         let queue = queue(1);
         let running = queue.turn(queue.place(Lane::Stranger(Some(0))).unwrap()).await.unwrap();
         let mut strangers: Vec<_> =
@@ -267,18 +266,18 @@ mod tests {
             drop(turn.now_or_never().expect("before the next stranger").unwrap());
         }
         for turn in strangers {
-            drop(turn.now_or_never().expect("and then they").unwrap());
+            drop(turn.now_or_never().expect("after the known clients").unwrap());
         }
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_wait_ends() {
+    async fn wait_ends_with_busy() {
         let queue = queue(1);
         let held = queue.turn(queue.place(known(1)).unwrap()).await.unwrap();
         for lane in [known(2), Lane::NewPassword, Lane::Stranger(None)] {
             assert!(matches!(queue.turn(queue.place(lane).unwrap()).await, Err(ServiceError::Busy)));
         }
-        assert_eq!(queue.count_of_busy(), 3);
+        assert_eq!(queue.busy_count(), 3);
         drop(held);
         assert!(queue.turn(queue.place(Lane::Stranger(None)).unwrap()).await.is_ok());
     }

@@ -1,11 +1,12 @@
-//! What an installation lets people choose.
+//! The limits that a host sets for its installation.
 
 use super::ServiceError;
+use crate::domain::FieldName;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What an installation lets people choose, and how long things last.
+/// The limits of an installation: lifespans, numbers and rates.
 ///
 /// ```
 /// use keyward::admin::{Durations, Policy};
@@ -16,7 +17,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Policy {
-    /// How long admin and content tokens may live.
+    /// The lifespans of admin and content tokens.
     pub durations: Durations,
     /// A session ends when it was not used for this long. Default 2 hours; at least two minutes.
     pub session_idle: Duration,
@@ -24,29 +25,29 @@ pub struct Policy {
     pub session_lifespan: Duration,
     /// An invitation can be accepted for this long. Default 7 days.
     pub invitation_lifespan: Duration,
-    /// Audit events are kept for this long; `None`: for ever, which is the default.
+    /// Audit events are kept for this long; `None`, the default, keeps them for ever.
     pub keep_events: Option<Duration>,
-    /// How many admin tokens an owner has at most; one more is refused. Default 1 000. It holds for the program too. Imports
-    /// are exempt: what they bring counts, and is kept.
+    /// The most admin tokens of an owner, also for the host program. Default 1 000. Imports are exempt: imported tokens count, and are
+    /// kept.
     pub tokens_per_owner: u64,
-    /// How many content tokens there are at most; one more is refused. Default 1 000. Imports are exempt.
+    /// The most content tokens. Default 1 000. Imports are exempt.
     pub content_tokens: u64,
-    /// How many sessions an owner has at most. Default 100. Signing in once more ends the oldest, which the audit log tells.
+    /// The most sessions of an owner. Default 100. One more ends the oldest, which the audit log records.
     pub sessions_per_owner: u64,
-    /// How many roles there are at most; one more is refused. Default 1 000. Imports are exempt.
+    /// The most roles. Default 1 000. Imports are exempt.
     pub roles: u64,
-    /// How often one actor, a person or a token, may regenerate one token within an hour. Default 10; at least 1. The program itself may
-    /// always.
+    /// How often one actor, a person or a token, may regenerate one token within an hour. Default 10; at least 1. The host program is not
+    /// limited.
     pub regenerations_per_hour: u32,
     /// How often one person may be shown the secret of one token within an hour. Default 60; at least 1.
     pub reveals_per_hour: u32,
     /// How often one person may change the name, description, grants or access of one token within an hour. Default 120; at least 1. The
-    /// program itself may always.
+    /// host program is not limited.
     pub token_updates_per_hour: u32,
-    /// How many changes of one sort one actor, a person or a token, may make within an hour: issue tokens, change roles, invite people and
-    /// the like. Default 10 000; at least 1. Changes that only take rights away are not limited, and neither is the program itself.
+    /// How many changes of one kind one actor, a person or a token, may make within an hour: issue tokens, change roles, invite people and
+    /// the like. Default 10 000; at least 1. Changes that only take rights away are not limited, and neither is the host program.
     pub changes_per_hour: u32,
-    /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is kept. Default 2.
+    /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is reused. Default 2.
     pub password_hashes_at_once: usize,
 }
 
@@ -71,17 +72,17 @@ impl Default for Policy {
     }
 }
 
-/// How long a token lives.
+/// The lifespan of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Lifespan {
-    /// This long.
+    /// A limited time.
     Of(Duration),
-    /// For ever.
+    /// No end.
     Unlimited,
 }
 
 impl Lifespan {
-    /// This many days.
+    /// Returns a lifespan of this many days.
     pub const fn days(days: u32) -> Self {
         Self::Of(Duration::from_secs(days as u64 * 24 * 60 * 60))
     }
@@ -94,9 +95,9 @@ impl Lifespan {
     }
 }
 
-/// How long admin and content tokens may live. By default people choose 7, 30 or 90 days or unlimited.
+/// The lifespans that admin and content tokens may have. By default people choose 7, 30 or 90 days or unlimited.
 ///
-/// People choose among the choices. A program that issues by the Rust services may take any time within the maximum.
+/// People take one of the choices. The host program may take any lifespan within the maximum.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Durations {
     choices: Vec<Duration>,
@@ -111,35 +112,35 @@ impl Default for Durations {
 }
 
 impl Durations {
-    /// These choices instead.
+    /// Replaces the choices.
     #[must_use]
     pub fn choices(mut self, choices: impl IntoIterator<Item = Duration>) -> Self {
         self.choices = choices.into_iter().collect();
         self
     }
 
-    /// Nothing longer than this, and so nothing unlimited.
+    /// Sets a maximum. Unlimited lifespans are not allowed then.
     #[must_use]
     pub fn at_most(mut self, maximum: Duration) -> Self {
         (self.maximum, self.unlimited) = (Some(maximum), false);
         self
     }
 
-    /// No token lives for ever.
+    /// Allows no unlimited lifespans.
     #[must_use]
     pub fn without_unlimited(mut self) -> Self {
         self.unlimited = false;
         self
     }
 
-    /// What people can choose, `None` being for ever.
+    /// Returns the choices within the maximum; `None` is unlimited.
     pub fn offered(&self) -> Vec<Option<Duration>> {
         let within = |d: &Duration| self.maximum.is_none_or(|m| *d <= m);
         let choices = self.choices.iter().copied().filter(within).map(Some);
         choices.chain(self.unlimited.then_some(None)).collect()
     }
 
-    /// The longest that is offered; with no choice at all, the maximum.
+    /// Returns the longest choice; without choices, the maximum.
     pub(super) fn longest(&self) -> Lifespan {
         match self.offered().into_iter().map(|span| span.unwrap_or(Duration::MAX)).max().or(self.maximum) {
             Some(Duration::MAX) | None => Lifespan::Unlimited,
@@ -147,19 +148,22 @@ impl Durations {
         }
     }
 
-    /// Whether a token may live this long; people have to take what is offered.
+    /// Checks a lifespan. People must take one of the choices.
+    ///
+    /// # Errors
+    /// [`ServiceError::Invalid`].
     pub(super) fn check(&self, lifespan: Lifespan, by_person: bool) -> Result<(), ServiceError> {
-        let wrong = |message: String| Err(ServiceError::invalid("lifespan", message));
+        let invalid = |message: String| Err(ServiceError::invalid(FieldName::Lifespan, message));
         match (lifespan.limit(), self.maximum) {
-            (None, _) if !self.unlimited => wrong("must not be unlimited here".to_owned()),
-            (Some(span), _) if span < Duration::from_secs(1) => wrong("must be at least a second".to_owned()),
+            (None, _) if !self.unlimited => invalid("must not be unlimited here".to_owned()),
+            (Some(span), _) if span < Duration::from_secs(1) => invalid("must be at least a second".to_owned()),
             (Some(span), Some(maximum)) if span > maximum => {
-                wrong(format!("must be at most {} ms", maximum.as_millis()))
+                invalid(format!("must be at most {} ms", maximum.as_millis()))
             }
             (limit, _) if by_person && !self.offered().contains(&limit) => {
-                let say = |d: &Option<Duration>| d.map_or("null".to_owned(), |d| d.as_millis().to_string());
-                let offered: Vec<String> = self.offered().iter().map(say).collect();
-                wrong(format!("must be one of {} (milliseconds; null is unlimited)", offered.join(", ")))
+                let millis = |d: &Option<Duration>| d.map_or("null".to_owned(), |d| d.as_millis().to_string());
+                let offered: Vec<String> = self.offered().iter().map(millis).collect();
+                invalid(format!("must be one of {} (milliseconds; null is unlimited)", offered.join(", ")))
             }
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
-//! What a change would take from tokens, told without making it.
+//! Previews: the grants that a change would take from tokens, counted without the change.
 //!
-//! A preview runs the code of the change by all its rules, on a view: it waits for no writer and keeps none waiting. What the change
-//! would write is not written; of what it would set, the clamp is counted.
+//! A preview runs the code of the change by all its rules, on a view: it takes no writer's lock. It writes nothing, and counts the grants
+//! that the clamp would delete.
 
 use super::ServiceError;
 use crate::domain::{
@@ -11,7 +11,9 @@ use crate::domain::{
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
-    Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError,
+    TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles,
+    WriteTokens,
 };
 use async_trait::async_trait;
 use std::collections::HashMap;
@@ -19,15 +21,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 
-/// How long a preview waits for another one of the same person.
+/// The longest wait for another preview of the same person.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Lets each person have one preview at a time: each may read all tokens of a role.
+/// Limits each person to one preview at a time, as a preview may read all tokens of a role.
 #[derive(Default)]
 pub(super) struct PreviewTurns(Mutex<HashMap<OwnerId, Weak<tokio::sync::Mutex<()>>>>);
 
 impl PreviewTurns {
-    /// Waits for an earlier preview of the same person. The program may have any number at a time.
+    /// Waits for an earlier preview of the same person. The host program may have any number at a time.
     pub(super) async fn turn(&self, actor: Actor) -> Result<Option<OwnedMutexGuard<()>>, ServiceError> {
         let Actor::Person(id) = actor else { return Ok(None) };
         let waiting = self.of(id).lock_owned();
@@ -38,7 +40,7 @@ impl PreviewTurns {
     }
 
     fn of(&self, id: OwnerId) -> Arc<tokio::sync::Mutex<()>> {
-        // Nothing in here panics half-way through a change.
+        // No holder panics in the middle of a change.
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(&id).and_then(Weak::upgrade) {
             return turn;
@@ -50,14 +52,14 @@ impl PreviewTurns {
     }
 }
 
-/// A transaction that writes nothing. What is read in it is as it was before the change.
+/// A transaction that writes nothing. Reads in it show the state before the change.
 pub(super) struct Preview {
     view: Box<dyn View>,
-    proposed: Option<Proposal>,
+    proposed: Option<ProposedChange>,
 }
 
-/// What the change would set.
-enum Proposal {
+/// The value that the change would set.
+enum ProposedChange {
     Permissions(RoleId, Vec<Permission>),
     Roles(OwnerId, Vec<RoleId>),
 }
@@ -68,136 +70,180 @@ impl Preview {
     }
 }
 
-/// Reads what the view reads.
-macro_rules! read {
-    ($($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+/// Implements traits of a store by calling a field.
+macro_rules! delegate {
+    ($target:ident.$field:ident: $($trait:ident {
+        $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*
+    })*) => {$(
         #[async_trait]
-        impl View for Preview {
+        impl $trait for $target {
+            $(async fn $name(&mut self, $($argument: $type),*) -> Result<$answer, StoreError> {
+                self.$field.$name($($argument),*).await
+            })*
+        }
+    )*};
+}
+
+/// Implements [`View`] by calling a field.
+macro_rules! delegate_reads {
+    ($target:ident.$field:ident) => {
+        delegate! { $target.$field:
+            ReadRoles {
+            role(id: RoleId) -> Option<Role>;
+            count_members(id: RoleId) -> u64;
+            roles() -> Vec<(Role, u64)>;
+            role_with_name(name: &str) -> Option<RoleId>;
+        }
+        ReadAccounts {
+            owner(id: OwnerId) -> Option<Owner>;
+            owner_with_email(email: &str) -> Option<OwnerId>;
+            owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
+            has_owners() -> bool;
+            owners(query: &OwnerQuery) -> Page<Owner>;
+            ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
+            ceiling(id: OwnerId) -> Ceiling;
+            other_super_admins(id: OwnerId) -> u64;
+            roles_meet(one: &[RoleId], other: &[RoleId]) -> bool;
+            password(id: OwnerId) -> Option<PasswordHash>;
+            invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
+        }
+        ReadTokens {
+            token(id: TokenId) -> Option<Token>;
+            tokens(query: &TokenQuery) -> Page<Token>;
+            count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
+            token_with_name(name: &str) -> Option<TokenId>;
+            record(digest: &Digest) -> Option<Record>;
+            sealed_secret(id: TokenId) -> Option<SealedSecret>;
+            tokens_of_members() -> Vec<(RoleId, u64)>;
+            tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
+            token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
+            preview_clamp(proposed: Proposed<'_>) -> Clamped;
+        }
+        ReadAudit {
+            events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+            nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
+            sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+        }
+        ReadImports {
+            imported() -> Vec<(String, String, Imported)>;
+        }
+        ReadKeys {
+            key_checks() -> Vec<KeyCheck>;
+            key_uses() -> Vec<KeyUse>;
+        }
+        }
+
+        #[async_trait]
+        impl View for $target {
             fn now(&self) -> Timestamp {
-                self.view.now()
+                self.$field.now()
             }
 
-            $(async fn $name(&mut self, $($argument: $type),*) -> Result<$answer, StoreError> {
-                self.view.$name($($argument),*).await
-            })*
+            async fn is_empty(&mut self) -> Result<bool, StoreError> {
+                self.$field.is_empty().await
+            }
         }
     };
 }
+#[cfg(test)]
+pub(super) use {delegate, delegate_reads};
 
-read! {
-    is_empty() -> bool;
-    role(id: RoleId) -> Option<Role>;
-    roles() -> Vec<(Role, u64)>;
-    role_named(name: &str) -> Option<RoleId>;
-    owner(id: OwnerId) -> Option<Owner>;
-    owner_with_email(email: &str) -> Option<OwnerId>;
-    owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
-    has_owners() -> bool;
-    owners(query: &OwnerQuery) -> Page<Owner>;
-    ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
-    ceiling(id: OwnerId) -> Ceiling;
-    roles_meet(some: &[RoleId], others: &[RoleId]) -> bool;
-    other_super_admins(id: OwnerId) -> u64;
-    password(id: OwnerId) -> Option<PasswordHash>;
-    invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
-    token(id: TokenId) -> Option<Token>;
-    tokens(query: &TokenQuery) -> Page<Token>;
-    count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
-    token_named(name: &str) -> Option<TokenId>;
-    record(digest: &Digest) -> Option<Record>;
-    token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
-    sealed_secret(id: TokenId) -> Option<SealedSecret>;
-    tokens_of_members() -> Vec<(RoleId, u64)>;
-    tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
-    preview_clamp(proposed: Proposed<'_>) -> Clamped;
-    imported() -> Vec<(String, String, Imported)>;
-    nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
-    sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
-    key_checks() -> Vec<KeyCheck>;
-    key_uses() -> Vec<KeyUse>;
-    events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
-}
+delegate_reads!(Preview.view);
 
-/// Refuses to write what no preview is of; the rest of the trait comes first.
-macro_rules! refuse {
-    ({ $($rest:item)* } $($name:ident($($type:ty),*) -> $answer:ty;)*) => {
+/// Implements traits of a store: the given methods, and others that fail as previews do not support them.
+macro_rules! fail {
+    ($($trait:ident [$($method:item)*] { $($name:ident($($type:ty),*) -> $answer:ty;)* })*) => {$(
         #[async_trait]
-        impl Transaction for Preview {
-            $($rest)*
+        impl $trait for Preview {
+            $($method)*
 
             $(async fn $name(&mut self, $(_: $type),*) -> Result<$answer, StoreError> {
-                Err(unforeseen())
+                Err(unsupported())
             })*
         }
-    };
+    )*};
 }
 
-fn unforeseen() -> StoreError {
+fn unsupported() -> StoreError {
     StoreError::Conflict("a preview changes nothing".into())
 }
 
-refuse! {
-    {
-        fn seq(&self) -> u64 {
-            0
-        }
-
-        fn op_id(&self) -> Option<&str> {
-            None
-        }
-
+fail! {
+    WriteRoles [
         async fn set_permissions(&mut self, id: RoleId, permissions: &[Permission]) -> Result<(), StoreError> {
-            self.proposed = Some(Proposal::Permissions(id, permissions.to_vec()));
+            self.proposed = Some(ProposedChange::Permissions(id, permissions.to_vec()));
             Ok(())
         }
-
+    ] {
+        insert_role(NewRole) -> RoleId;
+        update_role(RoleId, &str, &str) -> ();
+        delete_role(RoleId) -> ();
+    }
+    WriteAccounts [
         async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
-            self.proposed = Some(Proposal::Roles(id, roles.to_vec()));
+            self.proposed = Some(ProposedChange::Roles(id, roles.to_vec()));
             Ok(())
         }
-
+    ] {
+        insert_owner(NewOwner) -> OwnerId;
+        update_owner(OwnerId, &Profile) -> ();
+        set_owner_state(OwnerId, OwnerState) -> ();
+        set_password(OwnerId, &PasswordHash) -> ();
+        delete_owner(OwnerId, &AuditOrigin) -> ();
+        insert_invitation(OwnerId, &Digest, Timestamp) -> ();
+        delete_invitations(OwnerId) -> u64;
+    }
+    WriteTokens [
         async fn clamp(&mut self, clamp: Clamp<'_>, _: &AuditOrigin, _: AuditCause) -> Result<Clamped, StoreError> {
             match (clamp, &self.proposed) {
-                (Clamp::Members(role), Some(Proposal::Permissions(id, permissions))) if role == *id => {
+                (Clamp::Members(role), Some(ProposedChange::Permissions(id, permissions))) if role == *id => {
                     self.view.preview_clamp(Proposed::Permissions(role, permissions)).await
                 }
-                (Clamp::Owner(owner), Some(Proposal::Roles(id, roles))) if owner == *id => {
+                (Clamp::Owner(owner), Some(ProposedChange::Roles(id, roles))) if owner == *id => {
                     self.view.preview_clamp(Proposed::Roles(owner, roles)).await
                 }
-                _ => Err(unforeseen()),
+                _ => Err(unsupported()),
             }
         }
-
+    ] {
+        insert_token(NewToken) -> TokenId;
+        update_token(TokenId, &str, &str, &TokenAuthority) -> ();
+        set_secret(TokenId, &Digest, &HashKeyId, &str) -> ();
+        seal_secret(TokenId, &SealedSecret) -> ();
+        delete_token(TokenId) -> ();
+        delete_sessions(OwnerId) -> Vec<Digest>;
+        delete_ended_sessions() -> u64;
+    }
+    WriteAudit [
         async fn audit(&mut self, _: AuditEvent) -> Result<(), StoreError> {
             Ok(())
         }
-
-        async fn commit(self: Box<Self>, _: &[Tag]) -> Result<(), StoreError> {
-            Err(unforeseen())
-        }
+    ] {
+        delete_events(Timestamp) -> u64;
     }
-    insert_role(NewRole) -> RoleId;
-    update_role(RoleId, &str, &str) -> ();
-    delete_role(RoleId) -> ();
-    insert_owner(NewOwner) -> OwnerId;
-    update_owner(OwnerId, &Profile) -> ();
-    set_owner_state(OwnerId, OwnerState) -> ();
-    set_password(OwnerId, &PasswordHash) -> ();
-    delete_owner(OwnerId, &AuditOrigin) -> ();
-    delete_sessions(OwnerId) -> Vec<Digest>;
-    insert_invitation(OwnerId, &Digest, Timestamp) -> ();
-    delete_invitations(OwnerId) -> u64;
-    insert_token(NewToken) -> TokenId;
-    update_token(TokenId, &str, &str, &TokenAuthority) -> ();
-    set_secret(TokenId, &Digest, &HashKeyId, &str) -> ();
-    seal_secret(TokenId, &SealedSecret) -> ();
-    delete_token(TokenId) -> ();
-    delete_ended_sessions() -> u64;
-    remember_imported(&str, &str, Imported) -> ();
-    set_key_check(&KeyCheck) -> ();
-    backdate_owner(OwnerId, Timestamp) -> ();
-    backdate_token(TokenId, TokenTimes) -> ();
-    delete_events(Timestamp) -> u64;
+    WriteImports [] {
+        remember_imported(&str, &str, Imported) -> ();
+        backdate_owner(OwnerId, Timestamp) -> ();
+        backdate_token(TokenId, TokenTimes) -> ();
+    }
+    WriteKeys [] {
+        set_key_check(&KeyCheck) -> ();
+    }
+}
+
+#[async_trait]
+impl Transaction for Preview {
+    fn seq(&self) -> u64 {
+        0
+    }
+
+    fn op_id(&self) -> Option<&str> {
+        None
+    }
+
+    async fn commit(self: Box<Self>, _: &[Tag]) -> Result<(), StoreError> {
+        Err(unsupported())
+    }
 }
 
 #[cfg(test)]
@@ -206,20 +252,20 @@ mod tests {
     use futures_util::FutureExt;
 
     #[tokio::test(start_paused = true)]
-    async fn a_person_has_one_preview_at_a_time() {
+    async fn person_has_one_preview_at_a_time() {
         let turns = PreviewTurns::default();
         let (ada, bob) = (Actor::Person(OwnerId(1)), Actor::Person(OwnerId(2)));
         let first = turns.turn(ada).await.unwrap();
-        assert!(turns.turn(bob).now_or_never().unwrap().is_ok(), "others do not wait");
+        assert!(turns.turn(bob).now_or_never().unwrap().is_ok(), "other people do not wait");
         for _ in 0..2 {
-            assert!(turns.turn(Actor::Service).now_or_never().unwrap().is_ok(), "nor does the program");
+            assert!(turns.turn(Actor::Service).now_or_never().unwrap().is_ok(), "the host program does not wait");
         }
-        assert!(matches!(turns.turn(ada).await, Err(ServiceError::TooManyAttempts(_))), "not for ever");
+        assert!(matches!(turns.turn(ada).await, Err(ServiceError::TooManyAttempts(_))), "a wait ends");
         let mut second = Box::pin(turns.turn(ada));
         assert!((&mut second).now_or_never().is_none());
         drop(first);
-        assert!(second.await.is_ok(), "it has its turn after the first");
+        assert!(second.await.is_ok(), "the second has its turn after the first");
         turns.turn(bob).await.unwrap();
-        assert_eq!(turns.0.lock().unwrap().len(), 1, "of those who are done nothing is kept");
+        assert_eq!(turns.0.lock().unwrap().len(), 1, "finished previews leave no entry");
     }
 }

@@ -1,31 +1,31 @@
-//! Roles: the sets of permissions that bound owners.
+//! The roles service.
 
+use super::ServiceError;
 use super::actor::{Grantor, may_change};
-use super::bounds::{PERMISSIONS, too_long, too_many};
-use super::error::{FieldError, FieldErrors, described, named};
-use super::write::{Item, ServiceContext, UnitOfWork, Writer};
-use super::{ServiceError, for_whom, optimistic};
-use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Ceiling, ConditionClause, Permission, Role, RoleId, Tag, same_in_any_order,
-};
-use crate::store::{Clamp, Clamped, NewRole};
-use serde_json::{Map, Value, json};
+use super::context::{ServiceContext, actor_methods, version_methods};
+use super::error::FieldErrors;
+use super::size_limits::{PERMISSIONS, is_too_long, report_oversized};
+use super::state::{AdminState, ScopeWithConditions};
+use super::text_fields::{checked_description, checked_name};
+use super::unit_of_work::UnitOfWork;
+use crate::domain::{Ceiling, ConditionClause, FieldName, Permission, Role, RoleId, same_in_any_order};
+use crate::store::{Clamped, NewRole, View};
 
-/// Changes and reads roles. Made by [`Keyward::roles`](crate::Keyward::roles).
+/// The roles service: reads and changes roles. Made by [`Keyward::roles`](crate::Keyward::roles).
 #[derive(Clone, Debug)]
 pub struct Roles(pub(super) ServiceContext);
 
-for_whom!(Roles);
-optimistic!(Roles, "a role");
+actor_methods!(Roles);
+version_methods!(Roles, "a role");
 
-/// What of a role is to change. What is `None` stays.
+/// A change of a role. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct RoleUpdate {
-    /// Another name.
+    /// The new name.
     pub name: Option<String>,
-    /// Another description.
+    /// The new description.
     pub description: Option<String>,
-    /// Other permissions, as a whole.
+    /// The new permissions, all of them.
     pub permissions: Option<Vec<Permission>>,
 }
 
@@ -37,65 +37,71 @@ impl Roles {
         Self(f(self.0))
     }
 
-    /// Every role by id, each with how many owners have it.
+    /// Lists every role by id, each with the number of its members.
     ///
     /// # Errors
-    /// If the store cannot be asked.
+    /// [`Store`](ServiceError::Store) if the store fails.
     pub async fn list(&self) -> Result<Vec<(Role, u64)>, ServiceError> {
         Ok(self.0.view().await?.roles().await?)
     }
 
-    /// A role.
+    /// Returns a role.
     ///
     /// # Errors
-    /// If there is no such role.
+    /// [`NotFound`](ServiceError::NotFound) if there is no such role.
     pub async fn read(&self, id: RoleId) -> Result<Role, ServiceError> {
-        self.0.view().await?.role(id).await?.ok_or(ServiceError::NotFound("role"))
+        load_role(&mut *self.0.view().await?, id).await
+    }
+
+    /// Returns a role with the number of its members.
+    ///
+    /// # Errors
+    /// [`NotFound`](ServiceError::NotFound) if there is no such role.
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) async fn read_with_members(&self, id: RoleId) -> Result<(Role, u64), ServiceError> {
+        let mut view = self.0.view().await?;
+        let role = load_role(&mut *view, id).await?;
+        Ok((role, view.count_members(id).await?))
     }
 
     /// Adds a role.
     ///
     /// # Errors
-    /// If the name is empty or taken, or a permission names what is not registered or is more than the actor may give away;
-    /// or if there are as many roles as [`Policy::roles`](crate::admin::Policy::roles) allows. A token adds none.
+    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, a permission names something that is not registered, or there are as
+    ///   many roles as [`Policy::roles`](crate::admin::Policy::roles) allows;
+    /// - [`Taken`](ServiceError::Taken) if the name is taken;
+    /// - [`Exceeds`](ServiceError::Exceeds) if the actor may not give a permission;
+    /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token.
     pub async fn create(&self, new: NewRole) -> Result<Role, ServiceError> {
         self.may_change()?;
-        let mut wrong = FieldErrors::default();
-        let name = wrong.take(named("name", &new.name))?.unwrap_or_default();
-        let description = wrong.take(described("description", &new.description))?.unwrap_or_default();
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let grantor = draft.grantor().await?;
-                    registered(&draft.writer, &new.permissions, &[], &mut wrong);
-                    wrong.done()?;
-                    may_give(&grantor, &new.permissions)?;
-                    ensure_available(draft, &name, None).await?;
-                    room_for_role(draft).await?;
-                    let details = json!({"name": name, "permissions": audit_json(&new.permissions)});
-                    let id = draft.tx.insert_role(NewRole { name, description, ..new }).await?;
-                    draft.touch(Tag::role(id));
-                    draft.audit(AuditAction::RoleCreated, AuditTarget::Role(id), details).await?;
-                    found(draft, id).await
-                })
-            })
-            .await
+        let mut errors = FieldErrors::default();
+        let name = errors.collect(checked_name(FieldName::Name, &new.name))?.unwrap_or_default();
+        let description = checked_description(FieldName::Description, &new.description);
+        let description = errors.collect(description)?.unwrap_or_default();
+        let new = NewRole { name, description, ..new };
+        self.0.transact(move |unit| Box::pin(create(unit, new, errors))).await
     }
 
-    /// Changes a role. Grants of its members' tokens that nobody holds any more go with its permissions, and do not come back.
+    /// Changes a role. Its members' tokens lose, for good, the grants that their owners no longer hold.
     ///
     /// # Errors
-    /// If there is no such role, it is the super admin role, the name is empty or taken, or a permission names what is not
-    /// registered. For an actor who is no super admin also: if the role may more than the actor, now or then, or if it has members and a
-    /// permission under conditions is new that the actor does not hold without conditions.
+    /// - [`NotFound`](ServiceError::NotFound) if there is no such role;
+    /// - [`Impossible`](ServiceError::Impossible) for the super admin role;
+    /// - [`Invalid`](ServiceError::Invalid) if the name is empty or a permission names something that is not registered;
+    /// - [`Taken`](ServiceError::Taken) if the name is taken.
+    ///
+    /// For an actor who is no super admin also
+    /// - [`Forbidden`](ServiceError::Forbidden) if the present permissions exceed those of the actor;
+    /// - [`Exceeds`](ServiceError::Exceeds) if the new ones do, or if the role has members and the actor holds a new permission under
+    ///   conditions only.
     pub async fn update(&self, id: RoleId, update: RoleUpdate) -> Result<Role, ServiceError> {
         self.may_change()?;
-        let changes = Self::checked(update)?;
-        let changed = self.0.make(move |draft| Box::pin(change(draft, id, changes))).await;
+        let changes = Changes::check(update)?;
+        let changed = self.0.transact(move |unit| Box::pin(change(unit, id, changes))).await;
         changed.map(|(role, _)| role)
     }
 
-    /// Replaces what a role allows, as [`update`](Self::update) does.
+    /// Replaces a role's permissions, as [`update`](Self::update) does.
     ///
     /// # Errors
     /// As for [`update`](Self::update).
@@ -103,226 +109,198 @@ impl Roles {
         self.update(id, RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() }).await
     }
 
-    /// What [`set_permissions`](Self::set_permissions) would take from tokens, by the same rules. Nothing is changed or remembered, and
-    /// no writer waits for it. A person has one preview at a time: another one waits up to 5 s.
+    /// Counts the grants that [`set_permissions`](Self::set_permissions) would take from tokens, by the same rules. It changes nothing
+    /// and blocks no writer. A person has one preview at a time: another one waits up to 5 s.
     ///
     /// # Errors
     /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
     pub async fn preview_clamp(&self, id: RoleId, permissions: Vec<Permission>) -> Result<Clamped, ServiceError> {
         self.may_change()?;
-        let changes = Self::checked(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
-        let previewed = self.0.preview(move |draft| Box::pin(change(draft, id, changes))).await;
+        let changes = Changes::check(RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() })?;
+        let previewed = self.0.preview(move |unit| Box::pin(change(unit, id, changes))).await;
         previewed.map(|(_, clamped)| clamped)
     }
 
-    /// Every role by id, each with how many admin tokens its members have.
+    /// Lists every role by id, each with the number of its members' admin tokens.
     ///
     /// # Errors
-    /// If nobody is signed in, or a token asks: of others' tokens it learns nothing.
+    /// [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program or a person: a token learns nothing of others' tokens.
     pub async fn tokens_of_members(&self) -> Result<Vec<(RoleId, u64)>, ServiceError> {
         let mut view = self.0.view().await?;
-        self.0.actor(&mut view).await?.grantor()?;
+        self.0.actor(&mut *view).await?.grantor()?;
         Ok(view.tokens_of_members().await?)
     }
 
-    /// Removes a role that nobody has.
+    /// Deletes a role that has no members.
     ///
     /// # Errors
-    /// If there is no such role, somebody has it, it is the super admin role, or it may more than whoever asks.
+    /// - [`NotFound`](ServiceError::NotFound) if there is no such role;
+    /// - [`Impossible`](ServiceError::Impossible) if it has members, or is the super admin role;
+    /// - [`Forbidden`](ServiceError::Forbidden) if it exceeds the actor's permissions.
     pub async fn delete(&self, id: RoleId) -> Result<Role, ServiceError> {
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let (_, role) = changeable(draft, id).await?;
-                    draft.unchanged("role", role.version())?;
-                    if has_members(draft, id).await? {
-                        return Err(ServiceError::Impossible("users have this role: take it from them first"));
-                    }
-                    draft.tx.delete_role(id).await?;
-                    draft.touch(Tag::role(id));
-                    let details = json!({"name": role.name, "permissions": audit_json(&role.permissions)});
-                    draft.audit(AuditAction::RoleDeleted, AuditTarget::Role(id), details).await?;
-                    Ok(role)
-                })
-            })
-            .await
+        self.0.transact(move |unit| Box::pin(delete(unit, id))).await
     }
 
-    /// Refuses those who can never change a role.
+    /// Rejects actors that may never change a role.
     pub(crate) fn may_change(&self) -> Result<(), ServiceError> {
         may_change(self.0.origin.actor)
     }
-
-    fn checked(update: RoleUpdate) -> Result<Changes, ServiceError> {
-        let RoleUpdate { name, description, permissions } = update;
-        let mut wrong = FieldErrors::default();
-        let name = name.map(|n| wrong.take(named("name", &n))).transpose()?.flatten();
-        let description = description.map(|d| wrong.take(described("description", &d))).transpose()?.flatten();
-        Ok(Changes { name, description, permissions, wrong })
-    }
 }
 
-/// Says what of these permissions is too much, or is not registered and not there already.
-fn registered(writer: &Writer, permissions: &[Permission], before: &[Permission], wrong: &mut FieldErrors) {
-    fn items(permissions: &[Permission]) -> impl Iterator<Item = Item<'_>> {
-        permissions.iter().map(|p| (&p.scope, p.when.as_slice()))
-    }
-    if !too_long("permissions", permissions.len(), PERMISSIONS, wrong) {
-        too_many("permissions", items(permissions), wrong);
-        writer.unregistered("permissions", items(permissions), items(before), wrong);
-    }
+pub(super) async fn load_role(view: &mut dyn View, id: RoleId) -> Result<Role, ServiceError> {
+    view.role(id).await?.ok_or(ServiceError::NotFound("role"))
 }
 
-/// A [`RoleUpdate`] as it is kept, and what is wrong with it.
+/// A [`RoleUpdate`] in its stored form, and its errors.
 struct Changes {
     name: Option<String>,
     description: Option<String>,
     permissions: Option<Vec<Permission>>,
-    wrong: FieldErrors,
+    errors: FieldErrors,
 }
 
-async fn change(draft: &mut UnitOfWork, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
-    let Changes { name, description, permissions, mut wrong } = changes;
-    let (grantor, before) = changeable(draft, id).await?;
-    draft.unchanged("role", before.version())?;
-    registered(&draft.writer, permissions.as_deref().unwrap_or_default(), &before.permissions, &mut wrong);
-    wrong.done()?;
+impl Changes {
+    fn check(update: RoleUpdate) -> Result<Self, ServiceError> {
+        let RoleUpdate { name, description, permissions } = update;
+        let mut errors = FieldErrors::default();
+        let name = name.map(|name| errors.collect(checked_name(FieldName::Name, &name))).transpose()?.flatten();
+        let description = description.map(|text| checked_description(FieldName::Description, &text));
+        let description = description.map(|text| errors.collect(text)).transpose()?.flatten();
+        Ok(Self { name, description, permissions, errors })
+    }
+}
+
+async fn create(unit: &mut UnitOfWork, new: NewRole, mut errors: FieldErrors) -> Result<Role, ServiceError> {
+    let grantor = unit.grantor().await?;
+    check_permissions(&unit.state, &new.permissions, &[], &mut errors);
+    errors.into_result()?;
+    may_give(&grantor, &new.permissions)?;
+    ensure_name_available(unit, &new.name, None).await?;
+    ensure_room(unit).await?;
+    unit.create_role(new).await
+}
+
+async fn change(unit: &mut UnitOfWork, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
+    let Changes { name, description, permissions, mut errors } = changes;
+    let (grantor, before) = load_changeable(unit, id).await?;
+    unit.check_version("role", before.version())?;
+    check_permissions(&unit.state, permissions.as_deref().unwrap_or_default(), &before.permissions, &mut errors);
+    errors.into_result()?;
     if let Some(permissions) = &permissions {
         may_give(&grantor, permissions)?;
-        may_give_members(draft, &grantor, &before, permissions).await?;
+        may_give_to_members(unit, &grantor, &before, permissions).await?;
     }
     let name = name.unwrap_or_else(|| before.name.clone());
     let description = description.unwrap_or_else(|| before.description.clone());
-    ensure_available(draft, &name, Some(id)).await?;
-    let mut details = Map::new();
-    for (what, before, after) in [("name", &before.name, &name), ("description", &before.description, &description)] {
-        if before != after {
-            details.insert(what.to_owned(), json!({"before": before, "after": after}));
-        }
-    }
-    if !details.is_empty() {
-        draft.tx.update_role(id, &name, &description).await?;
-        draft.audit(AuditAction::RoleUpdated, AuditTarget::Role(id), Value::Object(details)).await?;
-    }
+    ensure_name_available(unit, &name, Some(id)).await?;
+    unit.describe_role(&before, &name, &description).await?;
     let clamped = match permissions.filter(|permissions| !same_in_any_order(permissions, &before.permissions)) {
-        Some(permissions) => set_permissions(draft, &before, &permissions).await?,
+        Some(permissions) => unit.set_role_permissions(&before, &permissions).await?,
         None => Clamped::default(),
     };
-    Ok((found(draft, id).await?, clamped))
+    Ok((load_role(unit.view(), id).await?, clamped))
 }
 
-/// Sets the permissions; what tokens carry beyond them goes.
-async fn set_permissions(
-    draft: &mut UnitOfWork,
-    before: &Role,
-    permissions: &[Permission],
-) -> Result<Clamped, ServiceError> {
-    let id = before.id;
-    draft.tx.set_permissions(id, permissions).await?;
-    draft.touch(Tag::role(id));
-    let details = json!({"before": audit_json(&before.permissions), "after": audit_json(permissions)});
-    draft.audit(AuditAction::RolePermissionsSet, AuditTarget::Role(id), details).await?;
-    draft.clamp(Clamp::Members(id), AuditCause::RolePermissions(id)).await
+async fn delete(unit: &mut UnitOfWork, id: RoleId) -> Result<Role, ServiceError> {
+    let (_, role) = load_changeable(unit, id).await?;
+    unit.check_version("role", role.version())?;
+    if has_members(unit, id).await? {
+        return Err(ServiceError::Impossible("users have this role: take it from them first"));
+    }
+    unit.delete_role(&role).await?;
+    Ok(role)
 }
 
-/// A role that whoever asks may change, and who they are.
-async fn changeable(draft: &mut UnitOfWork, id: RoleId) -> Result<(Grantor, Role), ServiceError> {
-    let grantor = draft.grantor().await?;
-    let role = found(draft, id).await?;
+/// Loads a role that the actor may change, and the actor.
+async fn load_changeable(unit: &mut UnitOfWork, id: RoleId) -> Result<(Grantor, Role), ServiceError> {
+    let grantor = unit.grantor().await?;
+    let role = load_role(unit.view(), id).await?;
     if id == RoleId::SUPER_ADMIN {
         return Err(BUILT_IN);
     }
-    grantor.covers(&Ceiling::Of(role.permissions.clone()), STRONGER)?;
+    grantor.ensure_covers(&Ceiling::Of(role.permissions.clone()), STRONGER)?;
     Ok((grantor, role))
 }
 
+/// Reports permissions that exceed the size limits, or name something that is neither registered nor in the role already.
+fn check_permissions(state: &AdminState, permissions: &[Permission], before: &[Permission], errors: &mut FieldErrors) {
+    fn items(permissions: &[Permission]) -> impl Iterator<Item = ScopeWithConditions<'_>> {
+        permissions.iter().map(|p| (&p.scope, p.when.as_slice()))
+    }
+    let list = FieldName::Permissions;
+    if !is_too_long(list, permissions.len(), PERMISSIONS, errors) {
+        report_oversized(list, items(permissions), errors);
+        state.report_unregistered(list, items(permissions), items(before), errors);
+    }
+}
+
+/// Checks that the actor may give these permissions.
 fn may_give(grantor: &Grantor, permissions: &[Permission]) -> Result<(), ServiceError> {
-    let mut wrong = FieldErrors::default();
+    let mut errors = FieldErrors::default();
     let ceiling = grantor.ceiling.index();
     for (i, permission) in permissions.iter().enumerate() {
-        if wrong.is_full() {
+        if errors.is_full() {
             break;
         }
         if let Err(beyond) = ceiling.check_gift(permission) {
-            let message = format!("more than you hold: {beyond}");
-            wrong.add(FieldError {
-                path: format!("permissions.{i}"),
-                message,
-                value: Some(permission.scope.action.to_string()),
-            });
+            let (path, action) = (FieldName::Permissions.at(i), permission.scope.action.to_string());
+            errors.add_value(path, format!("more than you hold: {beyond}"), action);
         }
     }
-    wrong.none_exceeds()
+    errors.into_exceeds()
 }
 
-/// Refuses permissions under conditions that are new to the members of a role, and that the actor holds under conditions only.
+/// Checks that the members of a role get no new permission that the actor holds under conditions only.
 ///
 /// A condition may mean other rows for a member than for the actor: rows of people with the member's roles, say.
-async fn may_give_members(
-    draft: &mut UnitOfWork,
+async fn may_give_to_members(
+    unit: &mut UnitOfWork,
     grantor: &Grantor,
     before: &Role,
     permissions: &[Permission],
 ) -> Result<(), ServiceError> {
     let Ceiling::Of(held) = &grantor.ceiling else { return Ok(()) };
-    if !has_members(draft, before.id).await? {
+    if !has_members(unit, before.id).await? {
         return Ok(());
     }
     let always = held.iter().filter(|p| p.when == ConditionClause::Always);
-    let given = Ceiling::Of(before.permissions.iter().chain(always).cloned().collect());
-    let index = given.index();
-    let refused = |p: &Permission| p.when != ConditionClause::Always && index.check_gift(p).is_err();
-    let mut wrong = FieldErrors::default();
-    for (i, permission) in permissions.iter().enumerate().filter(|(_, p)| refused(p)) {
-        if wrong.is_full() {
+    let allowed = Ceiling::Of(before.permissions.iter().chain(always).cloned().collect());
+    let index = allowed.index();
+    let mut errors = FieldErrors::default();
+    for (i, permission) in permissions.iter().enumerate() {
+        if errors.is_full() {
             break;
         }
-        wrong.add(FieldError {
-            path: format!("permissions.{i}"),
-            message: "this role has members: only a super admin adds a permission under conditions, or an admin who holds it without \
-                      conditions"
-                .to_owned(),
-            value: Some(permission.scope.action.to_string()),
-        });
+        if permission.when != ConditionClause::Always && index.check_gift(permission).is_err() {
+            let message = "this role has members: only a super admin adds a permission under conditions, or an admin who holds it \
+                           without conditions";
+            errors.add_value(FieldName::Permissions.at(i), message, permission.scope.action.to_string());
+        }
     }
-    wrong.none_exceeds()
+    errors.into_exceeds()
 }
 
-async fn has_members(draft: &mut UnitOfWork, id: RoleId) -> Result<bool, ServiceError> {
-    Ok(draft.tx.roles().await?.iter().any(|(role, members)| role.id == id && *members > 0))
+async fn has_members(unit: &mut UnitOfWork, id: RoleId) -> Result<bool, ServiceError> {
+    Ok(unit.view().count_members(id).await? > 0)
 }
 
-async fn ensure_available(draft: &mut UnitOfWork, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
-    match draft.tx.role_named(name).await? {
-        Some(id) if own != Some(id) => Err(ServiceError::Taken { path: "name", message: "Name already taken" }),
+async fn ensure_name_available(unit: &mut UnitOfWork, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
+    match unit.view().role_with_name(name).await? {
+        Some(id) if own != Some(id) => {
+            Err(ServiceError::Taken { field: FieldName::Name, message: "Name already taken" })
+        }
         _ => Ok(()),
     }
 }
 
-/// Refuses one more role where there are as many as the policy allows: lists of roles are whole.
-async fn room_for_role(draft: &mut UnitOfWork) -> Result<(), ServiceError> {
-    let most = draft.writer.settings.policy.roles;
-    match draft.tx.roles().await?.len() as u64 {
-        count if count >= most => Err(ServiceError::invalid(
-            "name",
-            format!("there are already {most} roles, which is the most: delete one first"),
-        )),
+/// Checks that one more role is within the limit of the policy, as lists of roles have no pages.
+async fn ensure_room(unit: &mut UnitOfWork) -> Result<(), ServiceError> {
+    let most = unit.state.settings.policy.roles;
+    match unit.view().roles().await?.len() as u64 {
+        count if count >= most => {
+            let message = format!("there are already {most} roles, which is the most: delete one first");
+            Err(ServiceError::invalid(FieldName::Name, message))
+        }
         _ => Ok(()),
     }
-}
-
-async fn found(draft: &mut UnitOfWork, id: RoleId) -> Result<Role, ServiceError> {
-    draft.tx.role(id).await?.ok_or(ServiceError::NotFound("role"))
-}
-
-/// Permissions, as the audit log tells them.
-pub(super) fn audit_json(permissions: &[Permission]) -> Value {
-    let one = |p: &Permission| {
-        let fields = match &p.scope.fields {
-            crate::domain::Fields::All => None,
-            crate::domain::Fields::Only(set) => Some(set.as_slice()),
-        };
-        json!({"action": p.scope.action, "subject": p.scope.resource, "fields": fields, "conditions": p.when.as_slice()})
-    };
-    permissions.iter().map(one).collect()
 }

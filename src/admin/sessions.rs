@@ -1,22 +1,22 @@
-//! Sessions: signing in and out.
+//! The sessions service: signing in and out.
 
-use super::account::address;
+use super::ServiceError;
 use super::actor::{Grantor, ResolvedActor};
-use super::password::{Password, is_old};
-use super::tokens::{IssuedToken, record};
-use super::write::{ServiceContext, UnitOfWork};
-use super::{ServiceError, for_whom, optimistic};
+use super::context::{ServiceContext, actor_methods, version_methods};
+use super::password::{Password, is_bcrypt};
+use super::profile::{checked_email, load_roles_of};
+use super::tokens::IssuedToken;
+use super::unit_of_work::UnitOfWork;
 use crate::domain::{
-    Actor, AuditAction, AuditTarget, Issued, Owner, OwnerId, PasswordHash, Role, Tag, Timestamp, Token, TokenAuthority,
-    TokenId, TokenKind,
+    Actor, Issued, Owner, OwnerId, PasswordHash, Role, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
-use crate::store::{Paging, TokenQuery, TokenSort, View};
-use serde_json::json;
+use crate::store::{Paging, TokenQuery, TokenSort};
 
-pub use super::me::ProfileUpdate;
-pub use super::register::{FirstAdmin, Registration};
+pub use super::own_account::ProfileUpdate;
+pub use super::registration::{FirstAdmin, Registration};
 
-/// Signs people in and out, and lets them change their own account. Made by [`Keyward::sessions`](crate::Keyward::sessions).
+/// The sessions service: signs people in and out, and changes their own accounts. Made by
+/// [`Keyward::sessions`](crate::Keyward::sessions).
 ///
 /// ```
 /// # tokio_test::block_on(async {
@@ -24,7 +24,7 @@ pub use super::register::{FirstAdmin, Registration};
 /// use keyward::{HashKey, Keyward, MemoryStore};
 /// # let (hash_key, _) = HashKey::generate()?;
 /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin").build()?;
-/// let code = keyward.sessions().setup_code().await?.expect("nobody is here yet");
+/// let code = keyward.sessions().setup_code().await?.expect("there is no account yet");
 /// println!("register with {}", code.expose());
 ///
 /// let ada = FirstAdmin {
@@ -43,42 +43,26 @@ pub use super::register::{FirstAdmin, Registration};
 #[derive(Clone, Debug)]
 pub struct Sessions(pub(super) ServiceContext);
 
-for_whom!(Sessions);
-optimistic!(Sessions, "one's own account");
+actor_methods!(Sessions);
+version_methods!(Sessions, "one's own account");
 
-/// Somebody who has just signed in.
+/// A person who has just signed in.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SignedIn {
-    /// Who.
+    /// The person's account.
     pub owner: Owner,
-    /// What they are.
+    /// The roles of the account.
     pub roles: Vec<Role>,
-    /// Their session, with the secret to hand over.
+    /// The session, with the secret to hand over.
     pub session: IssuedToken,
 }
 
-impl UnitOfWork {
-    /// All that is told of whoever signs in: afterwards the store may not be there to be asked.
-    pub(super) async fn signed_in(&mut self, owner: Owner, session: IssuedToken) -> Result<SignedIn, ServiceError> {
-        let roles = roles_of(&mut *self.tx, &owner).await?;
-        Ok(SignedIn { owner, roles, session })
-    }
-
-    /// Opens a session. Why it may be opened is remembered by whoever calls this.
-    pub(super) async fn open(&mut self, owner: OwnerId, issued: Issued) -> Result<IssuedToken, ServiceError> {
-        self.end_oldest_sessions(owner).await?;
-        let writer = self.writer.clone();
-        let policy = &writer.settings.policy;
-        let authority = TokenAuthority::Session { owner, idle: policy.session_idle };
-        // Sessions have no names; what is known of the device is their description.
-        let device = self.device.to_string();
-        let (new, secret) = record(issued, String::new(), device, Some(policy.session_lifespan), authority);
-        let digest = new.digest;
-        let id = self.tx.insert_token(new).await?;
-        let token = self.tx.token(id).await?.ok_or(ServiceError::NotFound("token"))?;
-        self.touch(Tag::token(&digest));
-        Ok(IssuedToken::alone(token, secret))
+impl SignedIn {
+    /// Loads the roles in the transaction that opened the session: afterwards the store may be unavailable.
+    pub(super) async fn load(unit: &mut UnitOfWork, owner: Owner, session: IssuedToken) -> Result<Self, ServiceError> {
+        let roles = load_roles_of(unit.view(), &owner).await?;
+        Ok(Self { owner, roles, session })
     }
 }
 
@@ -87,70 +71,66 @@ impl Sessions {
         Self(f(self.0))
     }
 
-    /// The same from a device of this name, for the list of a person's sessions. It is what the client says of itself.
+    /// Returns the service for a device of this name, which the list of a person's sessions shows. It is the client's own claim.
     #[must_use]
     pub fn on_device(self, name: &str) -> Self {
-        self.map(|change| change.on_device(name))
+        self.map(|context| context.on_device(name))
     }
 
-    /// Signs somebody in.
+    /// Signs a person in.
     ///
-    /// Whether there is such an account, whether it is active, and whether it has this password: nobody learns which of them is
-    /// not so, neither by the answer nor by how long it takes.
-    ///
-    /// An account that has signed in from a network lately (30 days, by this process) has a queue of its own there, and only its failures from there
-    /// count: five in five minutes. Guesses from elsewhere lock no owner out of where they work. Elsewhere the account's and the network's failures
-    /// count too, fifty each. While many networks guess at once, a first sign-in from a new place may be answered
-    /// [`Busy`](ServiceError::Busy).
-    ///
-    /// With the feature `strapi`, a password that came with an import is verified by its bcrypt hash, which is then replaced by
-    /// one of argon2id. A sign-in that fails then takes one hash of each kind, whichever the account has.
+    /// An unknown account, an inactive account and a wrong password are answered alike, and take the same time.
     ///
     /// An account has five guesses in five minutes at each network (an IPv4 address, or a /64 of IPv6). Where it did not sign in
-    /// within the last 30 days, it also shares 50 guesses with all such networks, and the network 50 with all accounts. Where it
-    /// did, guesses by others elsewhere take none of its own, and its password is checked before those of strangers.
+    /// within the last 30 days, it also shares 50 guesses with all such networks, and the network 50 with all accounts. Where it did,
+    /// guesses from elsewhere do not count, and its password is checked in a queue of its own. While many networks guess at once, a
+    /// first sign-in from a new network may be answered [`Busy`](ServiceError::Busy).
+    ///
+    /// With the feature `strapi`, an imported password is verified by its bcrypt hash, which is then replaced by one of argon2id. A
+    /// sign-in that fails then takes one hash of each kind, whichever the account has.
     ///
     /// # Errors
-    /// [`WrongCredentials`](ServiceError::WrongCredentials); [`TooManyAttempts`](ServiceError::TooManyAttempts), before the password is
-    /// even looked at; [`Busy`](ServiceError::Busy).
+    /// - [`WrongCredentials`](ServiceError::WrongCredentials);
+    /// - [`TooManyAttempts`](ServiceError::TooManyAttempts), before the password is checked;
+    /// - [`Busy`](ServiceError::Busy).
     pub async fn sign_in(&self, email: &str, password: &Password) -> Result<SignedIn, ServiceError> {
-        no_token(self.0.origin.actor)?;
-        let people = &self.0.writer.people;
-        let mut reserved = people.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
-            self.0.note_failure(None);
+        reject_tokens(self.0.origin.actor)?;
+        let sign_in = &self.0.state.sign_in;
+        let mut guess = sign_in.throttle.reserve(email, self.0.origin.address).map_err(|wait| {
+            self.0.note_failed_sign_in(None);
             ServiceError::TooManyAttempts(wait)
         })?;
-        let lane = reserved.lane();
+        let lane = guess.lane();
         let checked = async {
-            // Before the store is read: a request that is told to come again costs no read.
-            let place = people.hasher.place(lane)?;
-            let candidate = self.candidate(email).await?;
+            // Before the store is read: a request that is answered `Busy` costs no read.
+            let place = sign_in.hasher.place(lane)?;
+            let candidate = self.load_candidate(email).await?;
             let hash = candidate.as_ref().map(|(_, hash)| hash);
-            let turn = people.hasher.turn(place).await?;
-            reserved.checks();
-            let right = people.hasher.verify(turn, password, hash).await?;
-            Ok(candidate.filter(|_| right))
+            let turn = sign_in.hasher.turn(place).await?;
+            guess.begin_check();
+            let is_right = sign_in.hasher.verify(turn, password, hash).await?;
+            Ok(candidate.filter(|_| is_right))
         };
         let (id, verified) = match checked.await {
             Ok(Some(candidate)) => candidate,
             Ok(None) => {
-                self.0.note_failure(Some(email));
+                self.0.note_failed_sign_in(Some(email));
                 return Err(ServiceError::WrongCredentials);
             }
             Err(error) => {
-                // Nobody has learnt anything of the password.
-                reserved.give_back();
+                // The client has learnt nothing about the password.
+                guess.refund();
                 return Err(error);
             }
         };
-        reserved.succeeded();
-        match self.begin(id, password, verified.clone()).await {
-            // Of those who come at the same moment with a hash of another system one replaces it; the others look at the new one.
-            Err(ServiceError::WrongCredentials) if is_old(&verified.0) => match self.candidate(email).await? {
+        guess.succeed();
+        match self.open_session(id, password, verified.clone()).await {
+            // One of several simultaneous sign-ins has replaced the bcrypt hash: the others verify the new one.
+            Err(ServiceError::WrongCredentials) if is_bcrypt(&verified.0) => match self.load_candidate(email).await? {
                 Some((same, hash)) if same == id => {
-                    let turn = people.hasher.turn(people.hasher.place(lane)?).await?;
-                    match people.hasher.verify(turn, password, Some(&hash)).await? {
-                        true => self.begin(id, password, hash).await,
+                    let turn = sign_in.hasher.turn(sign_in.hasher.place(lane)?).await?;
+                    match sign_in.hasher.verify(turn, password, Some(&hash)).await? {
+                        true => self.open_session(id, password, hash).await,
                         false => Err(ServiceError::WrongCredentials),
                     }
                 }
@@ -160,129 +140,114 @@ impl Sessions {
         }
     }
 
-    /// Opens a session for somebody whose password was verified by this hash, if all that still holds.
-    async fn begin(&self, id: OwnerId, password: &Password, verified: PasswordHash) -> Result<SignedIn, ServiceError> {
-        let renewed = self.renewed(password, &verified).await;
+    /// Opens a session for an owner whose password was verified by this hash, if both still hold.
+    async fn open_session(
+        &self,
+        id: OwnerId,
+        password: &Password,
+        verified: PasswordHash,
+    ) -> Result<SignedIn, ServiceError> {
+        let rehashed = self.rehash(password, &verified).await;
         let issued = self.0.issue(TokenKind::Session)?;
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    // Hashing took its time: what it proved must still hold.
-                    let owner = draft.tx.owner(id).await?.filter(|o| o.state.is_active());
-                    let owner = owner.ok_or(ServiceError::WrongCredentials)?;
-                    if draft.tx.password(id).await?.as_ref() != Some(&verified) {
-                        return Err(ServiceError::WrongCredentials);
-                    }
-                    draft.origin.actor = Actor::Person(id);
-                    let session = draft.open(id, issued).await?;
-                    let target = AuditTarget::Token(session.token.id, TokenKind::Session);
-                    let mut details = json!({"owner": id});
-                    if let Some(hash) = &renewed {
-                        // The password is the same: that is no event of its own.
-                        draft.tx.set_password(id, hash).await?;
-                        details["passwordHash"] = json!("renewed");
-                    }
-                    draft.audit(AuditAction::SignedIn, target, details).await?;
-                    draft.signed_in(owner, session).await
-                })
-            })
-            .await
+        self.0.transact(move |unit| Box::pin(sign_in(unit, id, verified, rehashed, issued))).await
     }
 
-    /// A hash of ours for a password that was just verified by one that came from elsewhere. If it cannot be made now, the next
-    /// sign-in does.
-    async fn renewed(&self, password: &Password, verified: &PasswordHash) -> Option<PasswordHash> {
-        if !is_old(&verified.0) {
+    /// Hashes a password with argon2id that was just verified by a bcrypt hash. On failure the next sign-in tries again.
+    async fn rehash(&self, password: &Password, verified: &PasswordHash) -> Option<PasswordHash> {
+        if !is_bcrypt(&verified.0) {
             return None;
         }
-        let writer = &self.0.writer;
-        writer.people.hasher.hash(password, &*writer.entropy).await.ok()
+        let state = &self.0.state;
+        state.sign_in.hasher.hash(password, &*state.entropy).await.ok()
     }
 
-    /// Returns the owner who may sign in with this address, and the password that it takes.
-    async fn candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, ServiceError> {
-        // Invalid addresses are looked up too, so that timing is equal.
-        let email = address("email", email).unwrap_or_default();
+    /// Loads the owner who may sign in with this address, and the password hash.
+    async fn load_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, ServiceError> {
+        // Invalid addresses are looked up too, so that the timing is equal.
+        let email = checked_email(email).unwrap_or_default();
         Ok(self.0.store().sign_in_candidate(&email).await?)
     }
 
-    /// Ends the session that somebody has signed in with. It has to be their own.
+    /// Ends a session of the person who acts.
     ///
     /// # Errors
-    /// If there is no such session of theirs, or nobody is signed in.
+    /// - [`NotFound`](ServiceError::NotFound) if the person has no such session;
+    /// - [`Forbidden`](ServiceError::Forbidden) if no person is signed in.
     pub async fn sign_out(&self, id: TokenId) -> Result<Token, ServiceError> {
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let owner = person(draft.actor().await?)?.id;
-                    let token = draft.tx.token(id).await?.filter(|t| is_session_of(t, owner));
-                    let token = token.ok_or(ServiceError::NotFound("session"))?;
-                    draft.tx.delete_token(id).await?;
-                    draft.touch(crate::domain::Tag::token(&token.digest));
-                    draft
-                        .audit(
-                            AuditAction::SignedOut,
-                            AuditTarget::Token(id, TokenKind::Session),
-                            json!({"owner": owner}),
-                        )
-                        .await?;
-                    Ok(token)
-                })
-            })
-            .await
+        self.0.transact(move |unit| Box::pin(sign_out(unit, id))).await
     }
 
-    /// Ends another session of whoever asks.
+    /// Ends another session of the person who acts.
     ///
     /// # Errors
-    /// If there is no such session of theirs, or nobody is signed in.
+    /// As for [`sign_out`](Self::sign_out).
     pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
         self.sign_out(id).await
     }
 
-    /// Ends every session of the person who acts, but for the one to keep, and answers with those that ended.
+    /// Ends every session of the person who acts, except the one to keep. Returns those that ended.
     ///
     /// # Errors
     /// [`Forbidden`](ServiceError::Forbidden) if no person is signed in.
     pub async fn sign_out_everywhere(&self, keep: Option<TokenId>) -> Result<Vec<Token>, ServiceError> {
-        self.0
-            .make(move |draft| {
-                Box::pin(async move {
-                    let owner = person(draft.actor().await?)?.id;
-                    let now = draft.tx.now();
-                    let mut sessions = draft.tx.tokens(&unexpired(owner, now)).await?.items;
-                    sessions.retain(|session| Some(session.id) != keep && lives(session, now));
-                    if sessions.is_empty() {
-                        draft.nothing_to_do();
-                    }
-                    for session in &sessions {
-                        draft.tx.delete_token(session.id).await?;
-                        draft.touch(crate::domain::Tag::token(&session.digest));
-                        let target = AuditTarget::Token(session.id, TokenKind::Session);
-                        draft.audit(AuditAction::SignedOut, target, json!({"owner": owner})).await?;
-                    }
-                    Ok(sessions)
-                })
-            })
-            .await
+        self.0.transact(move |unit| Box::pin(sign_out_everywhere(unit, keep))).await
     }
 
-    /// The sessions of the person who acts that have not ended, the oldest first; a thousand at most.
+    /// Lists the live sessions of the person who acts, the oldest first; a thousand at most.
     ///
     /// # Errors
-    /// If nobody is signed in.
+    /// [`Forbidden`](ServiceError::Forbidden) if no person is signed in.
     pub async fn list(&self) -> Result<Vec<Token>, ServiceError> {
         let mut view = self.0.view().await?;
-        let owner = person(self.0.actor(&mut view).await?)?.id;
+        let owner = person(self.0.actor(&mut *view).await?)?.id;
         let now = view.now();
-        let mut sessions = view.tokens(&unexpired(owner, now)).await?.items;
-        sessions.retain(|s| lives(s, now));
+        let mut sessions = view.tokens(&unexpired_sessions(owner, now)).await?.items;
+        sessions.retain(|session| is_live(session, now));
         Ok(sessions)
     }
 }
 
-/// The sessions of a person that have not expired, the oldest first. A person has fewer than a page holds.
-fn unexpired(owner: OwnerId, now: Timestamp) -> TokenQuery {
+async fn sign_in(
+    unit: &mut UnitOfWork,
+    id: OwnerId,
+    verified: PasswordHash,
+    rehashed: Option<PasswordHash>,
+    issued: Issued,
+) -> Result<SignedIn, ServiceError> {
+    // The account may have changed while the password was hashed.
+    let owner = unit.view().owner(id).await?.filter(|o| o.state.is_active());
+    let owner = owner.ok_or(ServiceError::WrongCredentials)?;
+    if unit.view().password(id).await?.as_ref() != Some(&verified) {
+        return Err(ServiceError::WrongCredentials);
+    }
+    let session = unit.sign_in(id, issued, rehashed.as_ref()).await?;
+    SignedIn::load(unit, owner, session).await
+}
+
+async fn sign_out(unit: &mut UnitOfWork, id: TokenId) -> Result<Token, ServiceError> {
+    let owner = person(unit.actor().await?)?.id;
+    let session = unit.view().token(id).await?.filter(|t| is_session_of(t, owner));
+    let session = session.ok_or(ServiceError::NotFound("session"))?;
+    unit.sign_out(&session, owner).await?;
+    Ok(session)
+}
+
+async fn sign_out_everywhere(unit: &mut UnitOfWork, keep: Option<TokenId>) -> Result<Vec<Token>, ServiceError> {
+    let owner = person(unit.actor().await?)?.id;
+    let now = unit.now();
+    let mut sessions = unit.view().tokens(&unexpired_sessions(owner, now)).await?.items;
+    sessions.retain(|session| Some(session.id) != keep && is_live(session, now));
+    if sessions.is_empty() {
+        unit.skip_commit();
+    }
+    for session in &sessions {
+        unit.sign_out(session, owner).await?;
+    }
+    Ok(sessions)
+}
+
+/// Asks for a person's sessions that have not expired, the oldest first. A person has fewer than a page holds.
+fn unexpired_sessions(owner: OwnerId, now: Timestamp) -> TokenQuery {
     TokenQuery {
         paging: Paging { page: 1, page_size: Paging::LARGEST },
         owner: Some(owner),
@@ -292,7 +257,10 @@ fn unexpired(owner: OwnerId, now: Timestamp) -> TokenQuery {
     }
 }
 
-/// Who is signed in: a person, and no token of theirs.
+/// Returns the signed-in person.
+///
+/// # Errors
+/// [`ServiceError::Forbidden`] if the actor is no person.
 pub(super) fn person(actor: ResolvedActor) -> Result<Owner, ServiceError> {
     match actor {
         ResolvedActor::Person(Grantor { owner: Some(owner), .. }) => Ok(owner),
@@ -301,8 +269,8 @@ pub(super) fn person(actor: ResolvedActor) -> Result<Owner, ServiceError> {
     }
 }
 
-/// Whoever has a token has no business here.
-pub(super) fn no_token(actor: Actor) -> Result<(), ServiceError> {
+/// Rejects tokens as actors: they neither sign in nor register.
+pub(super) fn reject_tokens(actor: Actor) -> Result<(), ServiceError> {
     match actor {
         Actor::Token(_) => Err(ServiceError::Forbidden("a token opens no session")),
         _ => Ok(()),
@@ -313,22 +281,8 @@ fn is_session_of(token: &Token, owner: OwnerId) -> bool {
     token.kind() == TokenKind::Session && token.owner() == Some(owner)
 }
 
-fn lives(session: &Token, now: Timestamp) -> bool {
+fn is_live(session: &Token, now: Timestamp) -> bool {
     let TokenAuthority::Session { idle, .. } = session.authority else { return false };
     let used = session.last_used_at.unwrap_or(session.created_at);
     session.expires_at.is_none_or(|end| now < end) && now < used.plus(idle)
-}
-
-/// Whether there is no account yet.
-pub(super) async fn nobody(view: &mut dyn View) -> Result<bool, ServiceError> {
-    Ok(!view.has_owners().await?)
-}
-
-/// The roles that somebody has.
-pub(super) async fn roles_of(view: &mut dyn View, owner: &Owner) -> Result<Vec<Role>, ServiceError> {
-    let mut roles = Vec::with_capacity(owner.roles.len());
-    for id in &owner.roles {
-        roles.extend(view.role(*id).await?);
-    }
-    Ok(roles)
 }

@@ -1,71 +1,69 @@
-//! What is to be done when an installation starts.
+//! Sets an installation up at its start, and keeps it tidy.
 
 use super::ServiceError;
-use super::tokens::record;
-use super::write::UnitOfWork;
-use crate::domain::{
-    Actor, AuditAction, AuditCause, AuditOrigin, AuditTarget, ContentAccess, HashKeyId, Issued, KeyKind, KeyUse, Tag,
-    TokenAuthority, TokenKind,
-};
+use super::catalogue_renames::apply_renames;
+use super::context::ServiceContext;
+use super::tokens::new_token;
+use super::unit_of_work::UnitOfWork;
+use crate::domain::{AuditAction, ContentAccess, HashKeyId, Issued, KeyKind, KeyUse, TokenAuthority, TokenKind};
 use crate::keyward::Keyward;
-use crate::store::{Clamp, EventQuery, Paging};
+use crate::store::{EventQuery, Paging};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What [`Keyward::set_up`] has found and done.
+/// The outcome of [`Keyward::set_up`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SetUp {
-    /// Whether there is nobody yet: the first super admin can be registered.
-    pub nobody_yet: bool,
-    /// How many grants and permissions went, because the catalogue no longer has their action.
+    /// Whether there is no account yet: the first super admin can be registered.
+    pub needs_first_admin: bool,
+    /// The number of grants and permissions that were deleted, because the catalogue no longer has their action.
     pub clamped: u64,
-    /// How many roles and tokens hold a new name, because the catalogue says that it has taken the place of theirs.
+    /// The number of roles and tokens that hold a new name, because the catalogue renamed theirs.
     pub renamed: u64,
 }
 
-/// How often sessions that have ended and events that are too old are looked for.
+/// The interval between searches for ended sessions and old events.
 const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 
 impl Keyward {
     /// Brings the store in line with the settings. Call it once at every start, before the server listens.
     ///
-    /// In a store that nobody has been in yet it makes the two content tokens "Read Only" and "Full Access", which live as long as
-    /// the policy offers. It takes away the grants, and the permissions of roles, whose action the catalogue no longer has. From then
-    /// on, sessions that have ended are removed, and events that are older than [`Policy::keep_events`](crate::admin::Policy::keep_events).
+    /// In an empty store it makes the two content tokens "Read Only" and "Full Access", with the longest lifespan that the policy offers.
+    /// It deletes the grants, and the permissions of roles, whose action the catalogue no longer has. From then on it removes sessions
+    /// that have ended, and events that are older than [`Policy::keep_events`](crate::admin::Policy::keep_events).
     ///
-    /// It reads from the audit log where people signed in within the last 30 days (the latest 64 addresses of each), so that guesses
-    /// by strangers shut none of them out of these places.
+    /// It reads from the audit log where people signed in within the last 30 days (the latest 64 addresses of each), so that password
+    /// guesses by strangers lock no person out at these networks.
     ///
-    /// It says in the log how many tokens rest on which key. Where nothing is to be done, nothing is written.
+    /// It logs how many tokens rest on which key. If there is nothing to do, it writes nothing.
     ///
     /// # Errors
-    /// If the store cannot do it, or ([`ServiceError::KeyMismatch`]) the data rests on other keys than those of the configuration. Then
-    /// nothing is changed.
+    /// [`ServiceError::Store`] if the store fails; [`ServiceError::KeyMismatch`] if the data rests on other keys than those of the
+    /// configuration. Then nothing is changed.
     pub async fn set_up(&self) -> Result<SetUp, ServiceError> {
         let tokens = [
             ("Read Only", "A default content token that may read", ContentAccess::ReadOnly),
             ("Full Access", "A default content token that may do everything", ContentAccess::FullAccess),
         ];
-        let change = self.change();
+        let context = self.context();
         let mut defaults = Vec::new();
         for (name, description, access) in tokens {
-            defaults.push((change.issue(TokenKind::Content)?, name, description, access));
+            defaults.push((context.issue(TokenKind::Content)?, name, description, access));
         }
-        let found = change.make(move |draft| Box::pin(set_up(draft, defaults))).await?;
-        self.change().report_keys().await?;
-        #[cfg(feature = "people")]
-        self.change().restore_places().await?;
-        self.tidy_behind();
-        Ok(found)
+        let outcome = context.transact(move |unit| Box::pin(set_up(unit, defaults))).await?;
+        context.report_keys().await?;
+        context.restore_networks().await?;
+        self.tidy_in_background();
+        Ok(outcome)
     }
 
-    /// Removes what is over for as long as the installation lives.
-    fn tidy_behind(&self) {
-        // The task must not keep alive what it looks after.
-        let (home, store) = (Arc::downgrade(self.writer()), Arc::downgrade(self.store()));
-        self.writer().resolver.tasks.spawn(|mut stop| async move {
+    /// Deletes ended sessions and old events every hour, for as long as the installation lives.
+    fn tidy_in_background(&self) {
+        // Weak: the task must not keep the installation alive.
+        let (state, store) = (Arc::downgrade(self.admin_state()), Arc::downgrade(self.store()));
+        self.admin_state().resolver.tasks.spawn(|mut stop| async move {
             let mut ticks = tokio::time::interval(TIDY_EVERY);
             ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
@@ -73,66 +71,64 @@ impl Keyward {
                     () = stop.requested() => return,
                     _ = ticks.tick() => {}
                 }
-                let (Some(writer), Some(store)) = (home.upgrade(), store.upgrade()) else { return };
-                if let Err(error) = tidy(super::ServiceContext::new(store, writer)).await {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "what is over is still there");
+                let (Some(state), Some(store)) = (state.upgrade(), store.upgrade()) else { return };
+                if let Err(error) = tidy(ServiceContext::new(store, state)).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "ended sessions and old events were not deleted");
                 }
             }
         });
     }
 }
 
-async fn tidy(change: super::ServiceContext) -> Result<(), ServiceError> {
-    change.make(|draft| Box::pin(async move { Ok(draft.tx.delete_ended_sessions().await?) })).await?;
-    if let Some(age) = change.policy().keep_events {
-        super::AuditLog(change).delete_older_than(age).await?;
+async fn tidy(context: ServiceContext) -> Result<(), ServiceError> {
+    context.transact(|unit| Box::pin(unit.delete_ended_sessions())).await?;
+    if let Some(age) = context.policy().keep_events {
+        super::AuditLog(context).delete_older_than(age).await?;
     }
     Ok(())
 }
 
 type DefaultToken = (Issued, &'static str, &'static str, ContentAccess);
 
-async fn set_up(draft: &mut UnitOfWork, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
-    draft.origin = AuditOrigin { actor: Actor::Service, address: None };
-    let fresh = draft.tx.is_empty().await?;
-    if fresh {
+async fn set_up(unit: &mut UnitOfWork, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
+    unit.act_as_service();
+    let is_empty = unit.view().is_empty().await?;
+    if is_empty {
         for (issued, name, description, access) in defaults {
             let authority = TokenAuthority::Content { access };
-            let lifespan = draft.writer.settings.policy.durations.longest().limit();
-            let (new, secret) = record(issued, name.to_owned(), description.to_owned(), lifespan, authority);
-            super::tokens::insert(draft, new, secret, AuditAction::TokenIssued).await?;
+            let lifespan = unit.state.settings.policy.durations.longest().limit();
+            let (new, secret) = new_token(issued, name.to_owned(), description.to_owned(), lifespan, authority);
+            unit.issue_token(new, &secret).await?;
         }
     }
-    let writer = draft.writer.clone();
+    let state = unit.state.clone();
     let (mut clamped, mut renamed) = (0, 0);
-    if let Some(catalogue) = &writer.settings.catalogue {
-        renamed = super::rename::apply(draft, &catalogue.renames()).await?;
-        let actions: Vec<_> = catalogue.actions().iter().map(|a| a.id.clone()).collect();
-        let gone = draft.clamp(Clamp::Unknown(&actions), AuditCause::Catalogue).await?;
-        clamped = gone.grants + gone.permissions;
-        if clamped > 0 {
-            draft.touch(Tag::ALL);
-        }
+    if let Some(catalogue) = &state.settings.catalogue {
+        renamed = apply_renames(unit, &catalogue.renames()).await?;
+        let known: Vec<_> = catalogue.actions().iter().map(|a| a.id.clone()).collect();
+        let deleted = unit.clamp_unknown_actions(&known).await?;
+        clamped = deleted.grants + deleted.permissions;
     }
-    let remembered = remember_retention(draft, writer.settings.policy.keep_events).await?;
-    if !fresh && clamped == 0 && renamed == 0 && !remembered {
-        draft.nothing_to_do();
+    let retention_changed = set_retention(unit, state.settings.policy.keep_events).await?;
+    if !is_empty && clamped == 0 && renamed == 0 && !retention_changed {
+        unit.skip_commit();
     }
-    let nobody_yet = !draft.tx.has_owners().await?;
-    Ok(SetUp { nobody_yet, clamped, renamed })
+    let needs_first_admin = !unit.view().has_owners().await?;
+    Ok(SetUp { needs_first_admin, clamped, renamed })
 }
 
-impl super::ServiceContext {
-    /// Says how many tokens rest on which key, and warns of keys that are not there.
+impl ServiceContext {
+    /// Logs how many tokens rest on which key, and warns of keys that are not configured.
     async fn report_keys(&self) -> Result<(), ServiceError> {
         let mut view = self.view().await?;
         let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
         for KeyUse { kind, id, tokens } in uses {
-            let there = match kind {
-                KeyKind::Hash if id == HashKeyId::STRAPI => self.writer.format.has_strapi(),
-                _ => self.writer.keys.has(kind, &id, &known),
+            let is_configured = match kind {
+                KeyKind::Hash if id == HashKeyId::STRAPI => self.state.format.has_strapi(),
+                _ => self.state.keys.has(kind, &id, &known),
             };
-            match (kind, there) {
+            match (kind, is_configured) {
                 (KeyKind::Encryption, true) => {
                     tracing::info!(key = id, tokens, "secrets are sealed with this encryption key");
                 }
@@ -141,11 +137,11 @@ impl super::ServiceContext {
                     tokens,
                     "secrets are sealed with an encryption key that is not configured: they cannot be shown again"
                 ),
-                (_, true) => tracing::info!(key = id, tokens, "tokens rest on this hash key (salt)"),
+                (_, true) => tracing::info!(key = id, tokens, "tokens rest on this hash key"),
                 (_, false) => tracing::warn!(
                     key = id,
                     tokens,
-                    "tokens rest on a hash key (salt) that is not configured: they are refused"
+                    "tokens rest on a hash key that is not configured: they are rejected"
                 ),
             }
         }
@@ -153,19 +149,19 @@ impl super::ServiceContext {
     }
 }
 
-/// Remembers for how long events are kept, if that is not what was remembered last. Answers whether it was not.
-async fn remember_retention(draft: &mut UnitOfWork, keep: Option<Duration>) -> Result<bool, ServiceError> {
+/// Records for how long events are kept, if that has changed. Returns whether it has.
+async fn set_retention(unit: &mut UnitOfWork, keep: Option<Duration>) -> Result<bool, ServiceError> {
     let days = |keep: Duration| keep.as_secs_f64() / 86_400.0;
     let details = json!({"days": keep.map(days)});
     let query = EventQuery {
         actions: Some(vec![AuditAction::RetentionSet]),
         ..EventQuery::all(Paging { page: 1, page_size: 1 })
     };
-    let last = draft.tx.events(&query).await?.items.pop().map(|(_, event)| event.details);
-    // For ever is what goes without saying.
+    let last = unit.view().events(&query).await?.items.pop().map(|(_, event)| event.details);
+    // Without an event, events are kept for ever.
     if last.unwrap_or_else(|| json!({"days": Value::Null})) == details {
         return Ok(false);
     }
-    draft.audit(AuditAction::RetentionSet, AuditTarget::Installation, details).await?;
+    unit.record_retention(details).await?;
     Ok(true)
 }

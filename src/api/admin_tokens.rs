@@ -268,7 +268,7 @@ pub(super) async fn delete(
     let loaded = tokens.read(TokenId(id)).await;
     let revoked = tokens.revoke(TokenId(id)).await?;
     let described = loaded.ok().filter(|described| described.token.version() == revoked.version());
-    Ok(ok(described.unwrap_or_else(|| DescribedToken::alone(revoked)).into()))
+    Ok(ok(described.unwrap_or_else(|| DescribedToken::new(revoked)).into()))
 }
 
 /// Issues a new key for an admin token. Only its owner and the token itself may do this.

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
-use super::failure::{Failure, Problem};
+use super::failure::{Failure, Problem, wire_path, wire_segment};
 use super::json::{non_null, text_or_null};
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
@@ -10,7 +10,7 @@ use super::state::Api;
 use super::token::{Lifespan, RegeneratedKey, expose, format_lifespan, key_fields, token_query};
 use super::unchanged::{Comparison, Unchanged, is_not_later, is_same_lifespan};
 use crate::admin::{self, ACTIONS, ServiceError, TokenUpdate};
-use crate::domain::{Action, ContentAccess, Token, TokenAuthority, TokenId, TokenKind};
+use crate::domain::{Action, ContentAccess, FieldName, PathSegment, Token, TokenAuthority, TokenId, TokenKind};
 use crate::guard::Caller;
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
@@ -200,9 +200,12 @@ fn unexpected_permissions() -> Problem {
 
 /// Reports problems of the service's field `access` at `permissions`, as clients call it.
 fn token_failure(error: ServiceError) -> Failure {
-    Failure::of(error, &|problem| {
-        let parts = problem.path.split('.');
-        parts.map(|part| if part == "access" { "permissions" } else { part }.to_owned()).collect()
+    Failure::of(error, &|path| match path.segments() {
+        [PathSegment::Field(FieldName::Access), rest @ ..] => {
+            let rest = rest.iter().map(wire_segment);
+            std::iter::once("permissions".to_owned()).chain(rest).collect()
+        }
+        _ => wire_path(path),
     })
 }
 

@@ -1,7 +1,7 @@
-//! What is answered instead: the reference's form of an error, and which one for which failure of a service.
+//! Error responses in Strapi's form, and their conversion from errors of the services.
 
-use crate::admin::ServiceError;
-use crate::domain::LogLimit;
+use crate::admin::{FieldError, ServiceError};
+use crate::domain::{FieldName, FieldPath, LogLimit, PathSegment};
 use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
 use axum::response::{IntoResponse, Response};
@@ -11,21 +11,21 @@ use serde_json::Value;
 use std::time::Duration;
 use utoipa::ToSchema;
 
-/// No answer lists more wrong fields than this.
+/// The most field errors in a response.
 const LISTED: usize = 100;
 
-/// Why a request was not done. Nothing was changed.
+/// An error response. The request changed nothing.
 #[derive(Debug)]
 pub(super) struct Failure {
     status: StatusCode,
     name: &'static str,
     message: String,
     problems: Vec<Problem>,
-    /// A word for what is wrong, where programs tell it apart.
+    /// A word by which programs recognise the error.
     code: Option<&'static str>,
-    /// When it may be tried again.
+    /// The `Retry-After` header.
     retry_after: Option<Duration>,
-    /// The gate answers in place of this: as it does where a credential is not valid.
+    /// Set where a credential is no longer valid: the guard replaces the response by its own rejection.
     lost: Option<NoLongerValid>,
 }
 
@@ -42,7 +42,7 @@ impl Problem {
         Self { path: path.into_iter().map(Into::into).collect(), message: message.into(), value: None }
     }
 
-    /// With the value that was wrong, if it is short.
+    /// Adds the invalid value, if it is short.
     pub(super) fn got(self, value: impl Into<Value>) -> Self {
         Self { value: Some(value.into()).filter(|value| value.to_string().len() <= 100), ..self }
     }
@@ -121,8 +121,8 @@ impl Failure {
         Self { problems, ..Self::new(StatusCode::BAD_REQUEST, "ValidationError", message) }
     }
 
-    /// What a service answers, where what it was given was sent under other names: `wire` knows them.
-    pub(super) fn of(error: ServiceError, wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>) -> Self {
+    /// Converts an error of a service. `wire_path` returns the path by which the client sent a field.
+    pub(super) fn of(error: ServiceError, wire_path: &dyn Fn(&FieldPath) -> Vec<String>) -> Self {
         let application = |message: String| Self::new(StatusCode::BAD_REQUEST, "ApplicationError", message);
         match error {
             ServiceError::NotFound(_) => Self::not_found(),
@@ -132,17 +132,17 @@ impl Failure {
                 Self { lost: Some(NoLongerValid::new(reason)), ..failure }
             }
             ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capital(why)),
-            ServiceError::Invalid(problems) => Self::invalid(field_errors(problems, wire)),
+            ServiceError::Invalid(problems) => Self::invalid(field_errors(problems, wire_path)),
             ServiceError::Exceeds(problems) => {
-                let failure = Self::invalid(field_errors(problems, wire));
+                let failure = Self::invalid(field_errors(problems, wire_path));
                 Self { status: StatusCode::FORBIDDEN, name: "ForbiddenError", ..failure }
             }
-            ServiceError::Taken { path, message } => Self {
-                problems: vec![Problem::at([path], message)],
-                code: (path == "email").then_some("EMAIL_ALREADY_TAKEN"),
+            ServiceError::Taken { field, message } => Self {
+                problems: vec![Problem::at([wire_name(field)], message)],
+                code: (field == FieldName::Email).then_some("EMAIL_ALREADY_TAKEN"),
                 ..application(message.to_owned())
             },
-            // The account that the address of the request names is at fault.
+            // The id is in the path of the request.
             ServiceError::LastSuperAdmin => Problem::at(["id"], error.to_string()).into(),
             ServiceError::TooManyAttempts(wait) => Self {
                 retry_after: Some(wait),
@@ -151,9 +151,12 @@ impl Failure {
             ServiceError::Changed(_) => Self::new(StatusCode::CONFLICT, "ConflictError", capital(&error.to_string())),
             ServiceError::WrongCredentials => application(error.to_string()),
             ServiceError::Impossible(_) | ServiceError::OwnerInactive => application(capital(&error.to_string())),
-            // The service has checked all that it can: what does not fit now has changed in between.
+            // The service has checked the change: the data was changed since.
             ServiceError::Store(StoreError::Conflict(_)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "a change does not fit what is there");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a change conflicts with the data in the store"
+                );
                 Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
             }
             ServiceError::Store(StoreError::Invalid(_)) => Self::new(
@@ -167,7 +170,7 @@ impl Failure {
                     tracing::warn!(
                         error = &error as &dyn std::error::Error,
                         count,
-                        "requests could not be done: the last error is shown"
+                        "requests failed: this is the last error"
                     );
                 }
                 Self::unavailable("Try again in a moment")
@@ -178,19 +181,16 @@ impl Failure {
     }
 }
 
-/// Problems of a service, by the names under which the fields were sent.
-fn field_errors(
-    problems: Vec<crate::admin::FieldError>,
-    wire: &dyn Fn(&crate::admin::FieldError) -> Vec<String>,
-) -> Vec<Problem> {
-    let problem = |p: crate::admin::FieldError| {
-        let problem = Problem::at(wire(&p), p.message);
-        match p.value {
+/// Converts field errors of a service.
+fn field_errors(errors: Vec<FieldError>, wire_path: &dyn Fn(&FieldPath) -> Vec<String>) -> Vec<Problem> {
+    let problem = |error: FieldError| {
+        let problem = Problem::at(wire_path(&error.path), error.message);
+        match error.value {
             Some(value) => problem.got(value),
             None => problem,
         }
     };
-    problems.into_iter().take(LISTED).map(problem).collect()
+    errors.into_iter().take(LISTED).map(problem).collect()
 }
 
 fn capital(text: &str) -> String {
@@ -198,15 +198,35 @@ fn capital(text: &str) -> String {
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// Where the names are the same.
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
-        Self::of(error, &same)
+        Self::of(error, &wire_path)
     }
 }
 
-pub(super) fn same(problem: &crate::admin::FieldError) -> Vec<String> {
-    problem.path.split('.').map(str::to_owned).collect()
+/// Returns the name by which clients send a field.
+pub(super) fn wire_name(field: FieldName) -> &'static str {
+    match field {
+        FieldName::Active => "isActive",
+        FieldName::CurrentPassword => "currentPassword",
+        FieldName::Invitation => "registrationToken",
+        FieldName::PageSize => "pageSize",
+        FieldName::Resource => "subject",
+        FieldName::SetupCode => "setupCode",
+        same => same.as_str(),
+    }
+}
+
+/// Returns the path by which clients send a field, with the wire name of each segment.
+pub(super) fn wire_path(path: &FieldPath) -> Vec<String> {
+    path.segments().iter().map(wire_segment).collect()
+}
+
+pub(super) fn wire_segment(segment: &PathSegment) -> String {
+    match segment {
+        PathSegment::Field(field) => wire_name(*field).to_owned(),
+        PathSegment::Index(index) => index.to_string(),
+    }
 }
 
 impl From<BodyError> for Failure {
@@ -226,7 +246,7 @@ impl From<BodyError> for Failure {
     }
 }
 
-/// Collects wrong fields, up to as many as an answer lists.
+/// A collector of field errors, up to the most that a response lists.
 #[derive(Default)]
 pub(super) struct Problems(Vec<Problem>);
 
@@ -237,7 +257,7 @@ impl Problems {
         }
     }
 
-    /// Whether more would not be listed.
+    /// Returns whether more errors would not be listed.
     pub(super) fn is_full(&self) -> bool {
         self.0.len() >= LISTED
     }
@@ -267,7 +287,7 @@ impl IntoResponse for Failure {
         let error = ErrorBody { status: status.as_u16(), name: name.to_owned(), message, details };
         let mut response = (status, axum::Json(ErrorAnswer { data: (), error })).into_response();
         if let Some(wait) = retry_after {
-            // The last second counts whole.
+            // Rounded up.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
@@ -285,19 +305,19 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
-    fn what_somebody_else_has_changed_is_a_conflict() {
+    fn changed_record_is_a_conflict() {
         let failure = Failure::from(ServiceError::Changed("token"));
         assert_eq!((failure.status, failure.name), (StatusCode::CONFLICT, "ConflictError"));
         assert_eq!(failure.message, "Somebody else has changed this token: read it again");
     }
 
     #[test]
-    fn a_value_that_cannot_be_stored_is_bad_input_and_no_conflict() {
+    fn value_that_cannot_be_stored_is_a_bad_request() {
         let failure = Failure::from(ServiceError::Store(StoreError::Invalid("U+0000".into())));
         assert_eq!((failure.status, failure.retry_after), (StatusCode::BAD_REQUEST, None));
     }
 
-    /// Counts the lines that are logged by this thread.
+    /// Counts the lines that this thread logs.
     #[derive(Clone, Default)]
     struct Lines(Arc<AtomicUsize>);
 
@@ -313,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_strangers_can_cause_are_one_line_a_minute() {
+    fn failures_that_strangers_cause_log_one_line_a_minute() {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();

@@ -1,16 +1,18 @@
-//! Permissions and grants: how they are sent and shown.
+//! The wire form of permissions and grants.
 
-use super::failure::{Failure, Problem, Problems};
+use super::failure::{Failure, Problem, Problems, wire_name};
 use super::json::non_null;
 use super::unchanged::Unchanged;
 use crate::admin::{CONDITIONS, FIELDS};
-use crate::domain::{self, ConditionClause, ConditionId, Conditions, EmptySet, FieldSet, Grant};
+use crate::domain::{
+    self, ConditionClause, ConditionId, Conditions, EmptySet, FieldName, FieldPath, FieldSet, Grant, PathSegment,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use utoipa::ToSchema;
 
-/// No name is longer.
-const LONGEST: usize = 255;
+/// The most characters of a name.
+const NAME_LENGTH: usize = 255;
 
 /// A permission, as it is shown.
 #[derive(Serialize, ToSchema)]
@@ -73,7 +75,7 @@ struct SentProperties {
     fields: Option<Vec<String>>,
 }
 
-/// Shows grants, with the conditions that were found for each.
+/// Converts grants, each with its conditions.
 pub(super) fn show_grants(grants: &[Grant], conditions: &[Vec<ConditionId>]) -> Vec<Permission> {
     let of = |i: usize| conditions.get(i).map(Vec::as_slice).unwrap_or_default();
     let shown = |(i, g): (usize, &Grant)| show(i, &g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, of(i));
@@ -108,16 +110,17 @@ fn show(
     }
 }
 
-/// Permissions that were sent, and where.
+/// A list of permissions that a client sent.
 pub(super) struct Sent<'a> {
+    /// The name of the list in the body.
     pub(super) under: &'static str,
     pub(super) list: &'a [SentPermission],
-    /// How many there may be.
+    /// The most entries of the list.
     pub(super) most: usize,
 }
 
 impl Sent<'_> {
-    /// What they say. Which names exist is for the service to know.
+    /// Parses the permissions. The service checks that the names exist.
     pub(super) fn read(&self) -> Result<Vec<domain::Permission>, Failure> {
         if self.list.len() > self.most {
             return Err(Problem::at([self.under], format!("must have at most {} entries", self.most)).into());
@@ -132,14 +135,14 @@ impl Sent<'_> {
                 |path: &[&str], message: String| Problem::at([&[self.under, place.as_str()], path].concat(), message);
             let names = [(Some(&sent.action), "action"), (sent.resource.as_ref(), "subject")];
             for (text, part) in names {
-                if let Some(message) = text.and_then(|text| wrong_name(text)) {
+                if let Some(message) = text.and_then(|text| name_error(text)) {
                     problems.push(at(&[part], message));
                 }
             }
             let fields = sent.properties.as_ref().and_then(|p| p.fields.as_deref());
             let conditions = sent.conditions.as_deref().unwrap_or_default();
-            each(fields.unwrap_or_default(), FIELDS, &["properties", "fields"], &at, &mut problems);
-            each(conditions, CONDITIONS, &["conditions"], &at, &mut problems);
+            check_names(fields.unwrap_or_default(), FIELDS, &["properties", "fields"], &at, &mut problems);
+            check_names(conditions, CONDITIONS, &["conditions"], &at, &mut problems);
             let fields = match fields.map(|fields| FieldSet::new(fields.iter().map(String::as_str))) {
                 None => domain::Fields::All,
                 Some(Ok(set)) => domain::Fields::Only(set),
@@ -161,8 +164,8 @@ impl Sent<'_> {
         Ok(permissions)
     }
 
-    /// The same as grants of an owner. Only a super admin's carry the conditions that were sent; everybody else's are inherited
-    /// from the owner's roles. They have to exist all the same.
+    /// Parses the permissions as grants of an owner. Only a super admin's grants have the sent conditions; those of other owners inherit
+    /// conditions from the owner's roles. Every sent condition must exist.
     pub(super) fn grants(&self, super_admin: bool, known: &Conditions) -> Result<Vec<Grant>, Failure> {
         let permissions = self.read()?;
         let mut problems = Problems::default();
@@ -181,57 +184,65 @@ impl Sent<'_> {
         Ok(permissions.into_iter().map(grant).collect())
     }
 
-    /// Where a problem of a service lies in what was sent: sets know no places, so those are looked up by the value. There are at most
-    /// as many problems as an answer lists, and a list was read only if it is short.
-    pub(super) fn path(&self, problem: &crate::admin::FieldError) -> Vec<String> {
-        let parts: Vec<&str> = problem.path.split('.').collect();
-        let (["grants" | "permissions", place, rest @ ..], Some(value)) = (parts.as_slice(), &problem.value) else {
-            let under =
-                |part: &str| if matches!(part, "grants" | "permissions") { self.under } else { part }.to_owned();
-            return parts.into_iter().map(|part| wire(under(part))).collect::<Vec<_>>().concat();
-        };
-        let sent = place.parse::<usize>().ok().and_then(|i| self.list.get(i));
-        let found = |list: Option<&Vec<String>>| list.and_then(|l| l.iter().position(|v| v == value));
-        let index = match rest {
-            ["fields", _] => found(sent.and_then(|s| s.properties.as_ref()?.fields.as_ref())),
-            ["conditions", _] => found(sent.and_then(|s| s.conditions.as_ref())),
-            _ => None,
-        };
-        let mut path = vec![self.under.to_owned(), (*place).to_owned()];
-        match (rest, index) {
-            ([what, _], Some(index)) => {
-                path.extend(wire((*what).to_owned()));
-                path.push(index.to_string());
+    /// Returns the path by which the client sent a field of these permissions.
+    pub(super) fn path(&self, path: &FieldPath) -> Vec<String> {
+        let mut parts = Vec::with_capacity(path.segments().len() + 1);
+        let mut permission: Option<&SentPermission> = None;
+        // The sent list, where the next index is that of a member of its sorted set.
+        let mut set: Option<&[String]> = None;
+        for segment in path.segments() {
+            match segment {
+                PathSegment::Field(FieldName::Grants | FieldName::Permissions) => parts.push(self.under.to_owned()),
+                PathSegment::Field(FieldName::Fields) => {
+                    parts.extend(["properties".to_owned(), "fields".to_owned()]);
+                    set = permission.and_then(|p| p.properties.as_ref()?.fields.as_deref());
+                }
+                PathSegment::Field(FieldName::Conditions) => {
+                    parts.push("conditions".to_owned());
+                    set = permission.and_then(|p| p.conditions.as_deref());
+                }
+                PathSegment::Field(field) => parts.push(wire_name(*field).to_owned()),
+                PathSegment::Index(index) => {
+                    permission = self.list.get(*index);
+                    parts.push(set.take().map_or(*index, |set| sent_index(set, *index)).to_string());
+                }
             }
-            (rest, _) => path.extend(rest.iter().flat_map(|part| wire((*part).to_owned()))),
         }
-        path
+        parts
     }
 }
 
-/// Fields stand among the properties.
-fn wire(part: String) -> Vec<String> {
-    if part == "fields" { vec!["properties".to_owned(), part] } else { vec![part] }
+/// Returns the index in the sent list of the member with this index in the sorted set. The list has no duplicates.
+fn sent_index(list: &[String], member: usize) -> usize {
+    let mut order: Vec<usize> = (0..list.len()).collect();
+    order.sort_unstable_by_key(|index| &list[*index]);
+    order.get(member).copied().unwrap_or(member)
 }
 
-/// Says which entries of a list are no names or are there twice; or that there are too many, and then nothing of each.
-fn each(list: &[String], most: usize, path: &[&str], at: &dyn Fn(&[&str], String) -> Problem, problems: &mut Problems) {
+/// Reports the entries of a list that are invalid names or duplicates; or only that the list is too long.
+fn check_names(
+    list: &[String],
+    most: usize,
+    path: &[&str],
+    at: &dyn Fn(&[&str], String) -> Problem,
+    problems: &mut Problems,
+) {
     if list.len() > most {
         return problems.push(at(path, format!("must have at most {most} entries")));
     }
     let mut there = HashSet::new();
     for (j, text) in list.iter().enumerate() {
         let twice = (!there.insert(text)).then(|| "is there twice".to_owned());
-        if let Some(message) = wrong_name(text).or(twice) {
+        if let Some(message) = name_error(text).or(twice) {
             problems.push(at(&[path, &[j.to_string().as_str()]].concat(), message));
         }
     }
 }
 
-fn wrong_name(text: &str) -> Option<String> {
+fn name_error(text: &str) -> Option<String> {
     match text.chars().count() {
         0 => Some("must not be empty".to_owned()),
-        n if n > LONGEST => Some(format!("must have at most {LONGEST} characters")),
+        n if n > NAME_LENGTH => Some(format!("must have at most {NAME_LENGTH} characters")),
         _ => None,
     }
 }

@@ -94,8 +94,7 @@ fn role_failure(error: ServiceError) -> Failure {
 }
 
 async fn load(api: &Api, id: RoleId) -> Result<Role, Failure> {
-    let role = api.keyward.roles().list().await?.into_iter().find(|(role, _)| role.id == id);
-    role.map(Role::from).ok_or_else(Failure::not_found)
+    Ok(api.keyward.roles().read_with_members(id).await?.into())
 }
 
 /// Lists roles, page by page.

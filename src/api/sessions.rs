@@ -2,12 +2,12 @@
 
 use super::answer::{Answer, Data, ok, uncached};
 use super::body::{Body, NoBody};
-use super::failure::{Failure, same};
+use super::failure::{Failure, wire_path};
 use super::permission::Nothing;
 use super::state::Api;
 use super::token::expose;
 use super::user::User;
-use crate::admin::{self, FirstAdmin, Password, ServiceError, SignedIn};
+use crate::admin::{self, FieldName, FieldPath, FirstAdmin, Password, PathSegment, ServiceError, SignedIn};
 use crate::guard::Caller;
 use axum::extract::State;
 use axum::response::Response;
@@ -115,10 +115,10 @@ pub(super) async fn register(
         username: user_info.username,
         password: Password::new(user_info.password),
     };
-    // Clients send all fields but the invitation one level down.
-    let wire = |problem: &admin::FieldError| match problem.path.as_str() {
-        "registrationToken" => same(problem),
-        _ => [vec!["userInfo".to_owned()], same(problem)].concat(),
+    // All fields but the invitation are sent in `userInfo`.
+    let wire = |path: &FieldPath| match path.segments() {
+        [PathSegment::Field(FieldName::Invitation)] => wire_path(path),
+        _ => [vec!["userInfo".to_owned()], wire_path(path)].concat(),
     };
     let signed_in = api.sessions(&caller).register(registration).await;
     Ok(show_session(signed_in.map_err(|error| Failure::of(error, &wire))?))

@@ -1,6 +1,8 @@
 //! The catalogue of actions, resources and fields, against which writes are checked.
 
-use super::{Action, ConditionId, Conditions, Field, Fields, Permission, Rename, Resource, Scope};
+use super::{
+    Action, ConditionId, Conditions, Field, FieldName, FieldPath, Fields, Permission, Rename, Resource, Scope,
+};
 use std::collections::HashSet;
 
 /// The actions, resources and fields of an installation. Names that are missing here cannot be written.
@@ -85,9 +87,8 @@ pub enum ResourceKind {
 /// A name in a permission or grant that is not in the catalogue.
 #[derive(Debug)]
 pub(crate) struct Unregistered {
-    /// The path below the permission or grant: `action`, `subject`, `fields.0`, `conditions.1`, by the order of the
-    /// sets.
-    pub(crate) path: String,
+    /// The path below the permission or grant. An index counts the members of the sorted set.
+    pub(crate) path: FieldPath,
     /// The unknown name.
     pub(crate) name: String,
     /// The problem and the remedy.
@@ -292,43 +293,47 @@ impl Catalogue {
     ) -> Vec<Unregistered> {
         let resource = resource.as_ref();
         let mut unknown = Vec::new();
-        let mut report = |path: String, name: &str, message: String| {
+        let mut report = |path: FieldPath, name: &str, message: String| {
             unknown.push(Unregistered { path, name: name.to_owned(), message });
         };
         let resource_name = resource.map_or("", Resource::as_str);
         let Some(entry) = self.actions.iter().find(|e| e.id == *action) else {
-            report("action".into(), action.as_str(), format!("there is no action {action}"));
+            report(FieldName::Action.into(), action.as_str(), format!("there is no action {action}"));
             return unknown;
         };
         match resource {
             None if !entry.resources().is_empty() => {
-                report("subject".into(), resource_name, format!("{action} needs a subject"))
+                report(FieldName::Resource.into(), resource_name, format!("{action} needs a subject"))
             }
             Some(resource) if entry.resources().is_empty() => {
-                report("subject".into(), resource_name, format!("{action} has no subject: leave out {resource}"));
+                report(
+                    FieldName::Resource.into(),
+                    resource_name,
+                    format!("{action} has no subject: leave out {resource}"),
+                );
             }
             Some(resource) if !entry.resources().contains(resource) => {
-                report("subject".into(), resource_name, format!("{action} cannot be done to {resource}"));
+                report(FieldName::Resource.into(), resource_name, format!("{action} cannot be done to {resource}"));
             }
             _ => {}
         }
         if let Fields::Only(set) = fields {
             let of = self.resources.iter().find(|s| Some(&s.id) == resource);
             if !entry.has_fields {
-                report("fields".into(), "", format!("{action} has no fields: leave them out"));
+                report(FieldName::Fields.into(), "", format!("{action} has no fields: leave them out"));
             } else if let Some(of) = of {
                 let known: HashSet<&str> = of.fields.iter().map(Field::as_str).collect();
                 for (i, field) in set.as_slice().iter().enumerate().filter(|(_, f)| !known.contains(f.as_str())) {
-                    report(format!("fields.{i}"), field.as_str(), format!("{} has no field {field}", of.id));
+                    report(FieldName::Fields.at(i), field.as_str(), format!("{} has no field {field}", of.id));
                 }
             }
         }
         for (i, condition) in conditions.iter().enumerate() {
             if !registered.contains(condition.as_str()) {
-                report(format!("conditions.{i}"), condition.as_str(), format!("there is no condition {condition}"));
+                report(FieldName::Conditions.at(i), condition.as_str(), format!("there is no condition {condition}"));
             } else if !entry.has_conditions {
                 report(
-                    format!("conditions.{i}"),
+                    FieldName::Conditions.at(i),
                     condition.as_str(),
                     format!("{action} has no conditions: leave them out"),
                 );
@@ -381,9 +386,9 @@ mod tests {
             ("webhooks", None, &all, &[][..], &[][..]),
             ("read", Some("article"), &some(&["body", "title"]), &[IS_CREATOR], &[]),
             ("write", None, &all, &[], &["action: there is no action write"]),
-            ("read", None, &all, &[], &["subject: read needs a subject"]),
-            ("webhooks", Some("home"), &all, &[], &["subject: webhooks has no subject: leave out home"]),
-            ("read", Some("user"), &all, &[], &["subject: read cannot be done to user"]),
+            ("read", None, &all, &[], &["resource: read needs a subject"]),
+            ("webhooks", Some("home"), &all, &[], &["resource: webhooks has no subject: leave out home"]),
+            ("read", Some("user"), &all, &[], &["resource: read cannot be done to user"]),
             ("webhooks", None, &some(&["title"]), &[], &["fields: webhooks has no fields: leave them out"]),
             ("read", Some("article"), &some(&["body", "slug"]), &[], &["fields.1: article has no field slug"]),
             ("read", Some("home"), &all, &[IS_CREATOR, "own"], &["conditions.1: there is no condition own"]),

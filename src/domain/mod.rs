@@ -15,6 +15,7 @@ mod coverage;
 pub(crate) mod date;
 mod decision;
 mod digest;
+mod field_path;
 mod hash_key;
 #[cfg(feature = "people")]
 mod host;
@@ -52,6 +53,7 @@ pub(crate) use coverage::Holdings;
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
+pub use field_path::{FieldName, FieldPath, PathSegment};
 pub use hash_key::{HashKey, HashKeyId, HashKeyRing, InvalidHashKey, StrapiHashKey};
 #[cfg(feature = "people")]
 pub(crate) use host::is_loopback_host;

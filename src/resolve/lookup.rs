@@ -137,6 +137,12 @@ mod tests {
             crate::store::Following::Blind
         }
 
+        async fn key_checks(&self) -> Result<Option<Vec<crate::store::KeyCheck>>, StoreError> {
+            Ok(None)
+        }
+
+        async fn close(&self) {}
+
         async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
             Ok(())
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{Action, ContentAccess, SystemClock, Timestamp, Token, TokenAuthority, TokenId};
-use crate::store::{Record, Snapshot, StoreError, Use};
+use crate::store::{KeyCheck, Record, Snapshot, StoreError, Use};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,6 +33,12 @@ impl Store for Tokens {
     fn following(&self) -> Following {
         Following::Blind
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 fn record(digest: Digest) -> Record {
@@ -215,6 +221,12 @@ impl Store for SwitchableStore {
     fn following(&self) -> Following {
         Following::Blind
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 /// A clock that a test advances.

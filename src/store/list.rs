@@ -1,40 +1,40 @@
-//! Parts of lists: which, and in which order.
+//! Queries for pages of lists: filters, order and page.
 
 use crate::domain::{Actor, AuditAction, AuditTarget, OwnerId, OwnerState, Timestamp, TokenId, TokenKind, comparable};
 use std::net::IpAddr;
 
-/// Which part of a list.
+/// The number and size of a page.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Paging {
-    /// Which page, from 1.
+    /// The number of the page, from 1.
     pub page: u32,
-    /// How many on a page, from 1.
+    /// The size of a page, from 1.
     pub page_size: u32,
 }
 
 impl Paging {
-    /// How many a page of the services has at most.
+    /// The largest page that the services return.
     pub const LARGEST: u32 = 1_000;
 
-    /// The first hundred.
+    /// The first page of a hundred.
     pub const FIRST: Self = Self { page: 1, page_size: 100 };
 
-    /// How many come before this page.
+    /// Returns the number of entries before this page.
     pub fn offset(self) -> u64 {
         u64::from(self.page.saturating_sub(1)) * u64::from(self.page_size)
     }
 }
 
-/// A part of a list.
+/// A page of a list.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Page<T> {
-    /// What is on it.
+    /// The entries on the page.
     pub items: Vec<T>,
-    /// How many there are on all pages.
+    /// The number of entries on all pages.
     pub total: u64,
 }
 
-/// A test of one field of the rows of a list. One of the values is enough.
+/// A test of one field. A row passes if one of the values does.
 ///
 /// ```
 /// use keyward::store::{Filter, OwnerField};
@@ -45,23 +45,23 @@ pub struct Page<T> {
 pub struct Filter<F> {
     /// The field.
     pub field: F,
-    /// How its text is compared.
+    /// The comparison.
     pub test: FilterTest,
-    /// With what.
+    /// The values to compare with.
     pub values: Vec<String>,
 }
 
-/// How the text of a field is compared.
+/// A comparison of the text of a field with a value.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum FilterTest {
-    /// It is the value. E-mail addresses are compared by their [comparable](crate::store::comparable()) form, other texts as they are.
+    /// The text equals the value. E-mail addresses are compared by their [comparable](crate::store::comparable()) form.
     Equals,
-    /// The value is a part of it, in any case (of ASCII letters at least). A list has one such test for each field at most.
+    /// The text contains the value, in any case (of ASCII letters at least). A query has at most one such test for each field.
     Contains,
 }
 
-/// Refuses a second part of one field: stores look for one.
+/// Returns whether there is at most one part to contain for each field, as stores look for one.
 pub(crate) fn one_part_each<F: Copy + PartialEq>(filters: &[Filter<F>]) -> bool {
     let parts: Vec<F> = filters.iter().filter(|f| f.test == FilterTest::Contains).map(|f| f.field).collect();
     parts.iter().enumerate().all(|(i, field)| !parts[..i].contains(field))
@@ -69,24 +69,24 @@ pub(crate) fn one_part_each<F: Copy + PartialEq>(filters: &[Filter<F>]) -> bool 
 }
 
 impl<F> Filter<F> {
-    /// The field is one of these values.
+    /// Tests whether a field equals one of these values.
     pub fn equals<V: Into<String>>(field: F, values: impl IntoIterator<Item = V>) -> Self {
         Self { field, test: FilterTest::Equals, values: values.into_iter().map(Into::into).collect() }
     }
 
-    /// The value is a part of the field.
+    /// Tests whether a field contains a value.
     pub fn contains(field: F, value: impl Into<String>) -> Self {
         Self { field, test: FilterTest::Contains, values: vec![value.into()] }
     }
 
-    /// Whether a row passes that has this text in the field.
+    /// Returns whether a row with this text in the field passes.
     #[cfg(feature = "api")]
     pub(crate) fn passes(&self, text: &str) -> bool {
         self.values.iter().any(|value| self.test.passes(text, value))
     }
 }
 
-/// A filter as stores apply it: on one column.
+/// A filter on a column of a store.
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnFilter {
     pub(crate) column: &'static str,
@@ -94,7 +94,7 @@ pub(crate) struct ColumnFilter {
     pub(crate) values: Vec<String>,
 }
 
-/// Filters with one of each test on a column: of several lists of values, those that are in all of them.
+/// Merges filters with the same test on the same column: their values are those that all of them list.
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) fn merged(filters: impl Iterator<Item = ColumnFilter>) -> Vec<ColumnFilter> {
     let mut merged: Vec<ColumnFilter> = Vec::new();
@@ -108,7 +108,7 @@ pub(crate) fn merged(filters: impl Iterator<Item = ColumnFilter>) -> Vec<ColumnF
 }
 
 impl ColumnFilter {
-    /// Whether a row passes that has this text in the column.
+    /// Returns whether a row with this text in the column passes.
     pub(crate) fn passes(&self, text: Option<String>) -> bool {
         let Some(text) = text else { return false };
         self.values.iter().any(|value| self.test.passes(&text, value))
@@ -124,7 +124,7 @@ impl FilterTest {
     }
 }
 
-/// A field that owners are filtered by.
+/// A field to filter owners by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum OwnerField {
@@ -136,11 +136,11 @@ pub enum OwnerField {
     Firstname,
     /// The last name.
     Lastname,
-    /// The name they chose.
+    /// The name that the owner chose.
     Username,
-    /// `true` or `false`: whether they have registered and are not switched off.
+    /// `true` or `false`: whether the owner has registered and is not switched off.
     IsActive,
-    /// `true` or `false`: whether they are shut out.
+    /// `true` or `false`: whether the owner is blocked.
     Blocked,
 }
 
@@ -172,7 +172,7 @@ impl Filter<OwnerField> {
     }
 }
 
-/// A field that tokens are filtered by.
+/// A field to filter tokens by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TokenField {
@@ -201,29 +201,29 @@ impl Filter<TokenField> {
     }
 }
 
-/// Which owners, in which order.
+/// A query for a page of owners.
 #[derive(Clone, Debug)]
 pub struct OwnerQuery {
-    /// Which page.
+    /// The page.
     pub paging: Paging,
-    /// A text that is in the e-mail address or a name, in any case (of ASCII letters at least).
+    /// A text that the e-mail address or a name contains, in any case (of ASCII letters at least).
     pub search: Option<String>,
-    /// Tests that all have to pass.
+    /// The tests, all of which must pass.
     pub filters: Vec<Filter<OwnerField>>,
-    /// Sorted by what, then by id.
+    /// The field to sort by. Equal rows are sorted by id.
     pub sort: OwnerSort,
-    /// The greatest first, also of the ids.
+    /// Whether the order is descending, also of the ids.
     pub descending: bool,
 }
 
 impl OwnerQuery {
-    /// All, by id, on this page.
+    /// Asks for all owners by id, on this page.
     pub fn all(paging: Paging) -> Self {
         Self { paging, search: None, filters: Vec::new(), sort: OwnerSort::Id, descending: false }
     }
 }
 
-/// What owners are sorted by.
+/// A field to sort owners by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum OwnerSort {
@@ -235,13 +235,13 @@ pub enum OwnerSort {
     Firstname,
     /// The last name.
     Lastname,
-    /// The name they chose; accounts without one come first.
+    /// The name that the owner chose; accounts without one come first.
     Username,
     /// When the account was made.
     CreatedAt,
 }
 
-/// Which tokens, in which order. What is `None` is not asked about.
+/// A query for a page of tokens. `None` matches all.
 ///
 /// ```
 /// use keyward::token::TokenKind;
@@ -250,26 +250,26 @@ pub enum OwnerSort {
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct TokenQuery {
-    /// Which page.
+    /// The page.
     pub paging: Paging,
-    /// Of which kind.
+    /// The kind.
     pub kind: TokenKind,
-    /// Of this owner.
+    /// The owner.
     pub owner: Option<OwnerId>,
-    /// Not expired by then.
+    /// A time at which the tokens have not expired.
     pub unexpired_at: Option<Timestamp>,
-    /// A text that is in the name, the description or the name that the owner is shown by, in any case (of ASCII letters at least).
+    /// A text that the name, the description or the displayed name of the owner contains, in any case (of ASCII letters at least).
     pub search: Option<String>,
-    /// Tests that all have to pass.
+    /// The tests, all of which must pass.
     pub filters: Vec<Filter<TokenField>>,
-    /// What they are sorted by; those that are equal in it, by id.
+    /// The field to sort by. Equal rows are sorted by id.
     pub sort: TokenSort,
-    /// The greatest first, also of the ids.
+    /// Whether the order is descending, also of the ids.
     pub descending: bool,
 }
 
 impl TokenQuery {
-    /// The first hundred of a kind, by name.
+    /// Asks for the first hundred tokens of a kind, by name.
     pub fn of(kind: TokenKind) -> Self {
         let (paging, sort) = (Paging::FIRST, TokenSort::Name);
         Self {
@@ -285,7 +285,7 @@ impl TokenQuery {
     }
 }
 
-/// What tokens are sorted by.
+/// A field to sort tokens by.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TokenSort {
@@ -295,45 +295,45 @@ pub enum TokenSort {
     Id,
     /// When it was made.
     CreatedAt,
-    /// When it was last used; those that never were come first.
+    /// When it was last used; tokens that never were come first.
     LastUsedAt,
-    /// When it expires; those that never do come last.
+    /// When it expires; tokens that never do come last.
     ExpiresAt,
-    /// The name that the owner is shown by, in any case (of ASCII letters).
+    /// The displayed name of the owner, in any case (of ASCII letters).
     Owner,
     /// The access of content tokens: custom, full, read-only.
     Access,
 }
 
-/// Which audit events. What is `None` is not asked about.
+/// A query for a page of audit events. `None` matches all.
 #[derive(Clone, Debug)]
 pub struct EventQuery {
-    /// Which page.
+    /// The page.
     pub paging: Paging,
-    /// The event with this id.
+    /// The id of the event.
     pub id: Option<i64>,
-    /// Events with a smaller id. Then there is no total: it is the number of events on the page.
+    /// A bound: events have a smaller id. The total is then the number of events on the page.
     pub below: Option<i64>,
-    /// Events with one of these actions.
+    /// The actions, one of which the event has.
     pub actions: Option<Vec<AuditAction>>,
-    /// To what.
+    /// The target.
     pub target: Option<AuditTarget>,
-    /// By this person.
+    /// The person who acted.
     pub person: Option<OwnerId>,
-    /// By this token.
+    /// The token that acted.
     pub token: Option<TokenId>,
-    /// About no admin token and no session of another owner than this one.
+    /// An owner: events about admin tokens and sessions of other owners do not match.
     pub tokens_of: Option<OwnerId>,
-    /// Not before.
+    /// The earliest time.
     pub since: Option<Timestamp>,
-    /// Before.
+    /// The time before which the event happened.
     pub until: Option<Timestamp>,
-    /// The oldest first.
+    /// Whether the oldest come first.
     pub ascending: bool,
 }
 
 impl EventQuery {
-    /// All, on this page.
+    /// Asks for all events, on this page.
     pub fn all(paging: Paging) -> Self {
         Self {
             paging,
@@ -351,16 +351,16 @@ impl EventQuery {
     }
 }
 
-/// Events of one sort: what one actor did, to one target or to all, and since when.
+/// The events of an actor and an action, for [`nth_latest_event`](crate::store::ReadAudit::nth_latest_event).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct EventsOfActor {
-    /// What was done.
+    /// The action.
     pub what: AuditAction,
-    /// By this person or token.
+    /// The person or token that acted.
     pub actor: Actor,
-    /// To this, which is not the installation; `None`: to anything.
+    /// The target, which is not the installation; `None` matches all.
     pub target: Option<AuditTarget>,
-    /// Not before.
+    /// The earliest time.
     pub since: Timestamp,
 }
 
@@ -378,8 +378,8 @@ pub struct SignInPlace {
 }
 
 impl SignInPlace {
-    /// How many are read of one person at most, the latest ones.
+    /// The most addresses of one person that are read: the latest ones.
     pub const OF_A_PERSON: u32 = 64;
-    /// How many are read in all at most, the latest ones.
+    /// The most addresses that are read in all: the latest ones.
     pub const MOST: u32 = 20_000;
 }

@@ -1,10 +1,12 @@
-//! A store in memory: for tests, demonstrations and tools. What it holds ends with the process.
+//! A store in memory, for tests, demonstrations and tools. Its content ends with the process.
 
 mod clamp;
 mod transaction;
 mod view;
 
-use super::{Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use super::{
+    Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore, sign_in_candidate_in,
+};
 use crate::domain::{
     AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
     SealedSecret, SystemClock, Timestamp, Token, TokenId,
@@ -20,8 +22,8 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// A store in memory. Clones share their content.
 ///
-/// The content is a persistent value: a transaction works on a copy (which costs nothing until it changes something), and a
-/// commit puts that copy in the content's place. Readers never wait.
+/// The content is a persistent value: a transaction works on a copy, which shares all that it does not change, and a commit replaces the
+/// content by that copy. Readers never wait.
 #[derive(Clone)]
 pub struct MemoryStore {
     inner: Arc<Inner>,
@@ -31,7 +33,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     content: ArcSwap<Content>,
     writer: Arc<Mutex<()>>,
-    /// Apart from the content, so that uses are noted while somebody writes.
+    /// Separate from the content, so that uses are stored during a transaction.
     uses: ArcSwap<Uses>,
 }
 
@@ -44,25 +46,25 @@ struct Content {
     next_event: i64,
     roles: RedBlackTreeMapSync<RoleId, Arc<Role>>,
     owners: RedBlackTreeMapSync<OwnerId, Arc<Owner>>,
-    /// By e-mail address, in the form that is compared.
+    /// By the comparable form of the e-mail address.
     by_email: HashTrieMapSync<String, OwnerId>,
     passwords: HashTrieMapSync<OwnerId, PasswordHash>,
     invitations: HashTrieMapSync<Digest, (OwnerId, Timestamp)>,
     tokens: RedBlackTreeMapSync<TokenId, Arc<Token>>,
     by_digest: HashTrieMapSync<Digest, TokenId>,
-    /// By name, in the form that is compared.
+    /// By the comparable form of the name.
     token_names: HashTrieMapSync<String, TokenId>,
     sealed: HashTrieMapSync<TokenId, SealedSecret>,
-    /// By source, what it is called there, and the word for its kind.
+    /// By source, key there, and the word for its kind.
     imported: HashTrieMapSync<(String, String, &'static str), Imported>,
     /// By kind and id of the key.
     key_checks: RedBlackTreeMapSync<(KeyKind, String), String>,
-    /// Under which hash key a token's digest was made.
+    /// The hash key of each token's digest.
     hash_keys: HashTrieMapSync<TokenId, HashKeyId>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,
 }
 
-/// The content as somebody sees it: through a view, or with the writer's lock as a change in the making.
+/// An open view, or with the writer's lock an open transaction.
 struct Open<L> {
     store: Arc<Inner>,
     content: Content,
@@ -70,10 +72,10 @@ struct Open<L> {
     lock: L,
 }
 
-/// What makes it a change.
+/// The state of a transaction.
 struct Lock {
     removed: Vec<TokenId>,
-    /// Uses from before this installation.
+    /// Uses of imported tokens from before this installation.
     used: Vec<(TokenId, Timestamp)>,
     _guard: OwnedMutexGuard<()>,
 }
@@ -85,7 +87,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// An empty store on this clock. It has the super admin role and nobody in it.
+    /// Creates a store on this clock. It has the super admin role, without members.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
         let super_admin = Role {
             id: RoleId::SUPER_ADMIN,
@@ -124,15 +126,15 @@ impl MemoryStore {
     }
 }
 
-/// What tests ask of a store besides the contract.
+/// Reads for tests.
 #[cfg(any(test, feature = "testing"))]
 impl MemoryStore {
-    /// The audit events so far, oldest first. For tests: it gives all there are.
+    /// Returns all audit events, the oldest first. For tests.
     pub fn audit_events(&self) -> Vec<AuditEvent> {
         self.inner.content.load().events.values().map(|e| AuditEvent::clone(e)).collect()
     }
 
-    /// When a token was last used, and from where, as far as that was written. For tests.
+    /// Returns the last stored use of a token. For tests.
     pub fn last_use(&self, id: TokenId) -> Option<(Timestamp, Option<IpAddr>)> {
         self.inner.uses.load().get(&id).copied()
     }
@@ -145,12 +147,12 @@ impl fmt::Debug for MemoryStore {
 }
 
 impl Content {
-    /// The token with this digest and what it rests on.
+    /// Returns the token with this digest, with its owner and ceiling.
     fn record(&self, digest: &Digest, uses: &Uses, now: Timestamp) -> Option<Record> {
         let token = self.by_digest.get(digest).and_then(|id| self.tokens.get(id))?;
         let owner = token.owner().and_then(|id| self.owners.get(&id));
         let owner = owner.map(|owner| (Owner::clone(owner), self.ceiling(owner)));
-        Some(Record { token: used(token, uses), owner, now })
+        Some(Record { token: with_last_use(token, uses), owner, now })
     }
 
     fn key_checks(&self) -> Vec<KeyCheck> {
@@ -160,6 +162,10 @@ impl Content {
             value: value.clone(),
         };
         self.key_checks.iter().map(check).collect()
+    }
+
+    fn count_members(&self, id: RoleId) -> u64 {
+        self.owners.values().filter(|owner| owner.roles.contains(&id)).count() as u64
     }
 
     fn ceiling(&self, owner: &Owner) -> Ceiling {
@@ -189,7 +195,7 @@ impl Store for MemoryStore {
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         self.inner.uses.rcu(|noted| {
-            // Within, so that a token which goes meanwhile is seen to have gone: its last use is taken away after the token.
+            // Loaded in the loop, so that a token which is deleted meanwhile is skipped: its uses are removed after the token.
             let content = self.inner.content.load();
             let mut noted = Uses::clone(noted);
             for u in uses.iter().filter(|u| content.tokens.contains_key(&u.token)) {
@@ -201,6 +207,8 @@ impl Store for MemoryStore {
         });
         Ok(())
     }
+
+    async fn close(&self) {}
 }
 
 #[async_trait]
@@ -216,6 +224,10 @@ impl WriteStore for MemoryStore {
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         Ok(Box::new(self.open(())))
     }
+
+    async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
+        sign_in_candidate_in(&mut self.open(()), email).await
+    }
 }
 
 impl MemoryStore {
@@ -225,8 +237,8 @@ impl MemoryStore {
     }
 }
 
-/// A token with its last use, which is kept apart from it.
-fn used(token: &Token, uses: &Uses) -> Token {
+/// Returns a token with its last use, which is stored separately.
+fn with_last_use(token: &Token, uses: &Uses) -> Token {
     Token { last_used_at: uses.get(&token.id).map(|(at, _)| *at), ..token.clone() }
 }
 

@@ -1,4 +1,4 @@
-//! What is to be: roles, owners and tokens, and what came of them from elsewhere.
+//! New roles, owners and tokens, and records of imported ones.
 
 use crate::domain::{
     Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp, TokenAuthority, TokenId,
@@ -14,23 +14,23 @@ pub struct Profile {
     pub firstname: String,
     /// Last name; may be empty.
     pub lastname: String,
-    /// A name they chose.
+    /// A name that the owner chose.
     pub username: Option<String>,
 }
 
-/// A role to be.
+/// A new role.
 #[derive(Clone, Debug)]
 pub struct NewRole {
     /// Unique.
     pub name: String,
     /// Free text.
     pub description: String,
-    /// What it allows.
+    /// The permissions.
     pub permissions: Vec<Permission>,
 }
 
 impl NewRole {
-    /// A role of this name, without description and permissions.
+    /// Creates a role of this name, without description and permissions.
     ///
     /// ```
     /// use keyward::NewRole;
@@ -40,14 +40,14 @@ impl NewRole {
         Self { name: name.into(), description: String::new(), permissions: Vec::new() }
     }
 
-    /// The same with a description.
+    /// Sets the description.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
         self
     }
 
-    /// The same with these permissions.
+    /// Sets the permissions.
     #[must_use]
     pub fn permissions<P: Into<Permission>>(mut self, permissions: impl IntoIterator<Item = P>) -> Self {
         self.permissions = permissions.into_iter().map(Into::into).collect();
@@ -55,7 +55,7 @@ impl NewRole {
     }
 }
 
-/// An owner to be.
+/// A new owner.
 #[derive(Clone, Debug)]
 pub struct NewOwner {
     /// Unique, compared without case.
@@ -64,16 +64,16 @@ pub struct NewOwner {
     pub firstname: String,
     /// Last name; may be empty.
     pub lastname: String,
-    /// A name they chose.
+    /// A name that the owner chose.
     pub username: Option<String>,
-    /// Where the account stands.
+    /// The state of the account.
     pub state: OwnerState,
-    /// Their roles.
+    /// The roles.
     pub roles: Vec<RoleId>,
 }
 
 impl NewOwner {
-    /// Somebody active with this e-mail address, without names and roles.
+    /// Creates an active owner with this e-mail address, without names and roles.
     ///
     /// ```
     /// use keyward::{NewOwner, RoleId};
@@ -84,21 +84,21 @@ impl NewOwner {
         Self { email: email.into(), firstname, lastname, username: None, state: OwnerState::Active, roles: Vec::new() }
     }
 
-    /// The same with names.
+    /// Sets the names.
     #[must_use]
     pub fn named(mut self, firstname: impl Into<String>, lastname: impl Into<String>) -> Self {
         (self.firstname, self.lastname) = (firstname.into(), lastname.into());
         self
     }
 
-    /// The same in another state.
+    /// Sets the state.
     #[must_use]
     pub fn state(mut self, state: OwnerState) -> Self {
         self.state = state;
         self
     }
 
-    /// The same with these roles.
+    /// Sets the roles.
     #[must_use]
     pub fn roles(mut self, roles: impl IntoIterator<Item = RoleId>) -> Self {
         self.roles = roles.into_iter().collect();
@@ -106,27 +106,27 @@ impl NewOwner {
     }
 }
 
-/// A token to be.
+/// A new token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
     /// Unique among admin and content tokens; empty for sessions.
     pub name: String,
     /// Free text.
     pub description: String,
-    /// The keyed hash of its secret.
+    /// The digest of its secret.
     pub digest: Digest,
-    /// The salt of that hash.
+    /// The id of the hash key of that digest.
     pub hash_key: HashKeyId,
     /// The last four characters of its secret.
     pub hint: String,
-    /// How long it lives; `None`: for ever.
+    /// The lifespan; `None` is unlimited.
     pub lifespan: Option<Duration>,
-    /// What it stands for.
+    /// The kind, the owner, and the grants or access.
     pub authority: TokenAuthority,
 }
 
 impl NewToken {
-    /// The grants of an admin token; none for the other kinds.
+    /// Returns the grants of an admin token; none for other kinds.
     pub fn grants(&self) -> &[Grant] {
         match &self.authority {
             TokenAuthority::Admin { grants, .. } => grants,
@@ -135,7 +135,7 @@ impl NewToken {
     }
 }
 
-/// Something that came from another system, as it is here.
+/// An imported record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Imported {
@@ -148,7 +148,7 @@ pub enum Imported {
 }
 
 impl Imported {
-    /// The word for its kind in stores, and its id.
+    /// Returns the word for its kind in stores, and its id.
     pub fn parts(self) -> (&'static str, i64) {
         match self {
             Self::Role(id) => ("role", id.0),
@@ -157,7 +157,7 @@ impl Imported {
         }
     }
 
-    /// What these [`parts`](Self::parts) are of, if there is such a kind.
+    /// Returns the record with these [`parts`](Self::parts), if there is such a kind.
     pub fn of(kind: &str, id: i64) -> Option<Self> {
         match kind {
             "role" => Some(Self::Role(RoleId(id))),
@@ -168,13 +168,13 @@ impl Imported {
     }
 }
 
-/// When a token was made, when it ends and when it was used.
+/// The times of a token that is older than the installation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TokenTimes {
-    /// When it was made.
+    /// When the token was made.
     pub created_at: Timestamp,
-    /// When it ends; `None`: never.
+    /// When it expires; `None` is never.
     pub expires_at: Option<Timestamp>,
-    /// When it was last used; `None`: nobody knows.
+    /// When it was last used, if that is known.
     pub last_used_at: Option<Timestamp>,
 }

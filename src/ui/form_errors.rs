@@ -1,13 +1,50 @@
 //! Errors that people can fix by changing a form.
 
 use super::failure::{Failure, capitalize};
-use crate::admin::{FieldError, ServiceError};
+use crate::admin::{FieldError, FieldName, PathSegment, ServiceError};
 
 /// The errors of a form: of its fields, or of the form as a whole.
 #[derive(Default, Debug)]
 pub(super) struct FormErrors {
     pub(super) message: Option<String>,
-    fields: Vec<FieldError>,
+    fields: Vec<FormError>,
+}
+
+/// The error of one field of a form.
+#[derive(Debug)]
+struct FormError {
+    /// The form's name of the field, or of the list that the field is in.
+    name: String,
+    /// Whether the error is of an entry of the list.
+    is_nested: bool,
+    message: String,
+}
+
+impl FormError {
+    fn new(name: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { name: name.into(), is_nested: false, message: message.into() }
+    }
+}
+
+impl From<FieldError> for FormError {
+    fn from(error: FieldError) -> Self {
+        let (name, is_nested) = match error.path.segments() {
+            [PathSegment::Field(field), rest @ ..] => (form_name(*field), !rest.is_empty()),
+            _ => ("", false),
+        };
+        Self { name: name.to_owned(), is_nested, message: error.message }
+    }
+}
+
+/// Returns the name of a field in the forms.
+fn form_name(field: FieldName) -> &'static str {
+    match field {
+        FieldName::Active => "isActive",
+        FieldName::CurrentPassword => "currentPassword",
+        FieldName::Invitation => "registrationToken",
+        FieldName::SetupCode => "setupCode",
+        same => same.as_str(),
+    }
 }
 
 impl FormErrors {
@@ -15,21 +52,18 @@ impl FormErrors {
         Self { message: Some(message.into()), fields: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, path: &str, message: &str) {
-        self.fields.push(FieldError { path: path.to_owned(), message: message.to_owned(), value: None });
+    pub(super) fn add(&mut self, name: &str, message: &str) {
+        self.fields.push(FormError::new(name, message));
     }
 
     /// Returns the first error of a field.
-    pub(super) fn get(&self, path: &str) -> Option<&str> {
-        self.fields.iter().find(|error| error.path == path).map(|error| error.message.as_str())
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|error| error.name == name && !error.is_nested).map(|error| error.message.as_str())
     }
 
     /// Returns the errors of a field and of everything below it.
-    pub(super) fn below(&self, path: &str) -> Vec<&str> {
-        let is_below = |error: &&FieldError| {
-            error.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.fields.iter().filter(is_below).map(|error| error.message.as_str()).collect()
+    pub(super) fn below(&self, name: &str) -> Vec<&str> {
+        self.fields.iter().filter(|error| error.name == name).map(|error| error.message.as_str()).collect()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -42,10 +76,11 @@ impl FormErrors {
     /// A failure page, if changing the form does not help.
     pub(super) fn from_service(error: ServiceError) -> Result<Self, Failure> {
         match error {
-            ServiceError::Invalid(fields) | ServiceError::Exceeds(fields) => Ok(Self { message: None, fields }),
-            ServiceError::Taken { path, message } => {
-                let error = FieldError { path: path.into(), message: message.into(), value: None };
-                Ok(Self { message: None, fields: vec![error] })
+            ServiceError::Invalid(errors) | ServiceError::Exceeds(errors) => {
+                Ok(Self { message: None, fields: errors.into_iter().map(FormError::from).collect() })
+            }
+            ServiceError::Taken { field, message } => {
+                Ok(Self { message: None, fields: vec![FormError::new(form_name(field), message)] })
             }
             ServiceError::Impossible(_)
             | ServiceError::LastSuperAdmin

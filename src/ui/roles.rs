@@ -262,8 +262,7 @@ async fn render_existing(
     let PageState { notice, errors, form, confirmation } = state;
     let now = pages.now();
     let roles = viewer.roles();
-    let listed = roles.list().await?.into_iter().find(|(role, _)| role.id == id);
-    let (role, users) = listed.ok_or(ServiceError::NotFound("role"))?;
+    let (role, users) = roles.read_with_members(id).await?;
     let tokens = roles.tokens_of_members().await?.into_iter().find(|(of, _)| *of == id).map_or(0, |(_, n)| n);
     let ceiling = viewer.ceiling().await?;
     let role_reason = readonly_reason(&role, &ceiling);

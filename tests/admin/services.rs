@@ -129,10 +129,10 @@ async fn wrong<S: Audited, T: Debug>(
 ) -> String {
     match refused(world, witness, call).await {
         ServiceError::Invalid(problems) => match problems.as_slice() {
-            [one] if !one.message.is_empty() => one.path.clone(),
+            [one] if !one.message.is_empty() => one.path.to_string(),
             other => panic!("not exactly one error: {other:?}"),
         },
-        ServiceError::Taken { path, .. } => path.to_owned(),
+        ServiceError::Taken { field, .. } => field.to_string(),
         other => panic!("no field is named: {other:?}"),
     }
 }

@@ -66,6 +66,12 @@ impl Store for Logged {
     async fn note_uses(&self, _: &[Use]) -> Result<(), StoreError> {
         Ok(())
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<keyward::store::KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 #[async_trait]

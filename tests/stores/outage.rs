@@ -59,6 +59,12 @@ impl Store for Counting {
     fn following(&self) -> Following {
         self.inner.following()
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<keyward::store::KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 #[async_trait]
@@ -69,6 +75,13 @@ impl WriteStore for Counting {
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         self.inner.view().await
+    }
+
+    async fn sign_in_candidate(
+        &self,
+        email: &str,
+    ) -> Result<Option<(keyward::OwnerId, keyward::store::PasswordHash)>, StoreError> {
+        self.inner.sign_in_candidate(email).await
     }
 }
 

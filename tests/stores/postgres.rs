@@ -132,7 +132,7 @@ async fn interrupted_commit_is_settled() {
     by_hand(&url, "DROP TRIGGER slow ON keyward_change").await;
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.seq(), 1);
-    assert!(tx.role_named("cut off").await.unwrap().is_none());
+    assert!(tx.role_with_name("cut off").await.unwrap().is_none());
     tx.commit(&[]).await.unwrap();
 }
 
@@ -271,7 +271,7 @@ async fn migration_adds_comparable_names() {
         let store = PostgresStore::connect(&url).await.unwrap();
         assert_eq!(number(&url, "SELECT seq FROM keyward_epoch").await, before, "no change of what is judged by");
         let mut view = store.view().await.unwrap();
-        assert_eq!(view.role_named("editor").await.unwrap(), Some(one), "the older role has the name");
+        assert_eq!(view.role_with_name("editor").await.unwrap(), Some(one), "the older role has the name");
         assert_eq!(view.role(other).await.unwrap().unwrap().name, "EDITOR", "the other role keeps its spelling");
         assert_eq!(view.owner_with_email("CAFÉ@X").await.unwrap(), Some(owner));
         drop(view);

@@ -71,10 +71,10 @@ mod sqlite {
         tx.insert_role(role("abandoned")).await.unwrap();
         let left = left_behind(&file).await;
         assert_eq!(seq(&left).await, 0);
-        assert!(left.begin().await.unwrap().role_named("abandoned").await.unwrap().is_none());
+        assert!(left.begin().await.unwrap().role_with_name("abandoned").await.unwrap().is_none());
 
         drop(tx);
-        assert!(store.begin().await.unwrap().role_named("abandoned").await.unwrap().is_none());
+        assert!(store.begin().await.unwrap().role_with_name("abandoned").await.unwrap().is_none());
         let open: Option<String> = scalar(&file, "SELECT op_id FROM keyward_epoch").await;
         assert_eq!(open, None, "no operation is open");
     }
@@ -192,10 +192,10 @@ mod sqlite {
             let store = SqliteStore::open(&file).await.unwrap();
             assert_eq!(seq(&store).await, before, "the migration is no change of permissions");
             let mut tx = store.begin().await.unwrap();
-            assert_eq!(tx.role_named("author").await.unwrap(), Some(roles[0]), "the older role has the name");
+            assert_eq!(tx.role_with_name("author").await.unwrap(), Some(roles[0]), "the older role has the name");
             assert_eq!(tx.role(roles[1]).await.unwrap().unwrap().name, "AUTHOR", "the other role keeps its spelling");
-            assert_eq!(tx.role_named("SUPER ADMIN").await.unwrap(), Some(RoleId::SUPER_ADMIN));
-            assert_eq!(tx.token_named(&owner.name.to_uppercase()).await.unwrap(), Some(owner.id));
+            assert_eq!(tx.role_with_name("SUPER ADMIN").await.unwrap(), Some(RoleId::SUPER_ADMIN));
+            assert_eq!(tx.token_with_name(&owner.name.to_uppercase()).await.unwrap(), Some(owner.id));
             assert_eq!(tx.owner_with_email("CAFÉ@X").await.unwrap(), owner.owner());
             tx.update_role(roles[1], "writer", "").await.unwrap();
             drop(tx);
@@ -287,7 +287,7 @@ mod sqlite {
         assert!(tx.commit(&[]).await.is_err(), "a failed transaction is not committed in part");
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.seq(), 2);
-        assert!(tx.role_named("first").await.unwrap().is_none());
+        assert!(tx.role_with_name("first").await.unwrap().is_none());
     }
 
     fn place() -> (TempDir, PathBuf) {

@@ -97,6 +97,12 @@ impl Store for SlowStore {
     fn following(&self) -> Following {
         Following::Blind
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<keyward::store::KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 #[async_trait]
@@ -107,5 +113,12 @@ impl WriteStore for SlowStore {
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         self.inner.view().await
+    }
+
+    async fn sign_in_candidate(
+        &self,
+        email: &str,
+    ) -> Result<Option<(keyward::OwnerId, keyward::store::PasswordHash)>, StoreError> {
+        self.inner.sign_in_candidate(email).await
     }
 }

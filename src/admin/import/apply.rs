@@ -1,85 +1,84 @@
-//! Carrying it over, in one transaction: roles and owners here, tokens and grants beside.
+//! Applies an import in one transaction: roles and owners here, tokens and grants in the modules beside.
 
 use super::keys::Keys;
 use super::report::{Outcome, Report};
-use crate::admin::account::address;
-use crate::admin::password::is_old;
-use crate::admin::write::UnitOfWork;
-use crate::admin::{ServiceError, roles};
+use crate::admin::ServiceError;
+use crate::admin::password::is_bcrypt;
+use crate::admin::profile::checked_email;
+use crate::admin::unit_of_work::{ImportKey, UnitOfWork};
 use crate::domain::{
-    AllowedHidden, AuditAction, AuditTarget, OwnerId, PasswordHash, RoleId, Tag, comparable, compose, is_hidden,
-    without_hidden,
+    AllowedHidden, FieldName, OwnerId, PasswordHash, RoleId, comparable, compose, is_hidden, without_hidden,
 };
 use crate::store::strapi::{Foreign, ForeignRole, ForeignUser, NotUnderstood};
 use crate::store::{Imported, NewOwner, NewRole};
-use serde_json::json;
 use std::collections::{HashMap, HashSet};
 
 const NAME_LENGTH: usize = 255;
 pub(super) const TEXT_LENGTH: usize = 2_000;
 
-/// Carries one source over.
-pub(super) struct Carrier<'d> {
-    pub(super) draft: &'d mut UnitOfWork,
+/// The import of one source.
+pub(super) struct Importer<'u> {
+    pub(super) unit: &'u mut UnitOfWork,
     pub(super) report: Report,
-    /// What came before, by what it is called there.
+    /// The records that were imported before, by their keys in the source.
     roles_before: HashMap<String, RoleId>,
     owners_before: HashMap<String, OwnerId>,
     pub(super) tokens_before: HashSet<String>,
-    /// By which name of a source something came, by its kind and its document id, which no other database has.
-    elsewhere: HashMap<(&'static str, String), String>,
-    /// What was seen of the source so far, by kind and by what it is called there.
+    /// The name of the source that a record was imported from, by its kind and its document id, which no other database has.
+    other_sources: HashMap<(&'static str, String), String>,
+    /// The records of the source that were read so far, by kind and key.
     seen: HashSet<(&'static str, String)>,
 }
 
-impl<'d> Carrier<'d> {
-    pub(super) async fn new(draft: &'d mut UnitOfWork, source: String, dry_run: bool) -> Result<Self, ServiceError> {
-        let before = draft.tx.imported().await?;
-        let (roles_before, owners_before, tokens_before, elsewhere) = <_>::default();
+impl<'u> Importer<'u> {
+    pub(super) async fn new(unit: &'u mut UnitOfWork, source: String, dry_run: bool) -> Result<Self, ServiceError> {
+        let before = unit.view().imported().await?;
+        let (roles_before, owners_before, tokens_before, other_sources) = <_>::default();
         let report = Report::new(source, dry_run);
         let seen = HashSet::new();
-        let mut carrier = Self { draft, report, roles_before, owners_before, tokens_before, elsewhere, seen };
+        let mut importer = Self { unit, report, roles_before, owners_before, tokens_before, other_sources, seen };
         for (source, key, what) in before {
             match what {
-                _ if source != carrier.report.source => {
+                _ if source != importer.report.source => {
                     if !key.bytes().all(|b| b.is_ascii_digit()) {
-                        carrier.elsewhere.insert((what.parts().0, key), source);
+                        importer.other_sources.insert((what.parts().0, key), source);
                     }
                 }
-                Imported::Role(id) => drop(carrier.roles_before.insert(key, id)),
-                Imported::Owner(id) => drop(carrier.owners_before.insert(key, id)),
-                Imported::Token(_) => drop(carrier.tokens_before.insert(key)),
+                Imported::Role(id) => drop(importer.roles_before.insert(key, id)),
+                Imported::Owner(id) => drop(importer.owners_before.insert(key, id)),
+                Imported::Token(_) => drop(importer.tokens_before.insert(key)),
             }
         }
-        Ok(carrier)
+        Ok(importer)
     }
 
-    pub(super) async fn everything(mut self, foreign: Foreign, keys: Keys) -> Result<Report, ServiceError> {
+    pub(super) async fn import_all(mut self, foreign: Foreign, keys: Keys) -> Result<Report, ServiceError> {
         let Foreign { roles, users, tokens, not_understood } = foreign;
-        let named = roles.iter().filter(|role| !role.super_admin).map(|role| ("role", role.key.clone()));
-        let named = named.chain(users.iter().map(|user| ("owner", user.key.clone())));
-        let mut named = named.chain(tokens.iter().map(|token| ("token", token.key.clone())));
-        // By another name all would come anew, also what went here.
-        if let Some(source) = named.find_map(|named| self.elsewhere.get(&named)) {
-            return Err(ServiceError::invalid("source", format!("must be {source:?}: by this name it came before")));
+        let records = roles.iter().filter(|role| !role.super_admin).map(|role| ("role", role.key.clone()));
+        let records = records.chain(users.iter().map(|user| ("owner", user.key.clone())));
+        let mut records = records.chain(tokens.iter().map(|token| ("token", token.key.clone())));
+        // Under another source name everything would be imported again, including records that were deleted here.
+        if let Some(source) = records.find_map(|record| self.other_sources.get(&record)) {
+            return Err(ServiceError::invalid(
+                FieldName::Source,
+                format!("must be {source:?}: by this name it came before"),
+            ));
         }
         self.leave(not_understood);
-        let roles = self.roles(roles).await?;
-        let owners = self.owners(users, &roles).await?;
-        self.tokens(tokens, &owners, &keys).await?;
+        let roles = self.import_roles(roles).await?;
+        let owners = self.import_owners(users, &roles).await?;
+        self.import_tokens(tokens, &owners, &keys).await?;
         let came = self.report.came;
         if came.is_empty() {
-            self.draft.nothing_to_do();
+            self.unit.skip_commit();
         } else {
-            let (roles, owners, tokens) = (came.roles, came.owners, came.tokens());
-            let details = json!({"imported": self.report.source, "roles": roles, "owners": owners, "tokens": tokens});
-            self.draft.audit(AuditAction::Imported, AuditTarget::Installation, details).await?;
+            self.unit.record_import(&self.report.source, came.roles, came.owners, came.tokens()).await?;
         }
         Ok(self.report)
     }
 
-    /// The roles, by their ids there.
-    async fn roles(&mut self, roles: Vec<ForeignRole>) -> Result<HashMap<i64, RoleId>, ServiceError> {
+    /// Imports the roles. Returns their ids here, by those in the source.
+    async fn import_roles(&mut self, roles: Vec<ForeignRole>) -> Result<HashMap<i64, RoleId>, ServiceError> {
         let mut here = HashMap::new();
         for role in roles {
             let there = role.id;
@@ -91,44 +90,40 @@ impl<'d> Carrier<'d> {
                 self.report.before.roles += 1;
                 *id
             } else {
-                self.role(role).await?
+                self.import_role(role).await?
             };
             here.insert(there, id);
         }
         Ok(here)
     }
 
-    async fn role(&mut self, role: ForeignRole) -> Result<RoleId, ServiceError> {
+    async fn import_role(&mut self, role: ForeignRole) -> Result<RoleId, ServiceError> {
         let what = format!("role {} {:?}", role.id, role.name);
-        let name = self.name(Named::Role, &what, &role.name).await?;
+        let name = self.available_name(RecordKind::Role, &what, &role.name).await?;
         let description = self.text(&what, "description", &role.description, TEXT_LENGTH);
         self.leave(role.not_understood);
         let mut permissions = Vec::with_capacity(role.permissions.len());
         for mut p in role.permissions {
             let itself = format!("permission {} of {what}", p.scope);
-            p.when = self.registered(&itself, p.when);
-            match self.refused((&p.scope, p.when.as_slice())) {
+            p.when = self.without_unknown_conditions(&itself, p.when);
+            match self.rejection((&p.scope, p.when.as_slice())) {
                 None => permissions.push(p),
                 Some(why) => self.report.add(Outcome::Left, itself, why),
             }
         }
-        let told = roles::audit_json(&permissions);
-        let details = json!({"name": name, "permissions": told, "imported": self.report.source});
-        let id = self.draft.tx.insert_role(NewRole { name, description, permissions }).await?;
-        self.remember(&role.key, Imported::Role(id)).await?;
-        self.draft.touch(Tag::role(id));
-        self.draft.audit(AuditAction::RoleCreated, AuditTarget::Role(id), details).await?;
+        let from = ImportKey { source: &self.report.source, key: &role.key };
+        let id = self.unit.import_role(from, NewRole { name, description, permissions }).await?;
         self.report.came.roles += 1;
         Ok(id)
     }
 
-    /// The owners, by their ids there; without those who did not come.
-    async fn owners(
+    /// Imports the owners. Returns the ids here of those that were imported, by their ids in the source.
+    async fn import_owners(
         &mut self,
         users: Vec<ForeignUser>,
         roles: &HashMap<i64, RoleId>,
     ) -> Result<HashMap<i64, OwnerId>, ServiceError> {
-        let existing: HashSet<RoleId> = self.draft.tx.roles().await?.iter().map(|(role, _)| role.id).collect();
+        let existing: HashSet<RoleId> = self.unit.view().roles().await?.iter().map(|(role, _)| role.id).collect();
         let mut here = HashMap::new();
         for user in users {
             let there = user.id;
@@ -138,25 +133,25 @@ impl<'d> Carrier<'d> {
             if let Some(id) = known(&self.owners_before, &user.key, user.id) {
                 self.report.before.owners += 1;
                 here.insert(there, *id);
-            } else if let Some(id) = self.owner(user, roles, &existing).await? {
+            } else if let Some(id) = self.import_owner(user, roles, &existing).await? {
                 here.insert(there, id);
             }
         }
         Ok(here)
     }
 
-    async fn owner(
+    async fn import_owner(
         &mut self,
         user: ForeignUser,
         roles: &HashMap<i64, RoleId>,
         existing: &HashSet<RoleId>,
     ) -> Result<Option<OwnerId>, ServiceError> {
         let what = format!("owner {} {:?}", user.id, user.email);
-        let Ok(email) = address("email", &user.email) else {
+        let Ok(email) = checked_email(&user.email) else {
             self.report.add(Outcome::Left, what, "this e-mail address is refused here");
             return Ok(None);
         };
-        if self.draft.tx.owner_with_email(&email).await?.is_some() {
+        if self.unit.view().owner_with_email(&email).await?.is_some() {
             let why = "the e-mail address has an account here already, and whoever made it would get their tokens";
             self.report.add(Outcome::Left, what, why);
             return Ok(None);
@@ -179,35 +174,28 @@ impl<'d> Carrier<'d> {
             state: user.state,
             roles: has,
         };
-        let details = json!({
-            "email": new.email, "roles": new.roles, "state": new.state, "imported": self.report.source,
-        });
-        let id =
-            self.draft.tx.insert_owner(NewOwner { username: new.username.filter(|n| !n.is_empty()), ..new }).await?;
-        if let Some(hash) = user.password {
-            self.password(id, &hash, &what).await?;
-        }
-        self.draft.tx.backdate_owner(id, user.created_at).await?;
-        self.remember(&user.key, Imported::Owner(id)).await?;
-        self.draft.touch(Tag::owner(id));
-        self.draft.audit(AuditAction::OwnerCreated, AuditTarget::Owner(id), details).await?;
+        let new = NewOwner { username: new.username.filter(|n| !n.is_empty()), ..new };
+        let password = user.password.filter(|hash| self.is_importable(hash, &what));
+        let from = ImportKey { source: &self.report.source, key: &user.key };
+        let id = self.unit.import_owner(from, new, password.as_ref(), user.created_at).await?;
         self.report.came.owners += 1;
-        // An id of a dry run is nobody's.
+        // No owner has the id of a dry run.
         let here = if self.report.dry_run { String::new() } else { format!("here owner {id}") };
         self.report.add(Outcome::Came, what, here);
         Ok(Some(id))
     }
 
-    async fn password(&mut self, id: OwnerId, hash: &PasswordHash, what: &str) -> Result<(), ServiceError> {
-        if is_old(&hash.0) {
-            return Ok(self.draft.tx.set_password(id, hash).await?);
+    /// Returns whether a password hash can be imported, and reports one that cannot.
+    fn is_importable(&mut self, hash: &PasswordHash, what: &str) -> bool {
+        if is_bcrypt(&hash.0) {
+            return true;
         }
         let why = "its hash is none of bcrypt with a cost of 4 to 14: they need a new password";
         self.report.add(Outcome::Left, format!("password of {what}"), why);
-        Ok(())
+        false
     }
 
-    /// Whether something cannot be told from another: it is left, or one would pass for the other.
+    /// Returns whether a record cannot be told from another one, and reports it. It is left, or one would be taken for the other.
     pub(super) fn is_ambiguous(&mut self, kind: &'static str, id: i64, key: &str) -> bool {
         let why = if is_strange(key) {
             "its document id has control or invisible characters"
@@ -220,29 +208,31 @@ impl<'d> Carrier<'d> {
         true
     }
 
-    pub(super) async fn remember(&mut self, key: &str, what: Imported) -> Result<(), ServiceError> {
-        Ok(self.draft.tx.remember_imported(&self.report.source, key, what).await?)
-    }
-
+    /// Reports parts of the source that the import does not understand.
     pub(super) fn leave(&mut self, not_understood: Vec<NotUnderstood>) {
         for NotUnderstood { what, why } in not_understood {
             self.report.add(Outcome::Left, what, why);
         }
     }
 
-    /// A free name for what comes, as near as can be to what it is called there.
-    pub(super) async fn name(&mut self, named: Named, what: &str, there: &str) -> Result<String, ServiceError> {
+    /// Returns an available name for a record, as close as possible to its name in the source, and reports the record.
+    pub(super) async fn available_name(
+        &mut self,
+        kind: RecordKind,
+        what: &str,
+        there: &str,
+    ) -> Result<String, ServiceError> {
         let mut base = cleaned(there, NAME_LENGTH, false);
         if base.is_empty() {
             base = "unnamed".to_owned();
         }
         let mut name = base.clone();
         for n in 1.. {
-            let taken = match named {
-                Named::Role => self.draft.tx.role_named(&name).await?.is_some(),
-                Named::Token => self.draft.tx.token_named(&name).await?.is_some(),
+            let is_taken = match kind {
+                RecordKind::Role => self.unit.view().role_with_name(&name).await?.is_some(),
+                RecordKind::Token => self.unit.view().token_with_name(&name).await?.is_some(),
             };
-            if !taken {
+            if !is_taken {
                 break;
             }
             let source = &self.report.source;
@@ -258,7 +248,7 @@ impl<'d> Carrier<'d> {
         Ok(name)
     }
 
-    /// A text as it can be written here.
+    /// Returns a text in a form that can be stored, and reports it if that is shorter.
     pub(super) fn text(&mut self, what: &str, which: &str, there: &str, most: usize) -> String {
         let text = cleaned(there, most, most > NAME_LENGTH);
         if text != there.trim() {
@@ -271,13 +261,14 @@ impl<'d> Carrier<'d> {
     }
 }
 
-/// What came before as this, or when it had no document id yet.
+/// Returns the record that was imported before under this key, or under this id when it had no document id yet.
 fn known<'b, T>(before: &'b HashMap<String, T>, key: &str, id: i64) -> Option<&'b T> {
     before.get(key).or_else(|| before.get(&id.to_string()))
 }
 
+/// A kind of record with unique names.
 #[derive(Clone, Copy)]
-pub(super) enum Named {
+pub(super) enum RecordKind {
     Role,
     Token,
 }
@@ -286,8 +277,8 @@ pub(super) fn is_strange(name: &str) -> bool {
     name.chars().any(is_hidden)
 }
 
-/// Trimmed, composed, without invisible characters (but for those that a text with lines may have), and at most so long; a name also
-/// where it is compared.
+/// Returns a text trimmed, composed (NFC), without invisible characters (except those that free texts may have), and with at most `most`
+/// characters; for a name also in its comparable form.
 fn cleaned(text: &str, most: usize, lines: bool) -> String {
     let extra = if lines { AllowedHidden::Lines } else { AllowedHidden::Emoji };
     let kept = without_hidden(&compose(text), extra);

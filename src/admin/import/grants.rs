@@ -1,26 +1,26 @@
-//! What permissions, grants and content actions come to here.
+//! Converts permissions, grants and content actions of the source.
 
-use super::apply::{Carrier, is_strange};
+use super::apply::{Importer, is_strange};
 use super::report::Outcome;
-use crate::admin::write::Item;
+use crate::admin::state::ScopeWithConditions;
 use crate::domain::{
     Ceiling, ConditionClause, ConditionExpr, ConditionId, ContentAccess, EffectivePermission, Fields, Grant,
     Permission, Scope,
 };
 
-impl Carrier<'_> {
-    /// Those grants that may come under this ceiling, each as it is kept.
-    pub(super) fn grants(&mut self, token: &str, grants: Vec<Grant>, ceiling: &Ceiling) -> Vec<Grant> {
+impl Importer<'_> {
+    /// Returns the grants that this ceiling covers, in their stored form, and reports the others.
+    pub(super) fn covered_grants(&mut self, token: &str, grants: Vec<Grant>, ceiling: &Ceiling) -> Vec<Grant> {
         let mut kept = Vec::with_capacity(grants.len());
         for mut grant in grants {
             let what = format!("grant {} of {token}", grant.scope);
-            grant.chosen = self.registered(&what, grant.chosen);
-            if let Some(why) = self.refused((&grant.scope, grant.chosen.as_slice())) {
+            grant.chosen = self.without_unknown_conditions(&what, grant.chosen);
+            if let Some(why) = self.rejection((&grant.scope, grant.chosen.as_slice())) {
                 self.report.add(Outcome::Left, what, why);
             } else if let Err(beyond) = ceiling.check(&grant) {
                 self.report.add(Outcome::TakenAway, what, beyond.to_string());
             } else {
-                let (grant, narrowed) = under(ceiling, grant);
+                let (grant, narrowed) = within_ceiling(ceiling, grant);
                 if let Some(why) = narrowed {
                     self.report.add(Outcome::Narrowed, what, why);
                 }
@@ -30,11 +30,12 @@ impl Carrier<'_> {
         kept
     }
 
-    pub(super) fn access(&mut self, token: &str, access: ContentAccess) -> ContentAccess {
+    /// Returns the access without actions that the catalogue does not have, and reports those.
+    pub(super) fn registered_access(&mut self, token: &str, access: ContentAccess) -> ContentAccess {
         let ContentAccess::Custom(actions) = access else { return access };
         let mut kept = Vec::with_capacity(actions.len());
         for action in actions.iter() {
-            let catalogue = self.draft.writer.settings.catalogue.as_ref();
+            let catalogue = self.unit.state.settings.catalogue.as_ref();
             let unknown = catalogue.is_some_and(|c| !c.content_actions().contains(action));
             if unknown || is_strange(action.as_str()) {
                 let what = format!("content action {:?} of {token}", action.as_str());
@@ -46,23 +47,24 @@ impl Carrier<'_> {
         ContentAccess::Custom(kept.into())
     }
 
-    /// Without the conditions that nobody has registered, which never hold, if others stand beside them: any of those suffices.
-    pub(super) fn registered(&mut self, what: &str, when: ConditionClause) -> ConditionClause {
-        let conditions = self.draft.writer.resolver.conditions();
+    /// Returns the conditions without those that are not registered, and reports these. They never hold, and any other one suffices. If
+    /// none is registered, all stay.
+    pub(super) fn without_unknown_conditions(&mut self, what: &str, when: ConditionClause) -> ConditionClause {
+        let conditions = self.unit.state.resolver.conditions();
         let (known, unknown): (Vec<&ConditionId>, Vec<&ConditionId>) =
             when.as_slice().iter().partition(|id| conditions.contains(id.as_str()));
         if known.is_empty() {
             return when;
         }
         for id in unknown {
-            let why = "nobody has registered it here, so it never holds";
+            let why = "it is not registered here, so it never holds";
             self.report.add(Outcome::Left, format!("condition {id} of {what}"), why);
         }
         ConditionClause::from_list(known.into_iter().cloned())
     }
 
-    /// Why a permission or a grant cannot be written here.
-    pub(super) fn refused(&self, item: Item<'_>) -> Option<String> {
+    /// Returns why a permission or grant cannot be stored.
+    pub(super) fn rejection(&self, item: ScopeWithConditions<'_>) -> Option<String> {
         let (Scope { action, resource, fields }, conditions) = item;
         let fields_named = match fields {
             Fields::All => &[][..],
@@ -75,17 +77,17 @@ impl Carrier<'_> {
         {
             return Some("a name in it has control, invisible or direction-changing characters".to_owned());
         }
-        let unknown = self.draft.writer.problems(item);
-        let told: Vec<String> = unknown.into_iter().map(|u| u.message).collect();
-        (!told.is_empty()).then(|| told.join("; "))
+        let unknown = self.unit.state.unregistered(item);
+        let messages: Vec<String> = unknown.into_iter().map(|u| u.message).collect();
+        (!messages.is_empty()).then(|| messages.join("; "))
     }
 }
 
-/// A grant that lies within a ceiling, as it is kept; and in which way it allows less than there, if it does.
+/// Returns a grant that the ceiling covers in its stored form, and how it allows less than in Strapi, if it does.
 ///
-/// The reference copies the conditions of the owner's permissions into grants. Where those say as much by themselves they stay
-/// inherited, and follow the roles; else they are kept as chosen, so that nothing is wider than it was.
-fn under(ceiling: &Ceiling, grant: Grant) -> (Grant, Option<String>) {
+/// Strapi copies the conditions of the owner's permissions into grants. Where the owner's permissions imply them, they stay inherited and
+/// follow the roles. Elsewhere they are stored as chosen, so that the grant is no wider than it was.
+fn within_ceiling(ceiling: &Ceiling, grant: Grant) -> (Grant, Option<String>) {
     let there = ConditionExpr::all([grant.chosen.clone()]);
     let alone = Permission { scope: grant.scope.clone(), when: grant.chosen.clone() };
     let bare = Grant { chosen: ConditionClause::Always, ..grant.clone() };
@@ -93,14 +95,14 @@ fn under(ceiling: &Ceiling, grant: Grant) -> (Grant, Option<String>) {
     let kept = if ceiling.effect(&bare).iter().all(implied) { bare } else { grant };
     let narrowed = ceiling.check_gift(&alone).is_err().then(|| {
         let here: Vec<String> =
-            ceiling.effect(&kept).iter().map(|rule| reach(&rule.scope.fields, &rule.guard)).collect();
-        format!("there {}; here {}", reach(&alone.scope.fields, &there), here.join(", and "))
+            ceiling.effect(&kept).iter().map(|rule| rows_text(&rule.scope.fields, &rule.guard)).collect();
+        format!("there {}; here {}", rows_text(&alone.scope.fields, &there), here.join(", and "))
     });
     (kept, narrowed)
 }
 
-/// What of which rows.
-fn reach(fields: &Fields, guard: &ConditionExpr) -> String {
+/// Describes fields and the rows on which they are allowed.
+fn rows_text(fields: &Fields, guard: &ConditionExpr) -> String {
     let fields = match fields {
         Fields::All => "all fields".to_owned(),
         Fields::Only(set) => set.as_slice().iter().map(|f| f.as_str()).collect::<Vec<_>>().join(", "),
@@ -120,7 +122,7 @@ mod tests {
     use proptest::prelude::*;
 
     const CONDITIONS: [&str; 3] = ["a", "b", "c"];
-    /// The last one is in no list: whoever has it has all.
+    /// No list has the last one: only a grant for all fields allows it.
     const FIELDS: [&str; 3] = ["x", "y", "z"];
 
     fn fields() -> impl Strategy<Value = Fields> {
@@ -144,9 +146,9 @@ mod tests {
     }
 
     proptest! {
-        /// By asking each field of each kind of row.
+        /// The oracle asks for each field of each kind of row.
         #[test]
-        fn nothing_is_wider_and_what_is_narrower_is_said(
+        fn imported_grants_are_no_wider_and_narrower_ones_are_reported(
             held in vec((fields(), when()), 0..4),
             (grant_fields, chosen) in (fields(), when()),
             super_admin in proptest::bool::weighted(0.1),
@@ -156,7 +158,7 @@ mod tests {
             let grant = Grant::new("read").fields(grant_fields.clone()).chosen(chosen.clone());
             prop_assume!(ceiling.check(&grant).is_ok());
             let exact = ceiling.effect(&grant);
-            let (kept, narrowed) = under(&ceiling, grant);
+            let (kept, narrowed) = within_ceiling(&ceiling, grant);
             let rules = ceiling.effect(&kept);
             let mut less = false;
             for field in FIELDS {

@@ -1,8 +1,9 @@
-//! Taking over what a reference has: its roles, people and tokens, with the keys that clients have already.
+//! Imports the roles, people and tokens of Strapi. Clients keep their secrets.
 //!
-//! 1. Read all of it, of one moment. Open its sealed keys, and see by them that encryption key and salt are right.
-//! 2. In one transaction: roles, then owners, then tokens. What came before is left alone, whatever became of it here or there.
-//! 3. Each grant is held against the ceiling that its owner has *here*. What I1 does not allow does not come, and is named.
+//! 1. Everything is read from one snapshot. The sealed keys are opened, which checks the encryption key and the salt.
+//! 2. One transaction imports roles, then owners, then tokens. Records of an earlier import are left alone, whatever became of them.
+//! 3. Each grant is checked against the ceiling that its owner has *here*. One that it does not cover (never-more-than-owner) is not
+//!    imported, and is reported.
 
 mod apply;
 mod grants;
@@ -15,20 +16,20 @@ mod tokens;
 pub use report::{Counts, Outcome, Report, ReportEntry};
 
 use super::ServiceError;
-use super::write::UnitOfWork;
+use super::unit_of_work::UnitOfWork;
 use crate::domain::{Secret, StrapiEncryptionKey, StrapiHashKey, TokenKind, TokenKinds, is_hidden};
 use crate::keyward::Keyward;
 use crate::store::StoreError;
 use crate::store::strapi::{Foreign, StrapiStore};
-use apply::Carrier;
+use apply::Importer;
 use futures_util::future::BoxFuture;
 use keys::Keys;
 
-/// How to take over.
+/// The options of an import.
 ///
 /// ```
 /// use keyward::strapi::{Import, StrapiEncryptionKey};
-/// let import = Import::default().encryption_key(StrapiEncryptionKey::new("what the reference was configured with")).dry_run();
+/// let import = Import::default().encryption_key(StrapiEncryptionKey::new("the encryption key of Strapi")).dry_run();
 /// ```
 #[derive(Clone, Debug)]
 pub struct Import {
@@ -38,28 +39,28 @@ pub struct Import {
 }
 
 impl Default for Import {
-    /// All of it, from a source that is called `strapi`, without keys that can be shown again.
+    /// Imports everything from a source with the name `strapi`, without secrets that can be viewed again.
     fn default() -> Self {
         Self { source: "strapi".to_owned(), encryption_key: None, dry_run: false }
     }
 }
 
 impl Import {
-    /// What the source is called here. What came before is known by it: two references need two names, and one always the same.
+    /// Sets the name of the source. Records of earlier imports are recognised by it: each Strapi needs a name of its own, always the same.
     #[must_use]
     pub fn source(mut self, name: impl Into<String>) -> Self {
         self.source = name.into();
         self
     }
 
-    /// Opens the keys that the reference has sealed, so that their owners can see them here too, and checks the salt by them.
+    /// Opens the keys that Strapi has sealed, so that their owners can view them here too, and checks the salt by them.
     #[must_use]
     pub fn encryption_key(mut self, key: StrapiEncryptionKey) -> Self {
         self.encryption_key = Some(key);
         self
     }
 
-    /// Only tells what would come, by all the rules. Nothing is changed or remembered.
+    /// Only reports what the import would do, by all the rules. It changes nothing.
     #[must_use]
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;
@@ -73,54 +74,51 @@ impl Import {
     }
 }
 
-/// Nothing was taken over.
+/// An import that failed. Nothing was imported.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The installation would accept none of the tokens that come.
+    /// The installation has no salt of Strapi, and would accept none of the imported tokens.
     #[error(
-        "no salt of the reference: pass its API_TOKEN_SALT with `.reference_salt(..)`, or no token that comes opens anything"
+        "no salt of Strapi: pass its API_TOKEN_SALT with `.strapi_hash_key(..)`, or every imported token is rejected"
     )]
     NoReferenceSalt,
-    /// The name of the source is none.
+    /// The name of the source is invalid.
     #[error(
         "the name of a source has 1 to 64 characters, without control, invisible or direction-changing characters, and without white space around it"
     )]
     Source,
-    /// Of so many sealed keys none opens.
-    #[error(
-        "none of the {0} sealed keys opens with this encryption key: check that it is the reference's ENCRYPTION_KEY"
-    )]
+    /// None of this many sealed keys opens.
+    #[error("none of the {0} sealed keys opens with this encryption key: check that it is Strapi's ENCRYPTION_KEY")]
     EncryptionKey(usize),
-    /// Of so many keys none is that of its token.
+    /// None of this many keys has the digest of its token.
     #[error(
-        "{0} sealed keys open, and none has the digest of its token: check that the salt is the reference's API_TOKEN_SALT"
+        "{0} sealed keys open, and none has the digest of its token: check that the salt is Strapi's API_TOKEN_SALT"
     )]
     HashKey(usize),
-    /// The reference's database cannot be read.
-    #[error("the reference's database cannot be read")]
+    /// Strapi's database cannot be read.
+    #[error("Strapi's database cannot be read")]
     Unread(#[source] StoreError),
-    /// The installation did not take it.
-    #[error("nothing was taken over")]
+    /// The installation rejected the import.
+    #[error("nothing was imported")]
     Refused(#[from] ServiceError),
 }
 
-/// Takes over the roles, people and tokens of a reference, in one transaction. Their clients keep their keys.
+/// Imports the roles, people and tokens of Strapi, in one transaction. Their clients keep their secrets.
 ///
-/// - **Roles** come with their permissions; the super admin role is the one that is here. A name that is taken gets a suffix.
-/// - **Owners** come with their names, state, roles and password (its bcrypt hash is replaced when they next sign in). Who has an
-///   account here already, by the e-mail address, is left with all their tokens: they would be given to whoever made it.
+/// - **Roles** come with their permissions; the super admin role is the one that exists here. A taken name gets a suffix.
+/// - **Owners** come with their names, state, roles and password (the next sign-in replaces its bcrypt hash). An owner whose e-mail address
+///   has an account here is left out with all tokens: they would go to the person who made that account.
 /// - **Tokens** come with digest, expiry and last use; with their secret sealed again, if the old
-///   [encryption key](Import::encryption_key) is given and the installation has one of its own. A grant that its owner does not
-///   hold does not come, and one that is held under conditions comes under them ([`Outcome::TakenAway`], [`Outcome::Narrowed`]).
-/// - **Not**: invitations and links to set a password, sessions, and what nobody here understands or has registered.
+///   [encryption key](Import::encryption_key) is given and the installation has one of its own. A grant that its owner does not hold is
+///   left out, and one that the owner holds under conditions comes under them ([`Outcome::TakenAway`], [`Outcome::Narrowed`]).
+/// - **Left out** are invitations and links to set a password, sessions, and anything that is not understood or not registered here.
 ///
-/// Again, it takes what is new there and leaves alone what came before: what was changed, revoked or deleted here stays so. Where
-/// nothing is new, nothing is written at all.
+/// A second import brings new records and leaves those of the first alone: a record that was changed, revoked or deleted here stays so
+/// (clamped-stays-clamped). If nothing is new, nothing is written.
 ///
 /// # Errors
-/// If the installation has no salt of the reference, the salt or the encryption key is wrong, or a store cannot do it. Then nothing
-/// was taken over.
+/// [`ImportError`]; then nothing was imported.
 ///
 /// ```no_run
 /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
@@ -135,23 +133,22 @@ pub enum ImportError {
 ///     .admin("/admin")
 ///     .content("/api")
 ///     .build()?;
-/// let reference = StrapiStore::open("sqlite:/srv/cms/.tmp/data.db").await?;
+/// let source = StrapiStore::open("sqlite:/srv/cms/.tmp/data.db").await?;
 /// let import = Import::default().encryption_key(StrapiEncryptionKey::new(&std::env::var("ENCRYPTION_KEY")?));
-/// println!("{}", strapi::import(&keyward, &reference, &import.clone().dry_run()).await?);
-/// println!("{}", strapi::import(&keyward, &reference, &import).await?);
+/// println!("{}", strapi::import(&keyward, &source, &import.clone().dry_run()).await?);
+/// println!("{}", strapi::import(&keyward, &source, &import).await?);
 /// # Ok(()) }
 /// ```
 pub async fn import(keyward: &Keyward, source: &StrapiStore, import: &Import) -> Result<Report, ImportError> {
-    possible(keyward, import)?;
+    check(keyward, import)?;
     let foreign = source.everything().await.map_err(ImportError::Unread)?;
-    take_over(keyward, foreign, import).await
+    import_foreign(keyward, foreign, import).await
 }
 
-/// Whether this is the salt of a reference, as far as the keys tell that it has sealed: nothing else in its database does.
+/// Checks Strapi's salt by the keys that Strapi has sealed. If none is sealed, nothing is checked.
 ///
 /// # Errors
-/// [`EncryptionKey`](ImportError::EncryptionKey), [`HashKey`](ImportError::HashKey), or the database cannot be read. Where nothing is sealed,
-/// nothing is known, and that is none.
+/// [`EncryptionKey`](ImportError::EncryptionKey), [`HashKey`](ImportError::HashKey), or [`Unread`](ImportError::Unread).
 pub async fn check_salt(
     source: &StrapiStore,
     hash_key: &StrapiHashKey,
@@ -161,26 +158,26 @@ pub async fn check_salt(
     Keys::open(&foreign.tokens, Some(key), |secret| Some(hash_key.digest(secret.expose().as_bytes()))).map(drop)
 }
 
-fn possible(keyward: &Keyward, import: &Import) -> Result<(), ImportError> {
+fn check(keyward: &Keyward, import: &Import) -> Result<(), ImportError> {
     import.name()?;
-    if keyward.change().writer.format.has_strapi() { Ok(()) } else { Err(ImportError::NoReferenceSalt) }
+    if keyward.context().state.format.has_strapi() { Ok(()) } else { Err(ImportError::NoReferenceSalt) }
 }
 
-async fn take_over(keyward: &Keyward, foreign: Foreign, import: &Import) -> Result<Report, ImportError> {
-    possible(keyward, import)?;
-    let change = keyward.change().issuing_nothing();
-    let format = &change.writer.format;
+async fn import_foreign(keyward: &Keyward, foreign: Foreign, import: &Import) -> Result<Report, ImportError> {
+    check(keyward, import)?;
+    let context = keyward.context().without_issuing();
+    let format = &context.state.format;
     let digest = |secret: &Secret| {
         format.verify(secret.expose(), TokenKinds::of(&TokenKind::ALL)).ok().map(|credential| credential.digest)
     };
     let keys = Keys::open(&foreign.tokens, import.encryption_key.as_ref(), digest)?;
     let source = import.source.clone();
     let dry_run = import.dry_run;
-    let work: Work = Box::new(move |draft| {
-        Box::pin(async move { Carrier::new(draft, source, dry_run).await?.everything(foreign, keys).await })
+    let work: Work = Box::new(move |unit| {
+        Box::pin(async move { Importer::new(unit, source, dry_run).await?.import_all(foreign, keys).await })
     });
-    let report = if dry_run { change.rehearse(work).await } else { change.make(work).await };
+    let report = if dry_run { context.dry_run(work).await } else { context.transact(work).await };
     Ok(report?)
 }
 
-type Work = Box<dyn for<'d> FnOnce(&'d mut UnitOfWork) -> BoxFuture<'d, Result<Report, ServiceError>> + Send>;
+type Work = Box<dyn for<'u> FnOnce(&'u mut UnitOfWork) -> BoxFuture<'u, Result<Report, ServiceError>> + Send>;

@@ -1,32 +1,32 @@
-//! What an import did, for people and for programs.
+//! Reports of imports.
 
 use crate::domain::is_hidden;
 use serde::Serialize;
 use std::fmt;
 
-/// What an import did, or would do. [`Display`](fmt::Display) prints it for people; nothing in it is secret.
+/// The outcome of an import, or of a dry run. [`Display`](fmt::Display) prints it for people. It holds no secrets.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Report {
-    /// What the source is called here.
+    /// The name of the source.
     pub source: String,
-    /// Nothing was changed: this is what would be.
+    /// Whether this was a dry run, which changes nothing.
     pub dry_run: bool,
-    /// How much came.
+    /// The number of imported records.
     pub came: Counts,
-    /// How much had come before and was left alone.
+    /// The number of records that an earlier import brought. They were left alone.
     pub before: Counts,
-    /// What came, what did not, and why.
+    /// The records, each with its outcome.
     pub entries: Vec<ReportEntry>,
 }
 
-/// How much.
+/// Numbers of records.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Counts {
-    /// Roles, without the super admin role, which is here already.
+    /// Roles, without the super admin role, which exists in every installation.
     pub roles: u64,
     /// Owners.
     pub owners: u64,
@@ -34,37 +34,37 @@ pub struct Counts {
     pub admin_tokens: u64,
     /// Content tokens.
     pub content_tokens: u64,
-    /// Tokens whose key their owners can see again.
+    /// Tokens whose secret their owners can view again.
     pub keys: u64,
 }
 
-/// One thing of a report.
+/// A record, or a part of one, with its outcome.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ReportEntry {
-    /// What became of it.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What it is there: `role 4 "Reader"`, `grant admin::webhooks.read of token 5 "ci"`.
+    /// The record in the source: `role 4 "Reader"`, `grant admin::webhooks.read of token 5 "ci"`.
     pub what: String,
-    /// Why, or as what. Empty if there is nothing to say.
+    /// The reason, or its name here. May be empty.
     pub why: String,
 }
 
-/// What became of something.
+/// The outcome of a record in an import.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// It came.
+    /// It was imported.
     Came,
-    /// It came under another name.
+    /// It was imported under another name.
     Renamed,
-    /// A grant did not come, because its owner does not hold it: no token is stronger than its owner.
+    /// A grant was not imported, because its owner does not hold it (never-more-than-owner).
     TakenAway,
-    /// A grant came and allows less than there, because its owner holds it only under conditions, or only in parts.
+    /// A grant was imported and allows less than in the source, because its owner holds it only under conditions, or only in parts.
     Narrowed,
-    /// It was left there.
+    /// It was not imported.
     Left,
 }
 
@@ -83,12 +83,12 @@ impl Outcome {
 }
 
 impl Counts {
-    /// How many tokens of either kind.
+    /// The number of tokens of both kinds.
     pub fn tokens(&self) -> u64 {
         self.admin_tokens + self.content_tokens
     }
 
-    /// Whether nothing is counted.
+    /// Returns whether all numbers of roles, owners and tokens are 0.
     pub fn is_empty(&self) -> bool {
         self.roles + self.owners + self.tokens() == 0
     }
@@ -112,7 +112,7 @@ impl Report {
         self.entries.push(ReportEntry { outcome, what: plain(what.into()), why: plain(why.into()) });
     }
 
-    /// The entries with this outcome.
+    /// Returns the entries with this outcome.
     pub fn with(&self, outcome: Outcome) -> impl Iterator<Item = &ReportEntry> {
         self.entries.iter().filter(move |entry| entry.outcome == outcome)
     }
@@ -121,9 +121,8 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { source, came, before, .. } = self;
-        let (said, would) =
-            if self.dry_run { ("A dry run: nothing was changed. ", "would come") } else { ("", "came") };
-        writeln!(f, "{said}From {source:?} {would}: {came}. Keys that can be shown again: {}.", came.keys)?;
+        let (note, verb) = if self.dry_run { ("A dry run: nothing was changed. ", "would come") } else { ("", "came") };
+        writeln!(f, "{note}From {source:?} {verb}: {came}. Keys that can be shown again: {}.", came.keys)?;
         if !before.is_empty() {
             writeln!(f, "Came before, and left alone: {before}.")?;
         }
@@ -143,7 +142,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Names come from a foreign database, and this is printed on terminals.
+/// Replaces hidden characters: names come from a foreign database, and a report is printed on terminals.
 fn plain(text: String) -> String {
     if text.chars().any(is_hidden) { text.replace(is_hidden, "\u{fffd}") } else { text }
 }

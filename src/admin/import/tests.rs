@@ -155,8 +155,8 @@ async fn somebody(keyward: &Keyward, name: &str) -> Option<OwnerId> {
     view.owner_with_email(&format!("{name}@example.test")).await.unwrap()
 }
 
-async fn role_named(keyward: &Keyward, name: &str) -> Option<RoleId> {
-    keyward.store().view().await.unwrap().role_named(name).await.unwrap()
+async fn role_with_name(keyward: &Keyward, name: &str) -> Option<RoleId> {
+    keyward.store().view().await.unwrap().role_with_name(name).await.unwrap()
 }
 
 fn told(report: &Report, outcome: Outcome) -> Vec<(String, String)> {
@@ -170,13 +170,13 @@ fn names(report: &Report, outcome: Outcome) -> Vec<String> {
 #[tokio::test]
 async fn people_and_tokens_come_as_they_were() {
     let keyward = builder().build().unwrap();
-    let report = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert_eq!(report.came, Counts { roles: 2, owners: 3, admin_tokens: 3, content_tokens: 1, keys: 4 });
     assert!(report.before.is_empty() && !report.dry_run);
     assert_eq!(names(&report, Outcome::Came).len(), 2 + 3 + 4);
 
     let ada = keyward.owners().read(somebody(&keyward, "ada").await.unwrap()).await.unwrap();
-    let reader = role_named(&keyward, "Reader").await.unwrap();
+    let reader = role_with_name(&keyward, "Reader").await.unwrap();
     assert_eq!((ada.firstname.as_str(), ada.state, ada.created_at), ("ada", OwnerState::Active, Timestamp(1_002)));
     assert_eq!(ada.roles, [reader]);
     assert_eq!(keyward.roles().read(reader).await.unwrap().permissions, foreign().roles[1].permissions);
@@ -202,7 +202,7 @@ async fn people_and_tokens_come_as_they_were() {
 #[tokio::test]
 async fn owners_see_their_keys_and_nobody_else_does() {
     let keyward = builder().build().unwrap();
-    take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     let token = here(&keyward, 5).await.unwrap();
     let open = async |name: &str| {
         let who = Actor::Person(somebody(&keyward, name).await.unwrap());
@@ -215,9 +215,9 @@ async fn owners_see_their_keys_and_nobody_else_does() {
 #[tokio::test]
 async fn a_second_time_nothing_is_changed() {
     let keyward = builder().build().unwrap();
-    let first = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    let first = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     let marks_before = marks(&keyward).await;
-    let second = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    let second = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert_eq!(marks(&keyward).await, marks_before, "no change, no event");
     assert!(second.came.is_empty() && second.entries.is_empty(), "{second}");
     assert_eq!(second.before, Counts { keys: 0, ..first.came });
@@ -229,7 +229,7 @@ async fn a_second_time_nothing_is_changed() {
     later.users[1].roles.push(1);
     later.tokens[2].name = "other".into();
     later.tokens[2].digest = digest(99);
-    take_over(&keyward, later.clone(), &Import::default()).await.unwrap();
+    import_foreign(&keyward, later.clone(), &Import::default()).await.unwrap();
     assert_eq!(marks(&keyward).await, marks_before);
 
     // And what is new comes, by what there is here.
@@ -240,7 +240,7 @@ async fn a_second_time_nothing_is_changed() {
         vec![Grant::new("admin::webhooks.read"), Grant::new("admin::users.read")],
     ));
     later.users.push(user(7, "fay", &[4]));
-    let third = take_over(&keyward, later, &with_key()).await.unwrap();
+    let third = import_foreign(&keyward, later, &with_key()).await.unwrap();
     assert_eq!((third.came.owners, third.came.admin_tokens, third.came.roles), (1, 1, 0));
     assert_eq!(here(&keyward, 11).await.unwrap().grants(), [Grant::new("admin::webhooks.read")]);
     assert_eq!(names(&third, Outcome::TakenAway), [r#"grant admin::users.read of token 11 "ada-new""#]);
@@ -249,29 +249,29 @@ async fn a_second_time_nothing_is_changed() {
 #[tokio::test]
 async fn what_went_here_stays_gone() {
     let keyward = builder().build().unwrap();
-    take_over(&keyward, foreign(), &with_key()).await.unwrap();
-    let reader = role_named(&keyward, "Reader").await.unwrap();
+    import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
+    let reader = role_with_name(&keyward, "Reader").await.unwrap();
     // Clamped, revoked, and deleted with its owner.
     keyward.roles().set_permissions(reader, vec![Permission::new("admin::webhooks.read")]).await.unwrap();
     let root_all = here(&keyward, 3).await.unwrap().id;
     keyward.tokens().revoke(root_all).await.unwrap();
     keyward.owners().delete(somebody(&keyward, "eli").await.unwrap()).await.unwrap();
-    keyward.roles().delete(role_named(&keyward, "Creator").await.unwrap()).await.unwrap();
+    keyward.roles().delete(role_with_name(&keyward, "Creator").await.unwrap()).await.unwrap();
     let before = marks(&keyward).await;
     assert!(here(&keyward, 5).await.unwrap().grants().is_empty());
 
-    let report = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert_eq!(marks(&keyward).await, before);
     assert!(report.came.is_empty());
     assert!(here(&keyward, 5).await.unwrap().grants().is_empty());
     assert!(here(&keyward, 3).await.is_none() && here(&keyward, 10).await.is_none());
-    assert!(somebody(&keyward, "eli").await.is_none() && role_named(&keyward, "Creator").await.is_none());
+    assert!(somebody(&keyward, "eli").await.is_none() && role_with_name(&keyward, "Creator").await.is_none());
 
     // What is new of somebody who was deleted here, or has a role that was, comes without.
     let mut later = foreign();
     later.tokens.push(admin(12, "eli-new", 6, vec![]));
     later.users.push(user(8, "gus", &[5, 4, 77]));
-    let report = take_over(&keyward, later, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, later, &with_key()).await.unwrap();
     let left = told(&report, Outcome::Left);
     let gus = r#"owner 8 "gus@example.test""#;
     assert_eq!(
@@ -304,7 +304,7 @@ async fn no_token_is_stronger_than_its_owner() {
         admin(11, "eli-title", 6, vec![Grant::from(&read()).fields(title())]),
         admin(12, "eli-own", 6, vec![Grant::from(&read()).chosen(own())]),
     ];
-    let report = take_over(&keyward, source, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     assert_eq!(
         told(&report, Outcome::TakenAway),
         [
@@ -342,7 +342,7 @@ async fn conditions_are_inherited_where_the_owner_has_them_anyway() {
         admin(8, "chosen once", 2, vec![chosen.clone().fields(title.clone())]),
         admin(9, "of both", 6, vec![chosen.clone()]),
     ];
-    let report = take_over(&keyward, source, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     assert_eq!((report.with(Outcome::Narrowed).count(), report.with(Outcome::TakenAway).count()), (0, 0), "{report}");
     assert_eq!(here(&keyward, 3).await.unwrap().grants(), std::slice::from_ref(&chosen));
     assert_eq!(here(&keyward, 7).await.unwrap().grants(), [Grant::from(&read())]);
@@ -363,7 +363,7 @@ async fn names_that_are_taken_get_a_suffix() {
     source.roles.push(role(11, &"ä".repeat(300), vec![]));
     source.tokens[1].name = "  root-all".into();
     source.tokens[2].description = "x".repeat(3_000);
-    let report = take_over(&keyward, source, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     let long = "ä".repeat(255);
     let expected = [
         (r#"role 4 "Reader""#.to_owned(), r#"here "Reader (strapi)", as that name is taken"#.to_owned()),
@@ -390,7 +390,7 @@ async fn who_is_here_already_is_left_with_all_their_tokens() {
     let mut source = foreign();
     source.users[2].email = "no address".into();
     source.tokens.push(token(14, "ownerless", ForeignAuthority::Admin { owner: None, grants: vec![] }));
-    let report = take_over(&keyward, source, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     let left = told(&report, Outcome::Left);
     let whys: Vec<(&str, &str)> = left.iter().map(|(what, why)| (what.as_str(), why.as_str())).collect();
     assert_eq!(
@@ -409,24 +409,24 @@ async fn who_is_here_already_is_left_with_all_their_tokens() {
     assert!(here(&keyward, 5).await.is_none());
     // Once the reason is gone, they come.
     keyward.owners().delete(somebody(&keyward, "ada").await.unwrap()).await.unwrap();
-    let report = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert_eq!((report.came.owners, report.came.admin_tokens), (2, 2));
 }
 
 #[tokio::test]
 async fn the_same_key_comes_once() {
     let keyward = builder().build().unwrap();
-    take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     let mut source = foreign();
     source.users.clear();
     source.tokens.retain(|t| matches!(t.authority, ForeignAuthority::Content { .. }));
     // By another name it would come anew, with all that went here.
-    let error = take_over(&keyward, source.clone(), &with_key().source("copy")).await.unwrap_err();
+    let error = import_foreign(&keyward, source.clone(), &with_key().source("copy")).await.unwrap_err();
     assert!(error.source().unwrap().to_string().contains("must be \"strapi\""), "{:?}", error.source());
     // A copy that got document ids of its own.
     source.roles.iter_mut().for_each(|role| role.key.push('+'));
     source.tokens.iter_mut().for_each(|token| token.key.push('+'));
-    let report = take_over(&keyward, source, &with_key().source("copy")).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key().source("copy")).await.unwrap();
     let id = here(&keyward, 1).await.unwrap().id;
     let why = format!("its key opens token {id} here already: it came before");
     assert_eq!(told(&report, Outcome::Left), [(r#"token 1 "Read Only""#.to_owned(), why)]);
@@ -440,10 +440,10 @@ async fn what_came_without_a_document_id_does_not_come_again_with_one() {
     source.roles.iter_mut().for_each(|role| role.key = role.id.to_string());
     source.users.iter_mut().for_each(|user| user.key = user.id.to_string());
     source.tokens.iter_mut().for_each(|token| token.key = token.id.to_string());
-    assert!(!take_over(&keyward, source, &with_key()).await.unwrap().came.is_empty());
+    assert!(!import_foreign(&keyward, source, &with_key()).await.unwrap().came.is_empty());
     let gone = here(&keyward, 1).await.unwrap().id;
     keyward.tokens().revoke(gone).await.unwrap();
-    let report = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert!(report.came.is_empty(), "{report}");
     assert!(here(&keyward, 1).await.is_none());
 }
@@ -458,7 +458,7 @@ async fn who_cannot_be_told_apart_is_left() {
     source.tokens[2].key = "t3".into();
     source.tokens[0].key = "nul\0".into();
     for came in [2, 0] {
-        let report = take_over(&keyward, source.clone(), &with_key()).await.unwrap();
+        let report = import_foreign(&keyward, source.clone(), &with_key()).await.unwrap();
         let left = told(&report, Outcome::Left);
         let whys: Vec<(&str, &str)> = left.iter().map(|(what, why)| (what.as_str(), why.as_str())).collect();
         let same = "another one has the same document id";
@@ -479,11 +479,11 @@ async fn who_cannot_be_told_apart_is_left() {
 #[tokio::test]
 async fn a_wrong_salt_and_a_wrong_key_are_told_apart_before_anything_is_written() {
     let wrong_salt = builder().strapi_hash_key(StrapiHashKey::new("another").unwrap()).build().unwrap();
-    let error = take_over(&wrong_salt, foreign(), &with_key()).await.unwrap_err();
+    let error = import_foreign(&wrong_salt, foreign(), &with_key()).await.unwrap_err();
     assert!(matches!(error, ImportError::HashKey(4)) && error.to_string().contains("API_TOKEN_SALT"), "{error}");
     let keyward = builder().build().unwrap();
     let other = Import::default().encryption_key(StrapiEncryptionKey::new("another"));
-    let error = take_over(&keyward, foreign(), &other).await.unwrap_err();
+    let error = import_foreign(&keyward, foreign(), &other).await.unwrap_err();
     assert!(matches!(error, ImportError::EncryptionKey(4)) && error.to_string().contains("ENCRYPTION_KEY"), "{error}");
     for keyward in [&wrong_salt, &keyward] {
         assert_eq!(marks(keyward).await, (0, 0));
@@ -494,10 +494,10 @@ async fn a_wrong_salt_and_a_wrong_key_are_told_apart_before_anything_is_written(
         .admin("/admin")
         .build()
         .unwrap();
-    let error = take_over(&none, foreign(), &with_key()).await.unwrap_err();
+    let error = import_foreign(&none, foreign(), &with_key()).await.unwrap_err();
     assert!(matches!(error, ImportError::NoReferenceSalt), "{error}");
     for name in ["", " strapi", "a\nb", &"x".repeat(65)] {
-        let error = take_over(&keyward, foreign(), &with_key().source(name)).await.unwrap_err();
+        let error = import_foreign(&keyward, foreign(), &with_key().source(name)).await.unwrap_err();
         assert!(matches!(error, ImportError::Source), "{name}: {error}");
     }
 }
@@ -510,13 +510,13 @@ async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
     source.tokens[0].sealed = Some(Sealed("v2:00:00:00".into()));
     source.tokens[1].sealed = Some(Sealed(seal_like_strapi(&StrapiEncryptionKey::new("older"), &key(3))));
     source.tokens[2].sealed = Some(Sealed(seal_like_strapi(&reference, &key(10))));
-    let report = take_over(&keyward, source, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     let left = told(&report, Outcome::Left);
     let whys: Vec<(&str, &str)> = left.iter().map(|(what, why)| (what.as_str(), why.as_str())).collect();
     assert_eq!(
         whys,
         [
-            (r#"sealed key of token 1 "Read Only""#, "it is not sealed as the reference seals keys"),
+            (r#"sealed key of token 1 "Read Only""#, "it is not sealed as Strapi seals keys"),
             (r#"sealed key of token 3 "root-all""#, "it does not open"),
             (r#"sealed key of token 5 "ada-read""#, "it is not the key of this token"),
         ]
@@ -531,7 +531,7 @@ async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
 #[tokio::test]
 async fn keys_that_cannot_be_opened_or_kept_are_counted() {
     let keyward = builder().build().unwrap();
-    let report = take_over(&keyward, foreign(), &Import::default()).await.unwrap();
+    let report = import_foreign(&keyward, foreign(), &Import::default()).await.unwrap();
     assert_eq!(names(&report, Outcome::Left), ["sealed keys of 4 tokens"]);
     assert_eq!((report.came.tokens(), report.came.keys), (4, 0));
     let unsealing = Keyward::builder(MemoryStore::default())
@@ -540,7 +540,7 @@ async fn keys_that_cannot_be_opened_or_kept_are_counted() {
         .admin("/admin")
         .build()
         .unwrap();
-    let report = take_over(&unsealing, foreign(), &with_key()).await.unwrap();
+    let report = import_foreign(&unsealing, foreign(), &with_key()).await.unwrap();
     let why = "this installation has no encryption key to seal them with";
     assert_eq!(told(&report, Outcome::Left), [("sealed keys of 4 tokens".to_owned(), why.to_owned())]);
     assert_eq!((report.came.keys, here(&unsealing, 5).await.unwrap().hint.as_str()), (0, "0005"));
@@ -549,14 +549,14 @@ async fn keys_that_cannot_be_opened_or_kept_are_counted() {
 #[tokio::test]
 async fn a_dry_run_tells_the_same_and_leaves_nothing() {
     let keyward = builder().build().unwrap();
-    let dry = take_over(&keyward, foreign(), &with_key().dry_run()).await.unwrap();
+    let dry = import_foreign(&keyward, foreign(), &with_key().dry_run()).await.unwrap();
     assert_eq!(marks(&keyward).await, (0, 0));
     assert!(here(&keyward, 5).await.is_none() && somebody(&keyward, "ada").await.is_none());
     assert!(keyward.store().view().await.unwrap().imported().await.unwrap().is_empty());
     assert!(
         dry.to_string().starts_with("A dry run: nothing was changed. From \"strapi\" would come: 2 roles, 3 owners")
     );
-    let real = take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    let real = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert_eq!(dry.came, real.came);
     let what = |report: &Report| report.entries.iter().map(|e| (e.outcome, e.what.clone())).collect::<Vec<_>>();
     assert_eq!(what(&dry), what(&real), "it tells what would come");
@@ -580,7 +580,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
     source
         .not_understood
         .push(NotUnderstood { what: "permission 99".into(), why: "it is for some locales only".into() });
-    let report = take_over(&keyward, source, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     let left: Vec<String> = report.with(Outcome::Left).map(|e| format!("{}: {}", e.what, e.why)).collect();
     assert_eq!(
         left,
@@ -591,7 +591,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
             format!(r#"permission {READ} on {ARTICLE} of role 5 "Creator": there is no condition shop::in-stock"#),
             format!(
                 "condition shop::in-stock of permission {READ} on {ARTICLE} of role 5 \"Creator\": \
-                 nobody has registered it here, so it never holds"
+                 it is not registered here, so it never holds"
             ),
             "permission nul\u{fffd} of role 5 \"Creator\": \
              a name in it has control, invisible or direction-changing characters"
@@ -602,7 +602,7 @@ async fn what_the_catalogue_lacks_is_left_and_named() {
                 .to_owned(),
         ]
     );
-    let creator = role_named(&keyward, "Creator").await.unwrap();
+    let creator = role_with_name(&keyward, "Creator").await.unwrap();
     assert_eq!(keyward.roles().read(creator).await.unwrap().permissions, [read().when(own()), read().when(own())]);
 }
 
@@ -612,7 +612,7 @@ async fn passwords_are_good_once_more_and_then_ours() {
     let mut source = foreign();
     source.users[1].password = Some(PasswordHash(HASH.replace("$04$", "$31$")));
     source.users.push(ForeignUser { state: OwnerState::Invited, password: None, ..user(9, "ina", &[]) });
-    let report = take_over(&keyward, source, &with_key()).await.unwrap();
+    let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     assert_eq!(names(&report, Outcome::Left), [r#"password of owner 2 "ada@example.test""#]);
     let ina = keyward.owners().read(somebody(&keyward, "ina").await.unwrap()).await.unwrap();
     assert_eq!(ina.state, OwnerState::Invited);
@@ -640,7 +640,7 @@ async fn passwords_are_good_once_more_and_then_ours() {
 #[tokio::test]
 async fn all_who_come_at_the_same_moment_are_let_in() {
     let keyward = builder().build().unwrap();
-    take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     let (sessions, right, wrong) = (keyward.sessions(), Password::new("Passw0rd!"), Password::new("passw0rd!"));
     let all = futures_util::future::join_all((0..4).map(|_| sessions.sign_in("root@example.test", &right))).await;
     assert!(all.iter().all(Result::is_ok), "{all:?}");
@@ -656,7 +656,7 @@ async fn all_who_come_at_the_same_moment_are_let_in() {
 async fn nothing_secret_is_told() {
     let keyward = builder().build().unwrap();
     let import = with_key();
-    let report = take_over(&keyward, foreign(), &import).await.unwrap();
+    let report = import_foreign(&keyward, foreign(), &import).await.unwrap();
     let events = audit_events(&keyward).await;
     let json = serde_json::to_string(&report).unwrap();
     let said = format!("{report}{report:?}{json}{import:?}{events:?}{:?}", foreign());
@@ -674,10 +674,10 @@ async fn a_token_that_came_is_revoked_like_any_other() {
     let keyward = builder().build().unwrap();
     // It was asked for before it was here.
     assert!(here(&keyward, 5).await.is_none());
-    take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     let id: TokenId = here(&keyward, 5).await.unwrap().id;
     let issued = keyward.tokens().regenerate(id).await.unwrap();
     assert!(here(&keyward, 5).await.is_none() && issued.secret.expose().starts_with("kw_admin_"));
-    take_over(&keyward, foreign(), &with_key()).await.unwrap();
+    import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert!(here(&keyward, 5).await.is_none(), "the old key does not come back");
 }

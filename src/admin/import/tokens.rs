@@ -1,17 +1,17 @@
-//! Tokens: with the keys that clients have, for no more than their owners may here.
+//! Imports tokens, with the secrets that clients have and within the permissions of their owners here.
 
-use super::apply::{Carrier, Named, TEXT_LENGTH};
+use super::apply::{Importer, RecordKind, TEXT_LENGTH};
 use super::keys::Keys;
 use super::report::Outcome;
-use crate::admin::{ServiceError, tokens};
-use crate::domain::{AuditAction, AuditTarget, Ceiling, HashKeyId, OwnerId, Tag, TokenAuthority, TokenId, TokenKind};
+use crate::admin::ServiceError;
+use crate::admin::unit_of_work::ImportKey;
+use crate::domain::{Ceiling, HashKeyId, OwnerId, TokenAuthority};
 use crate::store::strapi::{ForeignAuthority, ForeignToken};
-use crate::store::{Imported, NewToken, TokenTimes};
-use serde_json::json;
+use crate::store::{NewToken, TokenTimes};
 use std::collections::HashMap;
 
-impl Carrier<'_> {
-    pub(super) async fn tokens(
+impl Importer<'_> {
+    pub(super) async fn import_tokens(
         &mut self,
         tokens: Vec<ForeignToken>,
         owners: &HashMap<i64, OwnerId>,
@@ -19,9 +19,9 @@ impl Carrier<'_> {
     ) -> Result<(), ServiceError> {
         let mut ids: Vec<OwnerId> = owners.values().copied().collect();
         ids.sort_unstable();
-        let ceilings = self.draft.tx.ceilings(&ids).await?;
+        let ceilings = self.unit.view().ceilings(&ids).await?;
         let ceilings = ceilings.into_iter().map(|(owner, ceiling)| (owner.id, ceiling)).collect();
-        let (mut closed, mut unkept) = (0, 0);
+        let (mut not_opened, mut not_sealed) = (0, 0);
         for token in tokens {
             if self.is_ambiguous("token", token.id, &token.key) {
                 continue;
@@ -33,25 +33,25 @@ impl Carrier<'_> {
                 }
                 continue;
             }
-            let (there, is_sealed) = (token.id, token.sealed.is_some());
-            if self.token(token, owners, &ceilings, keys).await? {
-                closed += u64::from(is_sealed && keys.left_closed);
-                unkept += u64::from(keys.of(there).is_some() && self.draft.writer.settings.encryption.is_none());
+            let (id, is_sealed) = (token.id, token.sealed.is_some());
+            if self.import_token(token, owners, &ceilings, keys).await? {
+                not_opened += u64::from(is_sealed && keys.not_opened);
+                not_sealed += u64::from(keys.secret_of(id).is_some() && self.unit.state.settings.encryption.is_none());
             }
         }
-        if closed > 0 {
+        if not_opened > 0 {
             let why = "no encryption key was given to open them with, and so the salt could not be checked either";
-            self.report.add(Outcome::Left, format!("sealed keys of {closed} tokens"), why);
+            self.report.add(Outcome::Left, format!("sealed keys of {not_opened} tokens"), why);
         }
-        if unkept > 0 {
+        if not_sealed > 0 {
             let why = "this installation has no encryption key to seal them with";
-            self.report.add(Outcome::Left, format!("sealed keys of {unkept} tokens"), why);
+            self.report.add(Outcome::Left, format!("sealed keys of {not_sealed} tokens"), why);
         }
         Ok(())
     }
 
-    /// Whether it came.
-    async fn token(
+    /// Imports a token. Returns whether it was imported.
+    async fn import_token(
         &mut self,
         token: ForeignToken,
         owners: &HashMap<i64, OwnerId>,
@@ -59,14 +59,14 @@ impl Carrier<'_> {
         keys: &Keys,
     ) -> Result<bool, ServiceError> {
         let what = format!("token {} {:?}", token.id, token.name);
-        if let Some(other) = self.draft.tx.record(&token.digest).await?.map(|record| record.token.id) {
+        if let Some(other) = self.unit.view().record(&token.digest).await?.map(|record| record.token.id) {
             let why = format!("its key opens token {other} here already: it came before");
             self.report.add(Outcome::Left, what, why);
             return Ok(false);
         }
-        let owned = match &token.authority {
-            ForeignAuthority::Admin { owner, .. } => match held_by(*owner, owners, ceilings) {
-                Ok(owned) => Some(owned),
+        let owner = match &token.authority {
+            ForeignAuthority::Admin { owner, .. } => match owner_here(*owner, owners, ceilings) {
+                Ok(owner) => Some(owner),
                 Err(why) => {
                     self.report.add(Outcome::Left, what, why);
                     return Ok(false);
@@ -75,17 +75,19 @@ impl Carrier<'_> {
             ForeignAuthority::Content { .. } => None,
         };
         self.leave(token.not_understood);
-        let name = self.name(Named::Token, &what, &token.name).await?;
+        let name = self.available_name(RecordKind::Token, &what, &token.name).await?;
         let description = self.text(&what, "description", &token.description, TEXT_LENGTH);
-        let authority = match (token.authority, owned) {
+        let authority = match (token.authority, owner) {
             (ForeignAuthority::Admin { grants, .. }, Some((owner, ceiling))) => {
-                TokenAuthority::Admin { owner, grants: self.grants(&what, grants, ceiling) }
+                TokenAuthority::Admin { owner, grants: self.covered_grants(&what, grants, ceiling) }
             }
-            (ForeignAuthority::Content { access }, _) => TokenAuthority::Content { access: self.access(&what, access) },
-            // An admin token without an owner was left just now.
+            (ForeignAuthority::Content { access }, _) => {
+                TokenAuthority::Content { access: self.registered_access(&what, access) }
+            }
+            // Unreachable: an admin token without an owner was left above.
             (ForeignAuthority::Admin { .. }, None) => return Ok(false),
         };
-        let secret = keys.of(token.id);
+        let secret = keys.secret_of(token.id);
         if let Some(why) = keys.useless(token.id) {
             self.report.add(Outcome::Left, format!("sealed key of {what}"), why);
         }
@@ -100,41 +102,20 @@ impl Carrier<'_> {
         };
         let times =
             TokenTimes { created_at: token.created_at, expires_at: token.expires_at, last_used_at: token.last_used_at };
-        let id = self.insert(new, times).await?;
-        self.remember(&token.key, Imported::Token(id)).await?;
-        if let Some((writer, secret)) = secret.map(|secret| (self.draft.writer.clone(), secret))
-            && let Some(sealing) = &writer.settings.encryption
-        {
-            let sealed = sealing.seal(id, secret, &*writer.entropy)?;
-            self.draft.tx.seal_secret(id, &sealed).await?;
-            self.report.came.keys += 1;
-        }
-        Ok(true)
-    }
-
-    async fn insert(&mut self, new: NewToken, times: TokenTimes) -> Result<TokenId, ServiceError> {
-        let digest = new.digest;
-        let mut details = tokens::facts(&new);
-        details["expiresAt"] = json!(times.expires_at.map(|at| at.to_string()));
-        details["imported"] = json!(self.report.source);
-        let kind = match &new.authority {
-            TokenAuthority::Admin { .. } => TokenKind::Admin,
-            _ => TokenKind::Content,
+        let counter = match &new.authority {
+            TokenAuthority::Admin { .. } => &mut self.report.came.admin_tokens,
+            _ => &mut self.report.came.content_tokens,
         };
-        let id = self.draft.tx.insert_token(new).await?;
-        self.draft.tx.backdate_token(id, times).await?;
-        self.draft.touch(Tag::token(&digest));
-        self.draft.audit(AuditAction::TokenIssued, AuditTarget::Token(id, kind), details).await?;
-        match kind {
-            TokenKind::Admin => self.report.came.admin_tokens += 1,
-            _ => self.report.came.content_tokens += 1,
-        }
-        Ok(id)
+        *counter += 1;
+        let from = ImportKey { source: &self.report.source, key: &token.key };
+        let is_sealed = self.unit.import_token(from, new, times, secret).await?;
+        self.report.came.keys += u64::from(is_sealed);
+        Ok(true)
     }
 }
 
-/// Who holds a token here, and what they may grant.
-fn held_by<'c>(
+/// Returns the owner of a token here, and the owner's ceiling; or why the token has none.
+fn owner_here<'c>(
     owner: Option<i64>,
     owners: &HashMap<i64, OwnerId>,
     ceilings: &'c HashMap<OwnerId, Ceiling>,

@@ -1,181 +1,196 @@
-//! Changing, regenerating and revoking.
+//! Changes, regenerates and revokes tokens.
 
-use super::issue::{IssuedToken, seal};
-use super::read::{DescribedToken, one};
-use super::{Tokens, access_facts, audit_json, ensure_available, find, within};
+use super::issue::IssuedToken;
+use super::load::{load_changeable, load_token};
+use super::read::{DescribedToken, describe_one};
+use super::{Tokens, check_grants, ensure_name_available};
 use crate::admin::ServiceError;
-use crate::admin::error::{FieldErrors, described, named};
-use crate::admin::sight;
+use crate::admin::audit_details::token_changes;
+use crate::admin::error::FieldErrors;
+use crate::admin::text_fields::{checked_description, checked_name};
+use crate::admin::unit_of_work::UnitOfWork;
 use crate::domain::{
-    AuditAction, AuditTarget, Ceiling, ConditionClause, ContentAccess, Grant, Issued, Tag, Token, TokenAuthority,
-    TokenId, TokenKind, same_in_any_order,
+    Ceiling, ConditionClause, ContentAccess, FieldName, Grant, Issued, Token, TokenAuthority, TokenId, TokenKind,
+    TokenKinds, same_in_any_order,
 };
-use serde_json::{Map, Value, json};
 
-/// What of a token is to change. What is `None` stays.
+/// A change of a token. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
 pub struct TokenUpdate {
-    /// Another name.
+    /// The new name.
     pub name: Option<String>,
-    /// Another description.
+    /// The new description.
     pub description: Option<String>,
-    /// Other grants, as a whole; for admin tokens. Where the owner is no super admin, conditions that were chosen for a grant before
+    /// The new grants of an admin token, all of them. Unless the owner is a super admin, conditions that were chosen for a grant before
     /// stay with it.
     pub grants: Option<Vec<Grant>>,
-    /// Another access; for content tokens.
+    /// The new access of a content token.
     pub access: Option<ContentAccess>,
 }
 
+/// A [`TokenUpdate`] in its stored form, and its errors.
+struct Changes {
+    name: Option<String>,
+    description: Option<String>,
+    grants: Option<Vec<Grant>>,
+    access: Option<ContentAccess>,
+    errors: FieldErrors,
+}
+
 impl Tokens {
-    /// Changes a token, and answers what it is then. Its owner, kind, secret and expiry stay.
+    /// Changes a token, and returns it as it is then. Its owner, kind, secret and expiry stay.
     ///
     /// # Errors
-    /// If there is no such token, or none that the actor sees (super admins see everybody's), a token asks, the name is empty or taken, the
-    /// grants or the access are such that they could not be issued to its owner today, or the actor changed it too often.
+    /// - [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or the actor may not
+    ///   see it (super admins see all), or is a token;
+    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, or the grants or the access could not be issued to its owner today;
+    /// - [`Taken`](ServiceError::Taken) if the name is taken;
+    /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor changed it too often.
     pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
         self.may_change()?;
-        let mut wrong = FieldErrors::default();
-        let name = update.name.as_deref().map(|n| wrong.take(named("name", n))).transpose()?.flatten();
-        let text = update.description.as_deref().map(|d| wrong.take(described("description", d)));
-        let description = text.transpose()?.flatten();
-        let kinds = self.kinds;
+        let TokenUpdate { name, description, grants, access } = update;
+        let mut errors = FieldErrors::default();
+        let name = name.map(|name| errors.collect(checked_name(FieldName::Name, &name))).transpose()?.flatten();
+        let description = description.map(|text| checked_description(FieldName::Description, &text));
+        let description = description.map(|text| errors.collect(text)).transpose()?.flatten();
+        let changes = Changes { name, description, grants, access, errors };
         let tokens = self.clone();
-        self.change
-            .make(move |draft| {
-                Box::pin(async move {
-                    let actor = draft.actor().await?;
-                    // Sessions are opened and ended, never changed.
-                    let before =
-                        sight::changeable(&mut *draft.tx, &actor, id, kinds.without(TokenKind::Session)).await?;
-                    actor.grantor()?;
-                    draft.unchanged("token", before.version())?;
-                    tokens.registered(update.grants.as_deref().unwrap_or_default(), before.grants(), &mut wrong);
-                    if let Some(access) = &update.access {
-                        tokens.accessible(access, before.access(), &mut wrong);
-                    }
-                    wrong.done()?;
-                    let name = name.unwrap_or_else(|| before.name.clone());
-                    let description = description.unwrap_or_else(|| before.description.clone());
-                    let authority = match (before.authority.clone(), update.grants, update.access) {
-                        (TokenAuthority::Admin { owner, grants: now }, Some(grants), None) => {
-                            let ceiling = draft.tx.ceiling(owner).await?;
-                            let grants = with_chosen(grants, &now, &ceiling);
-                            // Chosen conditions that stay are no new choice.
-                            let new: Vec<Grant> = grants.iter().map(|g| as_new(g, &now, &ceiling)).collect();
-                            within(draft, owner, &new).await?;
-                            TokenAuthority::Admin { owner, grants }
-                        }
-                        (TokenAuthority::Content { .. }, None, Some(access)) => TokenAuthority::Content { access },
-                        (authority, None, None) => authority,
-                        (TokenAuthority::Content { .. }, Some(_), _) => {
-                            return Err(ServiceError::invalid(
-                                "grants",
-                                "a content token has an access, and no grants",
-                            ));
-                        }
-                        (_, _, Some(_)) => {
-                            return Err(ServiceError::invalid("access", "an admin token has grants, and no access"));
-                        }
-                        (authority @ TokenAuthority::Session { .. }, ..) => authority,
-                    };
-                    let authority =
-                        if same(&before.authority, &authority) { before.authority.clone() } else { authority };
-                    let details = differences(&before, &name, &description, &authority);
-                    if details.is_empty() {
-                        return one(&mut *draft.tx, before).await;
-                    }
-                    // That a name is taken tells of tokens of others: so it is asked last.
-                    ensure_available(draft, &name, Some(id)).await?;
-                    let most = draft.writer.settings.policy.token_updates_per_hour;
-                    draft.limit(AuditAction::TokenUpdated, AuditTarget::Token(id, before.kind()), most).await?;
-                    draft.tx.update_token(id, &name, &description, &authority).await?;
-                    draft.touch(Tag::token(&before.digest));
-                    draft
-                        .audit(AuditAction::TokenUpdated, AuditTarget::Token(id, before.kind()), Value::Object(details))
-                        .await?;
-                    let token = find(&mut *draft.tx, id, kinds).await?;
-                    one(&mut *draft.tx, token).await
-                })
-            })
-            .await
+        self.context.transact(move |unit| Box::pin(change(unit, tokens, id, changes))).await
     }
 
-    /// Gives a token a new secret; the older one is dead on the next request. Its expiry stays.
+    /// Replaces a token's secret. The next request with the old one is rejected. The token's expiry stays.
     ///
     /// # Errors
-    /// If there is no such token, or an admin token belongs to somebody else: nobody but its owner, the token itself and the program
-    /// get its new secret, not even a super admin. If the actor regenerated it too often, see [`Policy::regenerations_per_hour`].
-    ///
-    /// [`Policy::regenerations_per_hour`]: crate::admin::Policy::regenerations_per_hour
+    /// - [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or the actor may not have
+    ///   its secret: that of an admin token goes to its owner, the token itself and the host program, not to other super admins;
+    /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor regenerated it too often, see
+    ///   [`Policy::regenerations_per_hour`](crate::admin::Policy::regenerations_per_hour).
     pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
-        let of_admin = self.change.issue(TokenKind::Admin)?;
-        let of_content = self.change.issue(TokenKind::Content)?;
+        let issued = NewSecrets {
+            admin: self.context.issue(TokenKind::Admin)?,
+            content: self.context.issue(TokenKind::Content)?,
+        };
         let kinds = self.kinds;
-        self.change
-            .make(move |draft| {
-                Box::pin(async move {
-                    let actor = draft.actor().await?;
-                    // Sessions are opened and ended, never changed.
-                    let before =
-                        sight::changeable(&mut *draft.tx, &actor, id, kinds.without(TokenKind::Session)).await?;
-                    match before.owner() {
-                        Some(_) if actor.is_token(id) => {}
-                        Some(owner) => {
-                            let grantor = actor.grantor()?;
-                            if !grantor.is_program() && !grantor.is(owner) {
-                                return Err(ServiceError::Forbidden("only its owner regenerates a token"));
-                            }
-                        }
-                        None => drop(actor.grantor()?),
-                    }
-                    draft.unchanged("token", before.version())?;
-                    let most = draft.writer.settings.policy.regenerations_per_hour;
-                    draft.limit(AuditAction::TokenRegenerated, AuditTarget::Token(id, before.kind()), most).await?;
-                    let issued = if before.kind() == TokenKind::Admin { of_admin } else { of_content };
-                    let Issued { secret, digest, hash_key } = issued;
-                    draft.tx.set_secret(id, &digest, &hash_key, secret.hint()).await?;
-                    let token = find(&mut *draft.tx, id, kinds).await?;
-                    seal(draft, &token, &secret).await?;
-                    draft.touch(Tag::token(&before.digest));
-                    draft.touch(Tag::token(&digest));
-                    let details = json!({"name": token.name});
-                    draft.audit(AuditAction::TokenRegenerated, AuditTarget::Token(id, token.kind()), details).await?;
-                    IssuedToken::within(draft, token, secret).await
-                })
-            })
-            .await
+        self.context.transact(move |unit| Box::pin(regenerate(unit, kinds, id, issued))).await
     }
 
-    /// Revokes a token, and answers what it was. The next request with it is refused.
+    /// Revokes a token, and returns it as it was. The next request with it is rejected.
     ///
-    /// Besides whoever asks it reads the token, and not what its owner holds: it works where that cannot be read.
+    /// It reads the actor and the token, and not the owner's permissions: it works where those cannot be read.
     ///
     /// # Errors
-    /// If there is no such token, or it belongs to somebody else (super admins may, and the token itself).
+    /// [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or it belongs to another
+    /// owner. Super admins may revoke all admin tokens, and an admin token itself.
     pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
         let kinds = self.kinds;
-        self.change
-            .make(move |draft| {
-                Box::pin(async move {
-                    let actor = draft.actor().await?;
-                    let token = sight::changeable(&mut *draft.tx, &actor, id, kinds).await?;
-                    if !(actor.is_token(id) && token.kind() == TokenKind::Admin) {
-                        actor.grantor()?;
-                    }
-                    draft.unchanged("token", token.version())?;
-                    draft.tx.delete_token(id).await?;
-                    draft.touch(Tag::token(&token.digest));
-                    let details = json!({"name": token.name, "owner": token.owner()});
-                    draft.audit(AuditAction::TokenRevoked, AuditTarget::Token(id, token.kind()), details).await?;
-                    Ok(token)
-                })
-            })
-            .await
+        self.context.transact(move |unit| Box::pin(revoke(unit, kinds, id))).await
     }
 }
 
-/// Whether two authorities are the same but for the order in which they list what they hold.
-fn same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
+/// A secret for each kind that the token may turn out to have.
+struct NewSecrets {
+    admin: Issued,
+    content: Issued,
+}
+
+async fn change(
+    unit: &mut UnitOfWork,
+    tokens: Tokens,
+    id: TokenId,
+    changes: Changes,
+) -> Result<DescribedToken, ServiceError> {
+    let Changes { name, description, grants, access, mut errors } = changes;
+    let actor = unit.actor().await?;
+    // Sessions are opened and ended, never changed.
+    let kinds = tokens.kinds.without(TokenKind::Session);
+    let before = load_changeable(unit.view(), &actor, id, kinds).await?;
+    actor.grantor()?;
+    unit.check_version("token", before.version())?;
+    tokens.check_registered(grants.as_deref().unwrap_or_default(), before.grants(), &mut errors);
+    if let Some(access) = &access {
+        tokens.check_access(access, before.access(), &mut errors);
+    }
+    errors.into_result()?;
+    let name = name.unwrap_or_else(|| before.name.clone());
+    let description = description.unwrap_or_else(|| before.description.clone());
+    let authority = change_authority(unit, &before, grants, access).await?;
+    if token_changes(&before, &name, &description, &authority).is_empty() {
+        return describe_one(unit.view(), before).await;
+    }
+    // Checked last: that a name is taken tells about tokens of others.
+    ensure_name_available(unit, &name, Some(id)).await?;
+    unit.update_token(&before, &name, &description, &authority).await?;
+    let token = load_token(unit.view(), id, tokens.kinds).await?;
+    describe_one(unit.view(), token).await
+}
+
+/// Returns the authority after a change; the one before, if they list the same in another order.
+async fn change_authority(
+    unit: &mut UnitOfWork,
+    before: &Token,
+    grants: Option<Vec<Grant>>,
+    access: Option<ContentAccess>,
+) -> Result<TokenAuthority, ServiceError> {
+    let authority = match (before.authority.clone(), grants, access) {
+        (TokenAuthority::Admin { owner, grants: now }, Some(grants), None) => {
+            let ceiling = unit.view().ceiling(owner).await?;
+            let grants = with_chosen(grants, &now, &ceiling);
+            // Chosen conditions that stay are no new choice.
+            let new: Vec<Grant> = grants.iter().map(|g| as_new(g, &now, &ceiling)).collect();
+            check_grants(unit, owner, &new).await?;
+            TokenAuthority::Admin { owner, grants }
+        }
+        (TokenAuthority::Content { .. }, None, Some(access)) => TokenAuthority::Content { access },
+        (authority, None, None) => authority,
+        (TokenAuthority::Content { .. }, Some(_), _) => {
+            return Err(ServiceError::invalid(FieldName::Grants, "a content token has an access, and no grants"));
+        }
+        (_, _, Some(_)) => {
+            return Err(ServiceError::invalid(FieldName::Access, "an admin token has grants, and no access"));
+        }
+        (authority @ TokenAuthority::Session { .. }, ..) => authority,
+    };
+    Ok(if is_same(&before.authority, &authority) { before.authority.clone() } else { authority })
+}
+
+async fn regenerate(
+    unit: &mut UnitOfWork,
+    kinds: TokenKinds,
+    id: TokenId,
+    issued: NewSecrets,
+) -> Result<IssuedToken, ServiceError> {
+    let actor = unit.actor().await?;
+    // Sessions are opened and ended, never changed.
+    let before = load_changeable(unit.view(), &actor, id, kinds.without(TokenKind::Session)).await?;
+    match before.owner() {
+        Some(_) if actor.is_token(id) => {}
+        Some(owner) => {
+            let grantor = actor.grantor()?;
+            if !grantor.is_program() && !grantor.is(owner) {
+                return Err(ServiceError::Forbidden("only its owner regenerates a token"));
+            }
+        }
+        None => drop(actor.grantor()?),
+    }
+    unit.check_version("token", before.version())?;
+    let issued = if before.kind() == TokenKind::Admin { issued.admin } else { issued.content };
+    let (token, secret) = unit.replace_secret(&before, issued).await?;
+    IssuedToken::describe(unit.view(), token, secret).await
+}
+
+async fn revoke(unit: &mut UnitOfWork, kinds: TokenKinds, id: TokenId) -> Result<Token, ServiceError> {
+    let actor = unit.actor().await?;
+    let token = load_changeable(unit.view(), &actor, id, kinds).await?;
+    if !(actor.is_token(id) && token.kind() == TokenKind::Admin) {
+        actor.grantor()?;
+    }
+    unit.check_version("token", token.version())?;
+    unit.revoke_token(&token).await?;
+    Ok(token)
+}
+
+/// Returns whether two authorities list the same, in whatever order.
+fn is_same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
     match (before, after) {
         (TokenAuthority::Admin { grants: before, .. }, TokenAuthority::Admin { grants: after, .. }) => {
             same_in_any_order(before, after)
@@ -188,7 +203,7 @@ fn same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
     }
 }
 
-/// The grants to keep. Conditions that were chosen while the owner was a super admin stay after that, whatever is sent.
+/// Adds the conditions that were chosen before, unless the owner is a super admin now: they stay, whatever is sent.
 fn with_chosen(mut grants: Vec<Grant>, before: &[Grant], ceiling: &Ceiling) -> Vec<Grant> {
     if *ceiling != Ceiling::Unlimited {
         for grant in grants.iter_mut().filter(|g| g.chosen == ConditionClause::Always) {
@@ -200,42 +215,18 @@ fn with_chosen(mut grants: Vec<Grant>, before: &[Grant], ceiling: &Ceiling) -> V
     grants
 }
 
-/// The grant without conditions that it had before.
+/// Returns a grant without the conditions that were chosen before.
 fn as_new(grant: &Grant, before: &[Grant], ceiling: &Ceiling) -> Grant {
-    let kept = *ceiling != Ceiling::Unlimited && chosen_before(grant, before) == Some(&grant.chosen);
-    if kept { Grant { chosen: ConditionClause::Always, ..grant.clone() } } else { grant.clone() }
+    let stays = *ceiling != Ceiling::Unlimited && chosen_before(grant, before) == Some(&grant.chosen);
+    if stays { Grant { chosen: ConditionClause::Always, ..grant.clone() } } else { grant.clone() }
 }
 
+/// Returns the conditions that were chosen for every grant of this action and resource before.
 fn chosen_before<'b>(grant: &Grant, before: &'b [Grant]) -> Option<&'b ConditionClause> {
-    let same =
+    let alike =
         before.iter().filter(|b| b.scope.action == grant.scope.action && b.scope.resource == grant.scope.resource);
-    // If one of them was without conditions, nothing was chosen for all.
-    let mut chosen = same.map(|b| &b.chosen).collect::<Vec<_>>().into_iter();
+    // If one of them has none, none were chosen for all.
+    let mut chosen = alike.map(|b| &b.chosen);
     let first = chosen.next()?;
     (*first != ConditionClause::Always && chosen.all(|c| c == first)).then_some(first)
-}
-
-/// What changes, with before and after.
-pub(in crate::admin) fn differences(
-    before: &Token,
-    name: &str,
-    description: &str,
-    authority: &TokenAuthority,
-) -> Map<String, Value> {
-    let mut details = Map::new();
-    let mut differ = |what: &str, before: Value, after: Value| {
-        if before != after {
-            details.insert(what.to_owned(), json!({"before": before, "after": after}));
-        }
-    };
-    differ("name", json!(before.name), json!(name));
-    differ("description", json!(before.description), json!(description));
-    let held = |authority: &TokenAuthority| match authority {
-        TokenAuthority::Admin { grants, .. } => grants.iter().map(audit_json).collect::<Value>(),
-        TokenAuthority::Content { access } => access_facts(access),
-        TokenAuthority::Session { .. } => Value::Null,
-    };
-    let what = if before.kind() == TokenKind::Admin { "grants" } else { "access" };
-    differ(what, held(&before.authority), held(authority));
-    details
 }

@@ -1,37 +1,68 @@
-//! Listing and reading tokens.
+//! Lists and reads tokens, and shows secrets again.
 
-use super::{Tokens, find};
+use super::Tokens;
+use super::load::{load_changeable, load_token};
 use crate::admin::ServiceError;
 use crate::admin::actor::ResolvedActor;
-use crate::admin::bounds::checked_filters;
-use crate::admin::sight;
-use crate::domain::{Ceiling, CeilingIndex, ConditionId, Owner, OwnerId, Permission, Token, TokenId, TokenKind};
+use crate::admin::size_limits::check_filters;
+use crate::admin::unit_of_work::UnitOfWork;
+use crate::domain::{
+    Ceiling, CeilingIndex, ConditionId, Digest, FieldName, Owner, OwnerId, Permission, Secret, Token, TokenId,
+    TokenKind, TokenKinds, Unsealable,
+};
 use crate::store::{Page, Paging, TokenQuery, View};
 use std::collections::HashMap;
 
-/// A token, with what people want to know about it.
+/// A token with its owner and the conditions of its grants.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct DescribedToken {
-    /// The record.
+    /// The token.
     pub token: Token,
-    /// Whom it belongs to; content tokens belong to nobody.
+    /// The owner; `None` for content tokens.
     pub owner: Option<Owner>,
-    /// The conditions to show with each of its grants, in their order: the chosen ones, else what the owner's roles bring.
+    /// The conditions of each grant, in the order of the grants: the chosen ones, else those of the owner's roles.
     pub conditions: Vec<Vec<ConditionId>>,
 }
 
+/// A token, with its secret if the actor may see it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TokenWithSecret {
+    /// The token.
+    pub described: DescribedToken,
+    /// Its secret.
+    pub secret: SecretAccess,
+}
+
+/// Whether a secret can be shown again.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum SecretAccess {
+    /// The actor may not see it. Sessions of the token's owner may; for a content token every session may.
+    NotForYou,
+    /// It was not stored: it was shown once, when it was made.
+    NotKept,
+    /// It is sealed and cannot be opened.
+    Lost(Unsealable),
+    /// The secret. The audit log records that it was shown.
+    Shown(Secret),
+}
+
 impl DescribedToken {
-    /// As much as its record says.
-    #[cfg_attr(not(any(feature = "api", feature = "ui")), allow(dead_code, reason = "for the rooms that answer HTTP"))]
-    pub(crate) fn alone(token: Token) -> Self {
+    /// Creates a description without an owner and conditions.
+    #[cfg_attr(
+        not(any(feature = "api", feature = "ui")),
+        allow(dead_code, reason = "only the management API and the pages describe issued tokens")
+    )]
+    pub(crate) fn new(token: Token) -> Self {
         Self { token, owner: None, conditions: Vec::new() }
     }
 }
 
 impl Tokens {
-    /// A page of tokens. People see their own admin tokens, super admins everybody's; a token sees its owner's. Sessions are seen by the
-    /// person that they belong to.
+    /// Lists a page of tokens. People see their own admin tokens, super admins all of them, and a token those of its owner. A person sees
+    /// its own sessions.
     ///
     /// ```
     /// # async fn demo(keyward: &keyward::Keyward) -> Result<(), keyward::admin::ServiceError> {
@@ -45,15 +76,15 @@ impl Tokens {
     /// ```
     ///
     /// # Errors
-    /// [`Forbidden`](ServiceError::Forbidden) if the actor may see none of this kind, or none of the owner that was asked for;
-    /// [`NotFound`](ServiceError::NotFound) if there is no such owner; [`InvalidCredential`](ServiceError::Invalid) for page 0, or a page of
-    /// none or of more than [`Paging::LARGEST`].
+    /// - [`Forbidden`](ServiceError::Forbidden) if the actor may see no tokens of this kind or of this owner;
+    /// - [`NotFound`](ServiceError::NotFound) if there is no such owner;
+    /// - [`Invalid`](ServiceError::Invalid) for page 0, or a page size of 0 or more than [`Paging::LARGEST`].
     pub async fn list(&self, query: &TokenQuery) -> Result<Page<DescribedToken>, ServiceError> {
-        checked(query.paging)?;
-        checked_filters(&query.filters)?;
-        let mut view = self.change.view().await?;
-        let actor = self.change.actor(&mut view).await?;
-        let owner = match (query.owner, seen(&actor, query.kind)?) {
+        check_paging(query.paging)?;
+        check_filters(&query.filters)?;
+        let mut view = self.context.view().await?;
+        let actor = self.context.actor(&mut *view).await?;
+        let owner = match (query.owner, visible_owner(&actor, query.kind)?) {
             (Some(owner), Some(only)) if owner != only => {
                 return Err(ServiceError::Forbidden("these tokens belong to another owner"));
             }
@@ -67,46 +98,81 @@ impl Tokens {
         Ok(Page { items: describe(&mut *view, items).await?, total })
     }
 
-    /// A token without its secret.
+    /// Returns a token without its secret.
     ///
     /// # Errors
-    /// If there is no such token, or none for whoever asks.
+    /// [`NotFound`](ServiceError::NotFound) if there is no such token, or the actor may not see it.
     pub async fn read(&self, id: TokenId) -> Result<DescribedToken, ServiceError> {
-        let mut view = self.change.view().await?;
-        let actor = self.change.actor(&mut view).await?;
-        let token = self.visible(&mut *view, &actor, id).await?;
-        one(&mut *view, token).await
+        let mut view = self.context.view().await?;
+        let actor = self.context.actor(&mut *view).await?;
+        let token = self.load_visible(&mut *view, &actor, id).await?;
+        describe_one(&mut *view, token).await
     }
 
     /// Returns the token that acts, without its secret and without its owner: its name, its expiry and its grants.
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`] if the actor is no token of these kinds.
+    /// [`Forbidden`](ServiceError::Forbidden) if the actor is no token of these kinds.
     pub async fn read_own(&self) -> Result<DescribedToken, ServiceError> {
-        let mut view = self.change.view().await?;
-        match self.change.actor(&mut view).await? {
+        let mut view = self.context.view().await?;
+        match self.context.actor(&mut *view).await? {
             ResolvedActor::Token(token) if self.kinds.contains(token.kind()) => {
-                Ok(DescribedToken { owner: None, ..one(&mut *view, token).await? })
+                Ok(DescribedToken { owner: None, ..describe_one(&mut *view, token).await? })
             }
             _ => Err(ServiceError::Forbidden("a session is no admin token: send an admin token")),
         }
     }
 
-    /// All that the owner of an admin token may grant: for the owner and super admins.
+    /// Returns a token, with its secret if that was stored and the actor may see it.
     ///
     /// # Errors
-    /// If there is no such token, it belongs to somebody else, or a token asks.
+    /// - [`NotFound`](ServiceError::NotFound) if there is no such token, or the actor may not see it;
+    /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if it was shown too often, see
+    ///   [`Policy::reveals_per_hour`](crate::admin::Policy::reveals_per_hour);
+    /// - [`Store`](ServiceError::Store) if the audit log cannot record it.
+    pub async fn open(&self, id: TokenId) -> Result<TokenWithSecret, ServiceError> {
+        let mut view = self.context.view().await?;
+        let actor = self.context.actor(&mut *view).await?;
+        let token = self.load_visible(&mut *view, &actor, id).await?;
+        let may_reveal = match (&actor, token.owner()) {
+            (ResolvedActor::Person(grantor), Some(owner)) => grantor.is(owner),
+            (ResolvedActor::Person(_), None) => true,
+            _ => false,
+        };
+        let sealed = if may_reveal { view.sealed_secret(id).await? } else { None };
+        let described = describe_one(&mut *view, token).await?;
+        drop(view);
+        let secret = match (sealed, &self.context.state.settings.encryption) {
+            _ if !may_reveal => SecretAccess::NotForYou,
+            (None, _) => SecretAccess::NotKept,
+            (Some(sealed), None) => SecretAccess::Lost(Unsealable::NoKey(sealed.key)),
+            (Some(sealed), Some(keys)) => match keys.open(id, &sealed) {
+                Ok(secret) => self.reveal(&described.token, secret, sealed.key).await?,
+                Err(lost) => SecretAccess::Lost(lost),
+            },
+        };
+        if let SecretAccess::Lost(why) = &secret {
+            tracing::warn!(token = %id, "{why}");
+        }
+        Ok(TokenWithSecret { described, secret })
+    }
+
+    /// Lists the permissions of an admin token's owner, for that owner and super admins.
+    ///
+    /// # Errors
+    /// [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, it belongs to another owner,
+    /// or the actor is a token.
     pub async fn owner_permissions(&self, id: TokenId) -> Result<Vec<Permission>, ServiceError> {
-        let mut view = self.change.view().await?;
-        let actor = self.change.actor(&mut view).await?;
-        let token = sight::changeable(&mut *view, &actor, id, self.kinds).await?;
+        let mut view = self.context.view().await?;
+        let actor = self.context.actor(&mut *view).await?;
+        let token = load_changeable(&mut *view, &actor, id, self.kinds).await?;
         actor.grantor()?;
         let owner = token.owner().ok_or(ServiceError::NotFound("owner"))?;
         let ceiling = view.ceiling(owner).await?;
-        Ok(self.change.writer.held(ceiling))
+        Ok(self.context.state.permissions_of(ceiling))
     }
 
-    pub(super) async fn visible(
+    async fn load_visible(
         &self,
         view: &mut dyn View,
         actor: &ResolvedActor,
@@ -115,29 +181,57 @@ impl Tokens {
         if matches!(actor, ResolvedActor::Visitor) {
             return Err(ServiceError::Forbidden("sign in first"));
         }
-        let token = find(view, id, self.kinds).await?;
-        // What they may not see answers like what is not there.
-        match seen(actor, token.kind()) {
+        let token = load_token(view, id, self.kinds).await?;
+        // A token that the actor may not see is answered like one that does not exist.
+        match visible_owner(actor, token.kind()) {
             Ok(None) => Ok(token),
             Ok(owner) if token.owner() == owner => Ok(token),
             _ => Err(ServiceError::NotFound("token")),
         }
     }
-}
 
-/// Refuses pages that no list has.
-fn checked(paging: Paging) -> Result<(), ServiceError> {
-    match paging {
-        Paging { page: 0, .. } => Err(ServiceError::invalid("page", "must be at least 1")),
-        Paging { page_size: 1..=Paging::LARGEST, .. } => Ok(()),
-        _ => Err(ServiceError::invalid("pageSize", format!("must be a number from 1 to {}", Paging::LARGEST))),
+    /// Returns a secret, once the audit log has recorded it.
+    async fn reveal(&self, token: &Token, secret: Secret, sealed_with: String) -> Result<SecretAccess, ServiceError> {
+        let (id, digest) = (token.id, token.digest);
+        self.context.transact(move |unit| Box::pin(reveal(unit, id, digest, secret, sealed_with))).await
     }
 }
 
-/// Whose tokens of this kind they see: `None` for everybody's. Sessions are private.
-fn seen(actor: &ResolvedActor, kind: TokenKind) -> Result<Option<OwnerId>, ServiceError> {
+async fn reveal(
+    unit: &mut UnitOfWork,
+    id: TokenId,
+    digest: Digest,
+    secret: Secret,
+    sealed_with: String,
+) -> Result<SecretAccess, ServiceError> {
+    // Since the secret was read, the actor may have lost its rights, and the token may have a new secret.
+    unit.grantor().await?;
+    let token = unit.view().token(id).await?.filter(|t| t.digest == digest);
+    let token = token.ok_or(ServiceError::NotFound("token"))?;
+    unit.check_version("token", token.version())?;
+    match unit.state.format.verify(secret.expose(), TokenKinds::of(&TokenKind::ALL)) {
+        Ok(credential) if credential.digest == digest => {}
+        Ok(_) => return Ok(SecretAccess::Lost(Unsealable::Damaged(sealed_with))),
+        // The encryption key is right, or it would not have opened.
+        Err(_) => return Ok(SecretAccess::Lost(Unsealable::NotGenuine)),
+    }
+    unit.record_reveal(&token).await?;
+    Ok(SecretAccess::Shown(secret))
+}
+
+/// Rejects pages that no list has.
+fn check_paging(paging: Paging) -> Result<(), ServiceError> {
+    match paging {
+        Paging { page: 0, .. } => Err(ServiceError::invalid(FieldName::Page, "must be at least 1")),
+        Paging { page_size: 1..=Paging::LARGEST, .. } => Ok(()),
+        _ => Err(ServiceError::invalid(FieldName::PageSize, format!("must be a number from 1 to {}", Paging::LARGEST))),
+    }
+}
+
+/// Returns the owner whose tokens of this kind the actor sees; `None` if it sees all of them. Sessions are private.
+fn visible_owner(actor: &ResolvedActor, kind: TokenKind) -> Result<Option<OwnerId>, ServiceError> {
     match (kind, actor) {
-        (TokenKind::Admin, actor) => actor.sees_tokens_of(),
+        (TokenKind::Admin, actor) => actor.visible_tokens(),
         (_, ResolvedActor::Visitor) => Err(ServiceError::Forbidden("sign in first")),
         (TokenKind::Content, _) | (TokenKind::Session, ResolvedActor::Program) => Ok(None),
         (TokenKind::Session, ResolvedActor::Person(grantor)) => Ok(grantor.owner.as_ref().map(|o| o.id)),
@@ -145,7 +239,7 @@ fn seen(actor: &ResolvedActor, kind: TokenKind) -> Result<Option<OwnerId>, Servi
     }
 }
 
-pub(super) async fn one(view: &mut dyn View, token: Token) -> Result<DescribedToken, ServiceError> {
+pub(super) async fn describe_one(view: &mut dyn View, token: Token) -> Result<DescribedToken, ServiceError> {
     describe(view, vec![token]).await?.pop().ok_or(ServiceError::NotFound("token"))
 }
 

@@ -1,4 +1,4 @@
-//! Changes of what is there, and its end.
+//! Changes and deletions of records.
 
 use super::fixtures::{
     AWKWARD, admin, begin, commit, owner, permissions, resolve, role, service, session, token, view,
@@ -58,7 +58,7 @@ pub(super) async fn owners_are_changed_one_part_at_a_time<S: Backend>(store: &S)
     assert_eq!(view.password(nobody).await.expect("a password can be asked for"), None, "nobody has none");
 }
 
-pub(super) async fn roles_are_changed_and_go_when_nobody_has_them<S: Backend>(store: &S) {
+pub(super) async fn roles_are_changed_and_deleted_without_members<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let id = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
     tx.insert_role(role("author", vec![])).await.expect("a role is added");
@@ -68,7 +68,7 @@ pub(super) async fn roles_are_changed_and_go_when_nobody_has_them<S: Backend>(st
     let found = tx.role(id).await.expect("a role can be read").expect("it is there");
     assert_eq!((found.name.as_str(), found.description.as_str()), (AWKWARD, AWKWARD));
     assert_eq!(found.permissions, permissions(), "permissions stay");
-    assert_eq!(tx.role_named("editor").await.expect("names can be asked for"), None, "the old name is free");
+    assert_eq!(tx.role_with_name("editor").await.expect("names can be asked for"), None, "the old name is free");
     commit(tx).await;
     conflict("a name that is taken", begin(store).await.update_role(id, "author", "").await);
     let none = RoleId(i64::MAX);
@@ -85,7 +85,7 @@ pub(super) async fn roles_are_changed_and_go_when_nobody_has_them<S: Backend>(st
     assert!(again > id, "its id is not used again");
 }
 
-pub(super) async fn a_deleted_owner_leaves_nothing<S: Backend>(store: &S) {
+pub(super) async fn deleting_an_owner_cascades<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let editor = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
     let id = tx.insert_owner(owner("a@b", &[editor])).await.expect("an owner is added");
@@ -181,7 +181,7 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
         assert_eq!(found.authority, authority, "what was set is all there is");
         assert!(found.digest == before.digest && found.created_at == before.created_at, "the rest stays");
         assert!(found.updated_at >= before.updated_at);
-        assert_eq!(tx.token_named(name).await.expect("names can be asked for"), Some(token));
+        assert_eq!(tx.token_with_name(name).await.expect("names can be asked for"), Some(token));
         commit(tx).await;
     }
     let refused = async |what, token, name, authority: TokenAuthority| {
@@ -231,7 +231,7 @@ pub(super) async fn a_new_secret_ends_the_old_one<S: Backend>(store: &S) {
     conflict("of another", begin(store).await.set_secret(id, &other.digest, &other.hash_key, "").await);
 }
 
-pub(super) async fn ended_sessions_are_swept<S: Backend>(store: &S) {
+pub(super) async fn ended_sessions_are_deleted<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
     let lives = |ms: i64, new: NewToken| NewToken { lifespan: Some(Duration::from_millis(ms.unsigned_abs())), ..new };
@@ -256,7 +256,7 @@ pub(super) async fn ended_sessions_are_swept<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn nothing_stays_of_what_was_dropped<S: Backend>(store: &S) {
+pub(super) async fn dropped_transactions_leave_nothing<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
     let old = admin("token", id);
@@ -277,7 +277,7 @@ pub(super) async fn nothing_stays_of_what_was_dropped<S: Backend>(store: &S) {
     assert!(view.password(id).await.expect("that can be asked").is_none());
     assert!(view.invitation(&digest).await.expect("that can be asked").is_none());
     assert!(view.sealed_secret(token).await.expect("that can be asked").is_none());
-    assert_eq!(view.token_named("renamed").await.expect("names can be asked for"), None);
+    assert_eq!(view.token_with_name("renamed").await.expect("names can be asked for"), None);
     let found = view.token(token).await.expect("a token can be read").expect("it is there");
     assert_eq!(found.authority, old.authority);
 }

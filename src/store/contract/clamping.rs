@@ -1,4 +1,4 @@
-//! Grants that go when their owners no longer hold them.
+//! Clamps: grants that are deleted when their owners no longer hold them.
 
 use super::fixtures::{begin, commit, owner, role, seq, service, token, view};
 use super::{Backend, Transaction};
@@ -76,7 +76,7 @@ pub(super) async fn clamping_agrees_with_the_ceiling<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn a_preview_counts_what_the_clamp_takes<S: Backend>(store: &S) {
+pub(super) async fn preview_counts_as_many_as_the_clamp_deletes<S: Backend>(store: &S) {
     let mut dice = Dice(2);
     let (mut owners, mut roles) = (Vec::new(), vec![RoleId::SUPER_ADMIN]);
     let mut tx = begin(store).await;
@@ -186,7 +186,7 @@ async fn grants(tx: &mut Box<dyn Transaction>, id: TokenId) -> Vec<Grant> {
     tx.token(id).await.expect("a token can be read").expect("it is there").grants().to_vec()
 }
 
-pub(super) async fn unknown_actions_go_from_everybody<S: Backend>(store: &S) {
+pub(super) async fn unknown_actions_are_clamped_for_all_owners<S: Backend>(store: &S) {
     let title = Fields::only(["title"]).expect("there is one");
     let all = [Permission::new("old").on("x").fields(title.clone()), Permission::new("new"), Permission::new("old")];
     let mut tx = begin(store).await;

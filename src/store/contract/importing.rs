@@ -1,11 +1,11 @@
-//! What comes from another system.
+//! Imported records.
 
 use super::fixtures::{AWKWARD, admin, begin, commit, owner, resolve, role, service};
 use super::{Backend, Timestamp, TokenId};
 use crate::domain::{Digest, OwnerId, RoleId};
 use crate::store::{Imported, StoreError, TokenTimes};
 
-pub(super) async fn what_came_is_remembered_for_good<S: Backend>(store: &S) {
+pub(super) async fn imported_keys_are_recorded_for_good<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let editor = tx.insert_role(role("editor", Vec::new())).await.expect("a role is added");
     let somebody = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
@@ -45,7 +45,7 @@ pub(super) async fn what_came_is_remembered_for_good<S: Backend>(store: &S) {
     assert!(matches!(again, Err(StoreError::Conflict(_))), "nothing comes twice: {again:?}");
 }
 
-pub(super) async fn what_is_older_keeps_its_times<S: Backend>(store: &S) {
+pub(super) async fn imported_records_keep_their_times<S: Backend>(store: &S) {
     let times = |ends: Option<i64>, used: Option<i64>| TokenTimes {
         created_at: Timestamp(1_000),
         expires_at: ends.map(Timestamp),

@@ -16,14 +16,14 @@ pub(super) async fn roles_come_back_as_they_were<S: Backend>(store: &S) {
         assert_eq!(found.description, format!("{name}: {name}"), "{when}: a description comes back as it was");
         assert_eq!(found.permissions, permissions(), "{when}: permissions come back whole and in their order");
         assert!(
-            tx.role_named(name).await.expect("names can be asked for") == Some(id),
+            tx.role_with_name(name).await.expect("names can be asked for") == Some(id),
             "{when}: a role takes its name"
         );
         assert!(
-            tx.role_named(&name.to_uppercase()).await.expect("names can be asked for") == Some(id),
+            tx.role_with_name(&name.to_uppercase()).await.expect("names can be asked for") == Some(id),
             "{when}: however it is written"
         );
-        assert!(tx.role_named("another").await.expect("names can be asked for").is_none(), "{when}: and no other");
+        assert!(tx.role_with_name("another").await.expect("names can be asked for").is_none(), "{when}: and no other");
     };
     check(&mut tx, "in its own transaction").await;
     commit(tx).await;
@@ -117,7 +117,7 @@ pub(super) async fn addresses_are_unique_in_any_case<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn a_ceiling_is_what_the_roles_hold<S: Backend>(store: &S) {
+pub(super) async fn ceiling_is_the_union_of_the_roles<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let first = tx.insert_role(role("first", permissions())).await.expect("a role is added");
     let more = vec![Permission::new("more"), Permission::new("even more")];

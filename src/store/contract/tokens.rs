@@ -108,15 +108,15 @@ pub(super) async fn names_are_taken_by_all_but_sessions<S: Backend>(store: &S) {
     for (name, taken) in
         [("admin", true), ("content", true), ("session", false), ("", false), ("ADMIN", true), ("ädmin", false)]
     {
-        let answer = tx.token_named(name).await.expect("names can be asked for").is_some();
+        let answer = tx.token_with_name(name).await.expect("names can be asked for").is_some();
         assert_eq!(answer, taken, "{name:?}: names are taken by admin and content tokens, and compared by their form");
     }
     let id = tx.insert_token(admin("session", owner)).await.expect("a session's name is free");
     tx.delete_sessions(owner).await.expect("sessions end");
-    let taken = tx.token_named("session").await.expect("names can be asked for").is_some();
+    let taken = tx.token_with_name("session").await.expect("names can be asked for").is_some();
     assert!(taken, "a session that ends frees nobody's name");
     tx.delete_token(id).await.expect("a token is deleted");
-    let taken = tx.token_named("session").await.expect("names can be asked for").is_some();
+    let taken = tx.token_with_name("session").await.expect("names can be asked for").is_some();
     assert!(!taken, "a token that is deleted frees its name");
     commit(tx).await;
     for again in ["content", "Content", "ｃontent"] {
@@ -125,7 +125,7 @@ pub(super) async fn names_are_taken_by_all_but_sessions<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn sessions_end_together<S: Backend>(store: &S) {
+pub(super) async fn sessions_of_an_owner_are_deleted_together<S: Backend>(store: &S) {
     let (owner, other) = (add_owner(store).await, add_owner(store).await);
     let (one, two, theirs, kept) = (session(owner), session(owner), session(other), admin("kept", owner));
     let mut tx = begin(store).await;
@@ -145,7 +145,7 @@ pub(super) async fn sessions_end_together<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn a_deleted_token_is_gone<S: Backend>(store: &S) {
+pub(super) async fn deleted_token_does_not_resolve<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let (new, kept) = (admin("gone", owner), admin("kept", owner));
     let mut tx = begin(store).await;

@@ -37,7 +37,7 @@ pub(super) async fn a_view_is_of_one_moment<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn an_installation_is_empty_until_somebody_comes<S: Backend>(store: &S) {
+pub(super) async fn store_is_empty_until_an_owner_or_token_is_added<S: Backend>(store: &S) {
     assert!(view(store).await.is_empty().await.expect("that can be asked"), "roles do not count");
     let mut tx = begin(store).await;
     let access = ContentAccess::FullAccess;
@@ -66,6 +66,9 @@ pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
     let roles = view.roles().await.expect("roles are listed");
     let counts: Vec<(RoleId, u64)> = roles.iter().map(|(role, members)| (role.id, *members)).collect();
     assert_eq!(counts, [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 2)], "by id, each with its members");
+    for (role, members) in counts {
+        assert_eq!(view.count_members(role).await.expect("members are counted"), members, "as the list counts");
+    }
     assert_eq!(roles[0].0.code.as_deref(), Some("strapi-super-admin"), "the built-in role has a code");
     let mut listed = async |kind, owner| -> Vec<TokenId> {
         let page = view.tokens(&TokenQuery { owner, ..TokenQuery::of(kind) }).await.expect("tokens are listed");
@@ -422,7 +425,7 @@ pub(super) async fn the_nth_latest_event_of_an_actor_is_found<S: Backend>(store:
     }
 }
 
-pub(super) async fn the_places_of_sign_ins_are_found<S: Backend>(store: &S) {
+pub(super) async fn sign_in_places_are_the_latest_of_each_person<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let mut people = Vec::new();
     for email in ["ada@example.test", "bob@example.test"] {
@@ -469,7 +472,7 @@ pub(super) async fn the_places_of_sign_ins_are_found<S: Backend>(store: &S) {
 }
 
 /// Only an active owner with a password is one.
-pub(super) async fn who_may_sign_in_is_found<S: Backend>(store: &S) {
+pub(super) async fn sign_in_candidates_are_active_owners_with_a_password<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let hash = PasswordHash("$argon2id$".into());
     let mut ids = Vec::new();

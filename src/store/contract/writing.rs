@@ -19,7 +19,7 @@ pub(super) async fn a_fresh_store_has_the_super_admin_role<S: Backend>(store: &S
     assert_eq!(tx.other_super_admins(OwnerId(1)).await.expect("they are counted"), 0, "nobody is in it");
 }
 
-pub(super) async fn what_was_not_committed_never_was<S: Backend>(store: &S) {
+pub(super) async fn uncommitted_changes_are_rolled_back<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let kept = tx.insert_role(role("kept", permissions())).await.expect("a role is added");
     let owner_id = tx.insert_owner(owner("kept@b", &[kept])).await.expect("an owner is added");
@@ -47,7 +47,7 @@ pub(super) async fn what_was_not_committed_never_was<S: Backend>(store: &S) {
     assert!(store.audit_events().await.expect("events can be read").is_empty(), "and nothing is remembered of it");
     let mut tx = begin(store).await;
     assert_eq!(tx.seq(), abandoned, "the next change takes the sequence of the abandoned one: there are no gaps");
-    assert!(tx.role_named("abandoned").await.expect("names can be asked for").is_none());
+    assert!(tx.role_with_name("abandoned").await.expect("names can be asked for").is_none());
     assert!(tx.owner_with_email("abandoned@b").await.expect("addresses can be asked for").is_none());
     let found = tx.role(kept).await.expect("a role can be read").expect("it is there");
     assert_eq!(found.permissions, permissions(), "a role keeps its permissions");
@@ -159,7 +159,7 @@ pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
     assert_eq!(kept, events, "events come back whole, in the order in which they were written");
 }
 
-pub(super) async fn what_does_not_fit_is_a_conflict<S: Backend>(store: &S) {
+pub(super) async fn invalid_references_are_conflicts<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let editor = tx.insert_role(role("editor", Vec::new())).await.expect("a role is added");
     let id = tx.insert_owner(owner("a@b", &[editor])).await.expect("an owner is added");
@@ -186,5 +186,5 @@ pub(super) async fn what_does_not_fit_is_a_conflict<S: Backend>(store: &S) {
     conflict("a digest that is there", tx().await.insert_token(same_digest).await.map(drop));
     assert_eq!(seq(store).await, before, "a conflict changes nothing");
     let mut tx: Box<dyn Transaction> = begin(store).await;
-    assert!(tx.token_named("new").await.expect("names can be asked for").is_none(), "and leaves nothing behind");
+    assert!(tx.token_with_name("new").await.expect("names can be asked for").is_none(), "and leaves nothing behind");
 }

@@ -1,12 +1,12 @@
-//! Taking away what is no longer held.
+//! Clamps of grants and permissions.
 
 use super::{Content, Lock, Open};
 use crate::domain::{
-    Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, Fields, Grant, Owner, OwnerId,
-    Resource, Role, RoleId, Token, TokenAuthority, TokenId, TokenKind,
+    Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, Grant, Owner, OwnerId, Role,
+    RoleId, Token, TokenAuthority, TokenId, TokenKind,
 };
-use crate::store::{Clamp, Clamped, StoreError, View};
-use serde_json::{Value, json};
+use crate::store::{Clamp, Clamped, StoreError, View, scope_details};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
 impl Content {
@@ -16,7 +16,7 @@ impl Content {
     }
 
     /// Counts the grants of these owners' tokens that lie beyond their ceilings.
-    pub(super) fn beyond(&self, whose: impl Fn(&Owner) -> bool) -> Clamped {
+    pub(super) fn count_beyond(&self, whose: impl Fn(&Owner) -> bool) -> Clamped {
         let ceilings = self.ceilings_of(whose);
         let mut clamped = Clamped::default();
         for token in self.tokens.values() {
@@ -79,7 +79,7 @@ impl Open<Lock> {
         let mut clamped = Clamped { tokens: changed.len() as u64, ..Clamped::default() };
         for (id, gone, kept) in changed {
             for grant in &gone {
-                let details = facts(&grant.scope.action, grant.scope.resource.as_ref(), &grant.scope.fields);
+                let details = scope_details(&grant.scope);
                 self.note(AuditAction::GrantClamped, AuditTarget::Token(id, TokenKind::Admin), details, origin, cause);
             }
             clamped.grants += gone.len() as u64;
@@ -108,8 +108,7 @@ impl Open<Lock> {
                     std::mem::take(&mut role.permissions).into_iter().partition(|p| goes(&p.scope.action));
             })?;
             for permission in &gone {
-                let details =
-                    facts(&permission.scope.action, permission.scope.resource.as_ref(), &permission.scope.fields);
+                let details = scope_details(&permission.scope);
                 self.note(AuditAction::PermissionClamped, AuditTarget::Role(id), details, origin, cause);
             }
             count += gone.len() as u64;
@@ -120,12 +119,4 @@ impl Open<Lock> {
     fn note(&mut self, what: AuditAction, target: AuditTarget, details: Value, origin: AuditOrigin, cause: AuditCause) {
         self.add_event(AuditEvent { at: self.now(), origin, what, target, cause: Some(cause), details });
     }
-}
-
-fn facts(action: &Action, resource: Option<&Resource>, fields: &Fields) -> Value {
-    let fields = match fields {
-        Fields::All => None,
-        Fields::Only(set) => Some(set.as_slice()),
-    };
-    json!({"action": action, "subject": resource, "fields": fields})
 }

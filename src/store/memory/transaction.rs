@@ -1,4 +1,4 @@
-//! A change of the content.
+//! Mutations of the content.
 
 use super::{Lock, Open, conflict, unless};
 use crate::domain::{
@@ -8,6 +8,7 @@ use crate::domain::{
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
+    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use async_trait::async_trait;
 use rpds::HashTrieMapSync;
@@ -50,23 +51,23 @@ impl Open<Lock> {
         Ok(())
     }
 
-    fn role_name_is_free(&self, name: &str, but_for: Option<RoleId>) -> Result<(), StoreError> {
+    fn ensure_role_name_available(&self, name: &str, except: Option<RoleId>) -> Result<(), StoreError> {
         let key = comparable(name);
-        let taken = self.content.roles.values().any(|r| Some(r.id) != but_for && comparable(&r.name) == key);
+        let taken = self.content.roles.values().any(|r| Some(r.id) != except && comparable(&r.name) == key);
         unless(taken, "the name is taken")
     }
 
-    fn email_is_free(&self, key: &str, but_for: Option<OwnerId>) -> Result<(), StoreError> {
-        let taken = self.content.by_email.get(key).is_some_and(|id| Some(*id) != but_for);
+    fn ensure_email_available(&self, key: &str, except: Option<OwnerId>) -> Result<(), StoreError> {
+        let taken = self.content.by_email.get(key).is_some_and(|id| Some(*id) != except);
         unless(taken, "the e-mail address is taken")
     }
 
-    fn token_name_is_free(&self, name: &str, but_for: Option<TokenId>) -> Result<(), StoreError> {
-        let taken = self.content.token_names.get(&comparable(name)).is_some_and(|id| Some(*id) != but_for);
+    fn ensure_token_name_available(&self, name: &str, except: Option<TokenId>) -> Result<(), StoreError> {
+        let taken = self.content.token_names.get(&comparable(name)).is_some_and(|id| Some(*id) != except);
         unless(taken, "the name is taken")
     }
 
-    fn roles_exist(&self, roles: &[RoleId]) -> Result<(), StoreError> {
+    fn ensure_roles_exist(&self, roles: &[RoleId]) -> Result<(), StoreError> {
         unless(roles.iter().any(|id| !self.content.roles.contains_key(id)), "there is no such role")
     }
 
@@ -87,17 +88,9 @@ impl Open<Lock> {
 }
 
 #[async_trait]
-impl Transaction for Open<Lock> {
-    fn op_id(&self) -> Option<&str> {
-        None
-    }
-
-    fn seq(&self) -> u64 {
-        self.content.seq
-    }
-
+impl WriteRoles for Open<Lock> {
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
-        self.role_name_is_free(&new.name, None)?;
+        self.ensure_role_name_available(&new.name, None)?;
         let (id, now) = (RoleId(self.next_id()), self.now());
         let NewRole { name, description, permissions } = new;
         let role = Role { id, code: None, name, description, permissions, created_at: now, updated_at: now };
@@ -106,7 +99,7 @@ impl Transaction for Open<Lock> {
     }
 
     async fn update_role(&mut self, id: RoleId, name: &str, description: &str) -> Result<(), StoreError> {
-        self.role_name_is_free(name, Some(id))?;
+        self.ensure_role_name_available(name, Some(id))?;
         self.change_role(id, |role| (role.name, role.description) = (name.to_owned(), description.to_owned()))
     }
 
@@ -116,14 +109,17 @@ impl Transaction for Open<Lock> {
 
     async fn delete_role(&mut self, id: RoleId) -> Result<(), StoreError> {
         unless(id == RoleId::SUPER_ADMIN, "the super admin role stays")?;
-        unless(self.content.owners.values().any(|o| o.roles.contains(&id)), "somebody has the role")?;
+        unless(self.content.owners.values().any(|o| o.roles.contains(&id)), "the role has members")?;
         unless(!self.content.roles.remove_mut(&id), "there is no such role")
     }
+}
 
+#[async_trait]
+impl WriteAccounts for Open<Lock> {
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
         let key = comparable(&new.email);
-        self.email_is_free(&key, None)?;
-        self.roles_exist(&new.roles)?;
+        self.ensure_email_available(&key, None)?;
+        self.ensure_roles_exist(&new.roles)?;
         let (id, now) = (OwnerId(self.next_id()), self.now());
         let NewOwner { email, firstname, lastname, username, state, roles } = new;
         let roles = sorted(&roles);
@@ -135,7 +131,7 @@ impl Transaction for Open<Lock> {
 
     async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {
         let key = comparable(&profile.email);
-        self.email_is_free(&key, Some(id))?;
+        self.ensure_email_available(&key, Some(id))?;
         let before = self.content.owners.get(&id).map(|o| comparable(&o.email));
         self.change_owner(id, |owner| {
             let Profile { email, firstname, lastname, username } = profile.clone();
@@ -153,7 +149,7 @@ impl Transaction for Open<Lock> {
     }
 
     async fn set_owner_roles(&mut self, id: OwnerId, roles: &[RoleId]) -> Result<(), StoreError> {
-        self.roles_exist(roles)?;
+        self.ensure_roles_exist(roles)?;
         self.change_owner(id, |owner| owner.roles = sorted(roles))
     }
 
@@ -186,15 +182,6 @@ impl Transaction for Open<Lock> {
         Ok(())
     }
 
-    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
-        let sessions =
-            self.tokens_where(|t| matches!(t.authority, TokenAuthority::Session { owner, .. } if owner == id));
-        for session in &sessions {
-            self.remove(session);
-        }
-        Ok(sessions.iter().map(|s| s.digest).collect())
-    }
-
     async fn insert_invitation(&mut self, id: OwnerId, digest: &Digest, ends: Timestamp) -> Result<(), StoreError> {
         unless(!self.content.owners.contains_key(&id), "there is no such owner")?;
         self.delete_invitations(id).await?;
@@ -211,7 +198,10 @@ impl Transaction for Open<Lock> {
         }
         Ok(gone.len() as u64)
     }
+}
 
+#[async_trait]
+impl WriteTokens for Open<Lock> {
     async fn insert_token(&mut self, new: NewToken) -> Result<TokenId, StoreError> {
         let id = TokenId(self.next_id());
         let created_at = self.now();
@@ -231,7 +221,7 @@ impl Transaction for Open<Lock> {
         unless(token.owner().is_some_and(|id| !self.content.owners.contains_key(&id)), "there is no such owner")?;
         unless(self.content.by_digest.contains_key(&token.digest), "the digest is taken")?;
         if token.kind() != TokenKind::Session {
-            self.token_name_is_free(&token.name, None)?;
+            self.ensure_token_name_available(&token.name, None)?;
             self.content.token_names.insert_mut(comparable(&token.name), id);
         }
         self.content.by_digest.insert_mut(token.digest, id);
@@ -252,7 +242,7 @@ impl Transaction for Open<Lock> {
         let same = (before.kind(), before.owner()) == (after.kind(), after.owner());
         unless(!same, "a token keeps its kind and its owner")?;
         if before.kind() != TokenKind::Session {
-            self.token_name_is_free(name, Some(id))?;
+            self.ensure_token_name_available(name, Some(id))?;
             self.content.token_names.remove_mut(&comparable(&before.name));
             self.content.token_names.insert_mut(comparable(name), id);
         }
@@ -299,6 +289,15 @@ impl Transaction for Open<Lock> {
         Ok(())
     }
 
+    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
+        let sessions =
+            self.tokens_where(|t| matches!(t.authority, TokenAuthority::Session { owner, .. } if owner == id));
+        for session in &sessions {
+            self.remove(session);
+        }
+        Ok(sessions.iter().map(|s| s.digest).collect())
+    }
+
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError> {
         let now = self.now();
         let ended =
@@ -317,15 +316,29 @@ impl Transaction for Open<Lock> {
     ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, *origin, cause)
     }
+}
 
-    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
-        self.content.key_checks.insert_mut((check.kind, check.id.clone()), check.value.clone());
+#[async_trait]
+impl WriteAudit for Open<Lock> {
+    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        self.add_event(event);
         Ok(())
     }
 
+    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        let gone: Vec<i64> = self.content.events.iter().filter(|(_, e)| e.at < before).map(|(id, _)| *id).collect();
+        for id in &gone {
+            self.content.events.remove_mut(id);
+        }
+        Ok(gone.len() as u64)
+    }
+}
+
+#[async_trait]
+impl WriteImports for Open<Lock> {
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
         let key = (source.to_owned(), key.to_owned(), what.parts().0);
-        unless(self.content.imported.contains_key(&key), "it came before")?;
+        unless(self.content.imported.contains_key(&key), "the key was imported before")?;
         self.content.imported.insert_mut(key, what);
         Ok(())
     }
@@ -343,25 +356,31 @@ impl Transaction for Open<Lock> {
         }
         Ok(())
     }
+}
 
-    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
-        self.add_event(event);
+#[async_trait]
+impl WriteKeys for Open<Lock> {
+    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
+        self.content.key_checks.insert_mut((check.kind, check.id.clone()), check.value.clone());
         Ok(())
     }
+}
 
-    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        let gone: Vec<i64> = self.content.events.iter().filter(|(_, e)| e.at < before).map(|(id, _)| *id).collect();
-        for id in &gone {
-            self.content.events.remove_mut(id);
-        }
-        Ok(gone.len() as u64)
+#[async_trait]
+impl Transaction for Open<Lock> {
+    fn seq(&self) -> u64 {
+        self.content.seq
+    }
+
+    fn op_id(&self) -> Option<&str> {
+        None
     }
 
     async fn commit(self: Box<Self>, _tags: &[Tag]) -> Result<(), StoreError> {
         let Self { store, content, lock, .. } = *self;
         store.content.store(Arc::new(content));
         if !lock.removed.is_empty() || !lock.used.is_empty() {
-            // After the tokens have gone, so that nobody notes a use of theirs any more.
+            // After the tokens were deleted, so that no use of them is stored any more.
             store.uses.rcu(|uses| {
                 let mut uses = HashTrieMapSync::clone(uses);
                 for (id, at) in &lock.used {

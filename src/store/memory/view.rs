@@ -1,6 +1,6 @@
-//! What can be read of the content.
+//! Reads of the content.
 
-use super::{Open, used};
+use super::{Open, with_last_use};
 use crate::domain::{
     Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId,
     PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
@@ -8,7 +8,8 @@ use crate::domain::{
 use crate::store::list::ColumnFilter;
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
-    Record, SignInPlace, StoreError, TokenField, TokenQuery, TokenSort, View,
+    ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError, TokenField,
+    TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use std::cmp::Ordering;
@@ -17,29 +18,27 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 #[async_trait]
-impl<L: Send> View for Open<L> {
-    fn now(&self) -> Timestamp {
-        self.store.clock.now()
-    }
-
-    async fn is_empty(&mut self) -> Result<bool, StoreError> {
-        Ok(self.content.owners.is_empty() && self.content.tokens.is_empty())
-    }
-
+impl<L: Send> ReadRoles for Open<L> {
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
         Ok(self.content.roles.get(&id).map(|r| Role::clone(r)))
     }
 
-    async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError> {
-        let members = |id: RoleId| self.content.owners.values().filter(|o| o.roles.contains(&id)).count() as u64;
-        Ok(self.content.roles.values().map(|r| (Role::clone(r), members(r.id))).collect())
+    async fn count_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
+        Ok(self.content.count_members(id))
     }
 
-    async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
+    async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError> {
+        Ok(self.content.roles.values().map(|r| (Role::clone(r), self.content.count_members(r.id))).collect())
+    }
+
+    async fn role_with_name(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
         let key = comparable(name);
         Ok(self.content.roles.values().find(|r| comparable(&r.name) == key).map(|r| r.id))
     }
+}
 
+#[async_trait]
+impl<L: Send> ReadAccounts for Open<L> {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
         Ok(self.content.owners.get(&id).map(|o| Owner::clone(o)))
     }
@@ -61,12 +60,12 @@ impl<L: Send> View for Open<L> {
         let search = query.search.as_ref().map(|text| text.to_ascii_lowercase());
         let filters: Vec<ColumnFilter> = query.filters.iter().map(Filter::<OwnerField>::on_column).collect();
         let asked = |o: &&Arc<Owner>| {
-            search.as_ref().is_none_or(|text| names(o, text))
+            search.as_ref().is_none_or(|text| has_text(o, text))
                 && filters.iter().all(|f| f.passes(owner_column(o, f.column)))
         };
         let mut found: Vec<&Arc<Owner>> = self.content.owners.values().filter(asked).collect();
         found.sort_unstable_by(|a, b| {
-            let order = by(query.sort, a, b).then(a.id.cmp(&b.id));
+            let order = compare_by(query.sort, a, b).then(a.id.cmp(&b.id));
             if query.descending { order.reverse() } else { order }
         });
         Ok(page(query.paging, found.into_iter(), |o| Owner::clone(o)))
@@ -104,9 +103,12 @@ impl<L: Send> View for Open<L> {
     async fn invitation(&mut self, digest: &Digest) -> Result<Option<(OwnerId, Timestamp)>, StoreError> {
         Ok(self.content.invitations.get(digest).copied())
     }
+}
 
+#[async_trait]
+impl<L: Send> ReadTokens for Open<L> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
-        Ok(self.content.tokens.get(&id).map(|t| used(t, &self.uses)))
+        Ok(self.content.tokens.get(&id).map(|t| with_last_use(t, &self.uses)))
     }
 
     async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError> {
@@ -137,7 +139,7 @@ impl<L: Send> View for Open<L> {
         if query.descending {
             found.reverse();
         }
-        Ok(page(query.paging, found.into_iter(), |t| used(t, &self.uses)))
+        Ok(page(query.paging, found.into_iter(), |t| with_last_use(t, &self.uses)))
     }
 
     async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
@@ -145,7 +147,7 @@ impl<L: Send> View for Open<L> {
         Ok(self.content.tokens.values().filter(counts).count() as u64)
     }
 
-    async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
+    async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
         Ok(self.content.token_names.get(&comparable(name)).copied())
     }
 
@@ -175,25 +177,6 @@ impl<L: Send> View for Open<L> {
         Ok(counts.into_iter().collect())
     }
 
-    async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
-        // The content is a copy of its own: changing that one changes nothing.
-        let mut content = self.content.clone();
-        match proposed {
-            Proposed::Permissions(id, permissions) => {
-                let Some(role) = content.roles.get(&id) else { return Ok(Clamped::default()) };
-                let role = Role { permissions: permissions.to_vec(), ..Role::clone(role) };
-                content.roles.insert_mut(id, Arc::new(role));
-                Ok(content.beyond(|owner| owner.roles.contains(&id)))
-            }
-            Proposed::Roles(id, roles) => {
-                let Some(owner) = content.owners.get(&id) else { return Ok(Clamped::default()) };
-                let owner = Owner { roles: roles.to_vec(), ..Owner::clone(owner) };
-                content.owners.insert_mut(id, Arc::new(owner));
-                Ok(content.beyond(|owner| owner.id == id))
-            }
-        }
-    }
-
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
         let there = ids.iter().filter_map(|id| Some((*id, self.content.tokens.get(id)?.owner()?)));
         let remembered = self.content.events.values().filter_map(|event| match (event.what, event.target) {
@@ -206,23 +189,42 @@ impl<L: Send> View for Open<L> {
         Ok(all.into_iter().collect())
     }
 
-    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
-        Ok(self.content.key_checks())
-    }
-
-    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
-        let hash = self.content.hash_keys.values().map(|id| (KeyKind::Hash, id.as_str()));
-        let encryption = self.content.sealed.values().map(|sealed| (KeyKind::Encryption, sealed.key.as_str()));
-        let mut counts = BTreeMap::<_, u64>::new();
-        for key in hash.chain(encryption) {
-            *counts.entry(key).or_default() += 1;
+    async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
+        // A copy: the view's own content stays as it is.
+        let mut content = self.content.clone();
+        match proposed {
+            Proposed::Permissions(id, permissions) => {
+                let Some(role) = content.roles.get(&id) else { return Ok(Clamped::default()) };
+                let role = Role { permissions: permissions.to_vec(), ..Role::clone(role) };
+                content.roles.insert_mut(id, Arc::new(role));
+                Ok(content.count_beyond(|owner| owner.roles.contains(&id)))
+            }
+            Proposed::Roles(id, roles) => {
+                let Some(owner) = content.owners.get(&id) else { return Ok(Clamped::default()) };
+                let owner = Owner { roles: roles.to_vec(), ..Owner::clone(owner) };
+                content.owners.insert_mut(id, Arc::new(owner));
+                Ok(content.count_beyond(|owner| owner.id == id))
+            }
         }
-        Ok(counts.into_iter().map(|((kind, id), tokens)| KeyUse { kind, id: id.to_owned(), tokens }).collect())
     }
+}
 
-    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
-        let all = self.content.imported.iter();
-        Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
+#[async_trait]
+impl<L: Send> ReadAudit for Open<L> {
+    async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
+        let mut found: Vec<_> = self
+            .content
+            .events
+            .iter()
+            .filter(|(id, event)| matches(**id, event, query) && self.concerns_no_other(event, query.tokens_of))
+            .collect();
+        if !query.ascending {
+            found.reverse();
+        }
+        let Page { items, total } =
+            page(query.paging, found.into_iter(), |(id, event)| (*id, AuditEvent::clone(event)));
+        let total = if query.below.is_some() { items.len() as u64 } else { total };
+        Ok(Page { items, total })
     }
 
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
@@ -259,27 +261,47 @@ impl<L: Send> View for Open<L> {
         places.truncate(SignInPlace::MOST as usize);
         Ok(places)
     }
+}
 
-    async fn events(&mut self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
-        let mut found: Vec<_> = self
-            .content
-            .events
-            .iter()
-            .filter(|(id, event)| asked_for(**id, event, query) && self.about(event, query.tokens_of))
-            .collect();
-        if !query.ascending {
-            found.reverse();
+#[async_trait]
+impl<L: Send> ReadImports for Open<L> {
+    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
+        let all = self.content.imported.iter();
+        Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
+    }
+}
+
+#[async_trait]
+impl<L: Send> ReadKeys for Open<L> {
+    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
+        Ok(self.content.key_checks())
+    }
+
+    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
+        let hash = self.content.hash_keys.values().map(|id| (KeyKind::Hash, id.as_str()));
+        let encryption = self.content.sealed.values().map(|sealed| (KeyKind::Encryption, sealed.key.as_str()));
+        let mut counts = BTreeMap::<_, u64>::new();
+        for key in hash.chain(encryption) {
+            *counts.entry(key).or_default() += 1;
         }
-        let Page { items, total } =
-            page(query.paging, found.into_iter(), |(id, event)| (*id, AuditEvent::clone(event)));
-        let total = if query.below.is_some() { items.len() as u64 } else { total };
-        Ok(Page { items, total })
+        Ok(counts.into_iter().map(|((kind, id), tokens)| KeyUse { kind, id: id.to_owned(), tokens }).collect())
+    }
+}
+
+#[async_trait]
+impl<L: Send> View for Open<L> {
+    fn now(&self) -> Timestamp {
+        self.store.clock.now()
+    }
+
+    async fn is_empty(&mut self) -> Result<bool, StoreError> {
+        Ok(self.content.owners.is_empty() && self.content.tokens.is_empty())
     }
 }
 
 impl<L> Open<L> {
-    /// Whether an event is about no admin token or session of another owner than this one.
-    fn about(&self, event: &AuditEvent, owner: Option<OwnerId>) -> bool {
+    /// Returns whether an event is not about an admin token or session of another owner.
+    fn concerns_no_other(&self, event: &AuditEvent, owner: Option<OwnerId>) -> bool {
         let (Some(owner), AuditTarget::Token(id, TokenKind::Admin | TokenKind::Session)) = (owner, event.target) else {
             return true;
         };
@@ -288,13 +310,13 @@ impl<L> Open<L> {
     }
 }
 
-/// Whether a text, in lower case, is in the e-mail address or a name.
-fn names(owner: &Owner, text: &str) -> bool {
+/// Returns whether the e-mail address or a name contains a text in lower case.
+fn has_text(owner: &Owner, text: &str) -> bool {
     let fields = [&owner.email, &owner.firstname, &owner.lastname].into_iter().chain(&owner.username);
     fields.into_iter().any(|field| field.to_ascii_lowercase().contains(text))
 }
 
-fn by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
+fn compare_by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
     match sort {
         OwnerSort::Id => Ordering::Equal,
         OwnerSort::Email => comparable(&a.email).cmp(&comparable(&b.email)),
@@ -305,7 +327,7 @@ fn by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
     }
 }
 
-/// The text of a column, by the name that filters give it.
+/// Returns the text of a column of [`ColumnFilter`].
 fn owner_column(owner: &Owner, column: &str) -> Option<String> {
     Some(match column {
         "id" => owner.id.to_string(),
@@ -319,7 +341,7 @@ fn owner_column(owner: &Owner, column: &str) -> Option<String> {
     })
 }
 
-/// The text of a column, by the name that filters give it.
+/// Returns the text of a column of [`ColumnFilter`].
 fn token_column(token: &Token, column: &str) -> Option<String> {
     Some(match column {
         "id" => token.id.to_string(),
@@ -331,7 +353,7 @@ fn token_column(token: &Token, column: &str) -> Option<String> {
     })
 }
 
-fn asked_for(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
+fn matches(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
     let actor = |actor: Actor| event.origin.actor == actor;
     query.id.is_none_or(|asked| asked == id)
         && query.below.is_none_or(|below| id < below)
@@ -343,7 +365,7 @@ fn asked_for(id: i64, event: &AuditEvent, query: &EventQuery) -> bool {
         && query.until.is_none_or(|until| event.at < until)
 }
 
-/// A part of a list, and how long all of it is.
+/// Returns a page of a list, and the length of the list.
 fn page<I, T>(paging: Paging, all: impl Iterator<Item = I>, item: impl Fn(I) -> T) -> Page<T> {
     let (first, mut total, mut items) = (paging.offset(), 0, Vec::new());
     for found in all {

@@ -11,6 +11,7 @@ use crate::domain::{
 };
 use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
+    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -70,15 +71,7 @@ impl Writing {
 }
 
 #[async_trait]
-impl Transaction for Writing {
-    fn seq(&self) -> u64 {
-        self.change.seq
-    }
-
-    fn op_id(&self) -> Option<&str> {
-        Some(&self.change.op_id)
-    }
-
+impl WriteRoles for Writing {
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
         let insert = query(statements::INSERT_ROLE).bind(&new.name).bind(comparable(&new.name));
         let insert = insert.bind(&new.description).bind(self.now().0);
@@ -104,7 +97,10 @@ impl Transaction for Writing {
     async fn delete_role(&mut self, id: RoleId) -> Result<(), StoreError> {
         self.change("role that may go", query(statements::DELETE_ROLE).bind(id.0)).await
     }
+}
 
+#[async_trait]
+impl WriteAccounts for Writing {
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
         let insert = query(statements::INSERT_OWNER)
             .bind(&new.email)
@@ -155,11 +151,6 @@ impl Transaction for Writing {
         self.change("owner", query(statements::DELETE_OWNER).bind(id.0)).await
     }
 
-    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
-        let deleted = self.rows(query(statements::DELETE_SESSIONS).bind(id.0)).await?;
-        deleted.iter().map(rows::digest).collect()
-    }
-
     async fn insert_invitation(&mut self, id: OwnerId, digest: &Digest, ends: Timestamp) -> Result<(), StoreError> {
         self.delete_invitations(id).await?;
         let insert = query(statements::INSERT_INVITATION).bind(id.0).bind(digest.to_hex());
@@ -170,7 +161,10 @@ impl Transaction for Writing {
     async fn delete_invitations(&mut self, id: OwnerId) -> Result<u64, StoreError> {
         self.execute(query(statements::DELETE_INVITATIONS).bind(id.0)).await
     }
+}
 
+#[async_trait]
+impl WriteTokens for Writing {
     async fn insert_token(&mut self, new: NewToken) -> Result<TokenId, StoreError> {
         let created_at = self.now();
         let Standing { kind, owner, access, idle } = Standing::of(&new.authority);
@@ -243,6 +237,11 @@ impl Transaction for Writing {
         self.execute(query(statements::DELETE_TOKEN).bind(id.0)).await.map(drop)
     }
 
+    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError> {
+        let deleted = self.rows(query(statements::DELETE_SESSIONS).bind(id.0)).await?;
+        deleted.iter().map(rows::digest).collect()
+    }
+
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError> {
         let now = self.now();
         self.execute(query(statements::DELETE_ENDED_SESSIONS).bind(now.0)).await
@@ -256,12 +255,21 @@ impl Transaction for Writing {
     ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, origin, cause).await
     }
+}
 
-    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
-        let KeyCheck { kind, id, value } = check;
-        self.execute(query(statements::SET_KEY_CHECK).bind(kind.as_str()).bind(id).bind(value)).await.map(drop)
+#[async_trait]
+impl WriteAudit for Writing {
+    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
+        self.execute(events::insert(&event)).await.map(drop)
     }
 
+    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute(query(statements::DELETE_EVENTS).bind(before.0)).await
+    }
+}
+
+#[async_trait]
+impl WriteImports for Writing {
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
         let (kind, id) = what.parts();
         self.execute(query(statements::REMEMBER_IMPORTED).bind(source).bind(kind).bind(key).bind(id)).await.map(drop)
@@ -280,13 +288,24 @@ impl Transaction for Writing {
             None => Ok(()),
         }
     }
+}
 
-    async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
-        self.execute(events::insert(&event)).await.map(drop)
+#[async_trait]
+impl WriteKeys for Writing {
+    async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
+        let KeyCheck { kind, id, value } = check;
+        self.execute(query(statements::SET_KEY_CHECK).bind(kind.as_str()).bind(id).bind(value)).await.map(drop)
+    }
+}
+
+#[async_trait]
+impl Transaction for Writing {
+    fn seq(&self) -> u64 {
+        self.change.seq
     }
 
-    async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
-        self.execute(query(statements::DELETE_EVENTS).bind(before.0)).await
+    fn op_id(&self) -> Option<&str> {
+        Some(&self.change.op_id)
     }
 
     async fn commit(mut self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {

@@ -9,7 +9,8 @@ use crate::domain::{
 };
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
-    Record, SignInPlace, StoreError, TokenField, TokenQuery, TokenSort, View,
+    ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError, TokenField,
+    TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -143,27 +144,26 @@ impl<C> Open<C> {
 }
 
 #[async_trait]
-impl<C: Send> View for Open<C> {
-    fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    async fn is_empty(&mut self) -> Result<bool, StoreError> {
-        Ok(self.count(query(statements::SOMEBODY)).await? == 0)
-    }
-
+impl<C: Send> ReadRoles for Open<C> {
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
         self.row(query(statements::ROLE).bind(id.0)).await?.as_ref().map(rows::role).transpose()
+    }
+
+    async fn count_members(&mut self, id: RoleId) -> Result<u64, StoreError> {
+        self.count(query(statements::COUNT_MEMBERS).bind(id.0)).await
     }
 
     async fn roles(&mut self) -> Result<Vec<(Role, u64)>, StoreError> {
         self.rows(query(statements::ROLES)).await?.iter().map(rows::role_and_members).collect()
     }
 
-    async fn role_named(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
+    async fn role_with_name(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
         Ok(self.id(query(statements::ROLE_NAMED).bind(comparable(name))).await?.map(RoleId))
     }
+}
 
+#[async_trait]
+impl<C: Send> ReadAccounts for Open<C> {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
         self.row(query(statements::OWNER).bind(id.0)).await?.as_ref().map(rows::owner).transpose()
     }
@@ -224,7 +224,10 @@ impl<C: Send> View for Open<C> {
         let row = self.row(query(statements::INVITATION).bind(digest.to_hex())).await?;
         row.as_ref().map(rows::invitation).transpose()
     }
+}
 
+#[async_trait]
+impl<C: Send> ReadTokens for Open<C> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
         self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()
     }
@@ -266,7 +269,7 @@ impl<C: Send> View for Open<C> {
         self.count(count).await
     }
 
-    async fn token_named(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
+    async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
         Ok(self.id(query(statements::TOKEN_NAMED).bind(comparable(name))).await?.map(TokenId))
     }
 
@@ -288,6 +291,12 @@ impl<C: Send> View for Open<C> {
         found.iter().map(rows::owner_and_tokens).collect()
     }
 
+    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
+        let found = self.rows(query(statements::TOKEN_OWNERS).bind(lists::tokens(ids))).await?;
+        let pair = |row: &Row| Ok((TokenId(rows::get(row, "id")?), OwnerId(rows::get(row, "owner")?)));
+        found.iter().map(pair).collect()
+    }
+
     async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError> {
         let super_admin = RoleId::SUPER_ADMIN.0;
         let count = match proposed {
@@ -303,27 +312,21 @@ impl<C: Send> View for Open<C> {
         let number = |column| rows::unsigned(column, rows::get(&row, column)?);
         Ok(Clamped { tokens: number("tokens")?, grants: number("grants")?, permissions: 0 })
     }
+}
 
-    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {
-        let found = self.rows(query(statements::TOKEN_OWNERS).bind(lists::tokens(ids))).await?;
-        let pair = |row: &Row| Ok((TokenId(rows::get(row, "id")?), OwnerId(rows::get(row, "owner")?)));
-        found.iter().map(pair).collect()
-    }
-
-    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
-        self.rows(query(statements::KEY_CHECKS))
-            .await?
-            .iter()
-            .filter_map(|row| rows::key_check(row).transpose())
-            .collect()
-    }
-
-    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
-        self.rows(query(statements::KEY_USES)).await?.iter().map(rows::key_use).collect()
-    }
-
-    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
-        self.rows(query(statements::IMPORTED)).await?.iter().map(rows::imported).collect()
+#[async_trait]
+impl<C: Send> ReadAudit for Open<C> {
+    async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
+        let (limit, offset) = part(asked.paging);
+        let text = if asked.ascending { statements::EVENTS_ASCENDING } else { statements::EVENTS_DESCENDING };
+        let page = events::asked_for(text, asked).bind(limit).bind(offset);
+        let items = self.rows(page).await?.iter().map(rows::event_with_id).collect::<Result<Vec<_>, _>>()?;
+        if asked.below.is_some() || asked.id.is_some() {
+            let total = items.len() as u64;
+            return Ok(Page { items, total });
+        }
+        let total = self.count(events::asked_for(statements::COUNT_EVENTS, asked)).await?;
+        Ok(Page { items, total })
     }
 
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
@@ -338,18 +341,38 @@ impl<C: Send> View for Open<C> {
             .bind(i64::from(SignInPlace::MOST));
         self.rows(places).await?.iter().map(rows::sign_in_place).collect()
     }
+}
 
-    async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
-        let (limit, offset) = part(asked.paging);
-        let text = if asked.ascending { statements::EVENTS_ASCENDING } else { statements::EVENTS_DESCENDING };
-        let page = events::asked_for(text, asked).bind(limit).bind(offset);
-        let items = self.rows(page).await?.iter().map(rows::event_with_id).collect::<Result<Vec<_>, _>>()?;
-        if asked.below.is_some() || asked.id.is_some() {
-            let total = items.len() as u64;
-            return Ok(Page { items, total });
-        }
-        let total = self.count(events::asked_for(statements::COUNT_EVENTS, asked)).await?;
-        Ok(Page { items, total })
+#[async_trait]
+impl<C: Send> ReadImports for Open<C> {
+    async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
+        self.rows(query(statements::IMPORTED)).await?.iter().map(rows::imported).collect()
+    }
+}
+
+#[async_trait]
+impl<C: Send> ReadKeys for Open<C> {
+    async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
+        self.rows(query(statements::KEY_CHECKS))
+            .await?
+            .iter()
+            .filter_map(|row| rows::key_check(row).transpose())
+            .collect()
+    }
+
+    async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
+        self.rows(query(statements::KEY_USES)).await?.iter().map(rows::key_use).collect()
+    }
+}
+
+#[async_trait]
+impl<C: Send> View for Open<C> {
+    fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    async fn is_empty(&mut self) -> Result<bool, StoreError> {
+        Ok(self.count(query(statements::SOMEBODY)).await? == 0)
     }
 }
 

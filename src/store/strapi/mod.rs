@@ -293,4 +293,10 @@ impl Store for StrapiStore {
     fn following(&self) -> Following {
         Following::Blind
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<crate::store::KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }

@@ -44,7 +44,7 @@ fn forbidden<T: std::fmt::Debug>(answer: Result<T, ServiceError>, text: &str) {
 fn wrong<T: std::fmt::Debug>(answer: Result<T, ServiceError>, path: &str) {
     match answer {
         Err(ServiceError::Exceeds(problems)) => {
-            assert_eq!(problems.iter().map(|p| p.path.as_str()).collect::<Vec<_>>(), [path]);
+            assert_eq!(problems.iter().map(|p| p.path.to_string()).collect::<Vec<_>>(), [path]);
             assert!(problems[0].message.contains("only a super admin"), "{problems:?}");
         }
         other => panic!("not rejected: {other:?}"),

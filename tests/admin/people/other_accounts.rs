@@ -73,10 +73,19 @@ pub(crate) async fn all_invalid_fields_are_reported_at_once(setup: Setup) {
     }
     owners().create(NewOwner::new(&too_long[1..])).await.unwrap();
     let taken = |email: &str| OwnerUpdate { email: Some(email.into()), ..none() };
-    refused!(owners().create(NewOwner::new("ADA@x.test")).await, ServiceError::Taken { path: "email", .. });
-    refused!(owners().invite(NewOwner::new("ada@x.test")).await, ServiceError::Taken { path: "email", .. });
-    refused!(owners().update(ada, taken("BOSS@example.test")).await, ServiceError::Taken { path: "email", .. });
-    setup.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // stored in lower case: no change
+    refused!(
+        owners().create(NewOwner::new("ADA@x.test")).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
+    refused!(
+        owners().invite(NewOwner::new("ada@x.test")).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
+    refused!(
+        owners().update(ada, taken("BOSS@example.test")).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
+    setup.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
 }
 
 pub(crate) async fn ended_sessions_do_not_revive(setup: Setup) {

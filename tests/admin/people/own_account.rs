@@ -56,10 +56,13 @@ pub(crate) async fn own_address_and_password_change_only_with_the_password(setup
         current_password: Some(password(current)),
         ..none()
     };
-    assert_eq!(paths(me().update_me(changed(None)).await), ["currentPassword"]);
-    assert_eq!(paths(me().update_me(changed(Some("wrong"))).await), ["currentPassword"]);
-    assert_eq!(paths(me().update_me(moved("new@x.test", NEW)).await), ["currentPassword"]);
-    refused!(me().update_me(moved("BOB@x.test", PASSWORD)).await, ServiceError::Taken { path: "email", .. });
+    assert_eq!(paths(me().update_me(changed(None)).await), ["current_password"]);
+    assert_eq!(paths(me().update_me(changed(Some("wrong"))).await), ["current_password"]);
+    assert_eq!(paths(me().update_me(moved("new@x.test", NEW)).await), ["current_password"]);
+    refused!(
+        me().update_me(moved("BOB@x.test", PASSWORD)).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
+    );
     let weak = ProfileUpdate { password: Some(password("ada")), ..changed(Some(PASSWORD)) };
     assert_eq!(paths(me().update_me(weak).await), ["password"; 3]);
     assert!(setup.lives(&here.secret).await);
@@ -84,7 +87,7 @@ pub(crate) async fn guesses_at_the_own_password_are_limited(setup: Setup) {
         ..none()
     };
     for _ in 0..5 {
-        assert_eq!(paths(me().update_me(guess("wrong")).await), ["currentPassword"]);
+        assert_eq!(paths(me().update_me(guess("wrong")).await), ["current_password"]);
     }
     refused!(me().update_me(guess(PASSWORD)).await, ServiceError::TooManyAttempts(_));
     refused!(setup.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));

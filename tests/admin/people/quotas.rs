@@ -116,7 +116,7 @@ pub(crate) async fn page_size_is_bounded(setup: Setup) {
     }
     assert_eq!(paths(list(0, 10).await), ["page"]);
     for size in [0, 1_001, u32::MAX] {
-        assert_eq!(paths(list(1, size).await), ["pageSize"]);
+        assert_eq!(paths(list(1, size).await), ["page_size"]);
     }
     let latest = TokenQuery { sort: TokenSort::CreatedAt, descending: true, ..TokenQuery::of(TokenKind::Admin) };
     let listed = setup.keyward.tokens().list(&latest).await.unwrap();

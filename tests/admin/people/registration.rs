@@ -18,13 +18,13 @@ fn first(email: &str) -> FirstAdmin {
 pub(crate) async fn first_super_admin_needs_the_setup_code(setup: Setup) {
     let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
-    assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setupCode"]);
+    assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setup_code"]);
     refused!(sessions().setup_code().await, ServiceError::Forbidden(_));
     let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
     let again = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
     assert_eq!(code.expose(), again.expose());
     for wrong in [None, Some(""), Some(invented), Some(&code.expose()[1..])] {
-        assert_eq!(paths(sessions().register_first(first("ada@x.test"), wrong).await), ["setupCode"]);
+        assert_eq!(paths(sessions().register_first(first("ada@x.test"), wrong).await), ["setup_code"]);
     }
     let all_wrong = FirstAdmin { firstname: "\u{7}".into(), password: password("weak"), ..first("ada") };
     let wrong = paths(sessions().register_first(all_wrong, Some(code.expose())).await);
@@ -65,7 +65,7 @@ async fn open_setup_accepts_the_first_visitor() {
     let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     for elsewhere in [None, Some("evil.test"), Some("localhost.evil.test"), Some("")] {
         let refused = sessions().register_first_at(elsewhere, first("a@x.test"), None).await;
-        assert_eq!(paths(refused), ["setupCode"], "{elsewhere:?}");
+        assert_eq!(paths(refused), ["setup_code"], "{elsewhere:?}");
     }
     assert!(setup.events().await.is_empty());
     sessions().register_first_at(Some("localhost:8080"), first("a@x.test"), None).await.unwrap();
@@ -87,7 +87,7 @@ pub(crate) async fn invitation_is_accepted_once(setup: Setup) {
     assert_eq!((invited.owner.state, &invited.owner.roles[..]), (OwnerState::Invited, &[role][..]));
     let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     assert_eq!(sessions().invited(invited.secret.expose()).await.unwrap().email, "new@x.test");
-    assert_eq!(paths(sessions().invited("kw_invite_made_up").await), ["registrationToken"]);
+    assert_eq!(paths(sessions().invited("kw_invite_made_up").await), ["invitation"]);
     let weak = Registration { password: password("new@x.test"), ..registration(&invited.secret) };
     assert_eq!(paths(setup.keyward.sessions().register(weak).await), ["password"; 3]);
     let (a, b) = tokio::join!(setup.accept(&invited.secret), setup.accept(&invited.secret));
@@ -96,9 +96,9 @@ pub(crate) async fn invitation_is_accepted_once(setup: Setup) {
         (Ok(a), b) => (a, b),
         (a, b) => (b.unwrap(), a),
     };
-    assert_eq!(paths(late), ["registrationToken"]);
-    assert_eq!(paths(setup.accept(&invited.secret).await), ["registrationToken"]);
-    assert_eq!(paths(sessions().invited(invited.secret.expose()).await), ["registrationToken"]);
+    assert_eq!(paths(late), ["invitation"]);
+    assert_eq!(paths(setup.accept(&invited.secret).await), ["invitation"]);
+    assert_eq!(paths(sessions().invited(invited.secret.expose()).await), ["invitation"]);
     assert_eq!((accepted.owner.state, accepted.owner.firstname.as_str()), (OwnerState::Active, "New"));
     assert!(setup.lives(&accepted.session.secret).await);
     let registered = setup.events().await.iter().filter(|e| e.what == AuditAction::OwnerRegistered).count();
@@ -113,32 +113,28 @@ pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected(setup: 
     let id = older.owner.id;
     let again = async || setup.does(&[AuditAction::OwnerInvitedAgain], owners.invite_again(id)).await;
     let newer = again().await;
-    assert_eq!(paths(setup.accept(&older.secret).await), ["registrationToken"], "replaced");
+    assert_eq!(paths(setup.accept(&older.secret).await), ["invitation"], "replaced");
     let withdraw = OwnerUpdate { active: Some(false), ..OwnerUpdate::default() };
     let left = setup.does(&[AuditAction::InvitationWithdrawn], owners.update(id, withdraw.clone())).await;
     assert_eq!(left.state, OwnerState::Invited);
     setup.does(&[], owners.update(id, withdraw)).await;
-    assert_eq!(paths(setup.accept(&newer.secret).await), ["registrationToken"], "withdrawn");
+    assert_eq!(paths(setup.accept(&newer.secret).await), ["invitation"], "withdrawn");
 
     let moved = again().await;
     let elsewhere = OwnerUpdate { email: Some("right@x.test".into()), ..OwnerUpdate::default() };
     setup.does(&[AuditAction::OwnerUpdated], owners.update(id, elsewhere)).await;
-    assert_eq!(
-        paths(setup.accept(&moved.secret).await),
-        ["registrationToken"],
-        "the invitation went to another address"
-    );
+    assert_eq!(paths(setup.accept(&moved.secret).await), ["invitation"], "the invitation went to another address");
 
     let over = again().await;
     setup.clock.advance(Duration::from_secs(7 * 24 * 60 * 60));
-    assert_eq!(paths(setup.accept(&over.secret).await), ["registrationToken"], "over");
+    assert_eq!(paths(setup.accept(&over.secret).await), ["invitation"], "over");
     let stranger = over.secret.expose().replace("invite", "session");
     for unknown in ["", "kw_invite_", &stranger, &over.secret.expose()[..59]] {
         let unknown = Registration { invitation: unknown.into(), ..registration(&over.secret) };
-        assert_eq!(paths(setup.keyward.sessions().register(unknown).await), ["registrationToken"]);
+        assert_eq!(paths(setup.keyward.sessions().register(unknown).await), ["invitation"]);
     }
     owners.delete(id).await.unwrap();
-    assert_eq!(paths(setup.accept(&over.secret).await), ["registrationToken"], "gone");
+    assert_eq!(paths(setup.accept(&over.secret).await), ["invitation"], "gone");
 
     let good = setup.invite("good@x.test", &[]).await;
     setup.clock.advance(Duration::from_secs(7 * 24 * 60 * 60 - 1));
@@ -150,7 +146,7 @@ pub(crate) async fn invited_account_is_not_activated_by_others(setup: Setup) {
     let owners = setup.keyward.owners();
     let update = |update| owners.update(invited.owner.id, update);
     let none = OwnerUpdate::default;
-    assert_eq!(paths(update(OwnerUpdate { active: Some(true), ..none() }).await), ["isActive"]);
+    assert_eq!(paths(update(OwnerUpdate { active: Some(true), ..none() }).await), ["active"]);
     assert_eq!(paths(update(OwnerUpdate { blocked: Some(true), ..none() }).await), ["blocked"]);
     assert_eq!(paths(update(OwnerUpdate { password: Some(password(PASSWORD)), ..none() }).await), ["password"]);
     let unchanged = OwnerUpdate { blocked: Some(false), ..none() };

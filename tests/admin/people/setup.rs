@@ -55,7 +55,7 @@ pub(crate) fn paths<T>(answer: Result<T, ServiceError>) -> Vec<String> {
     match answer {
         Err(ServiceError::Invalid(problems) | ServiceError::Exceeds(problems)) => {
             assert!(problems.iter().all(|p| !p.message.is_empty()));
-            problems.into_iter().map(|p| p.path).collect()
+            problems.into_iter().map(|p| p.path.to_string()).collect()
         }
         Err(other) => panic!("no field is named: {other:?}"),
         Ok(_) => panic!("it should be refused"),

@@ -153,7 +153,7 @@ pub(crate) async fn role_update_is_atomic(setup: Setup) {
     setup.role("Taken", []).await;
     let update =
         keyward::admin::RoleUpdate { name: Some("Taken".into()), permissions: Some(vec![]), description: None };
-    refused!(roles.update(role, update).await, ServiceError::Taken { path: "name", .. });
+    refused!(roles.update(role, update).await, ServiceError::Taken { field: keyward::admin::FieldName::Name, .. });
     assert_eq!(roles.read(role).await.unwrap(), now);
 }
 

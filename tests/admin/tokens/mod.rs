@@ -116,7 +116,7 @@ async fn count<S: WriteStore>(world: &World<S>, what: AuditAction) -> u64 {
 
 fn problems(error: ServiceError) -> Vec<String> {
     match error {
-        ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path).collect(),
+        ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path.to_string()).collect(),
         other => panic!("{other:?}"),
     }
 }
@@ -241,9 +241,9 @@ async fn entries_outside_the_catalogue_are_rejected<S: WriteStore + Clone>(store
     tokens.issue_admin(NewAdminToken::new("good", boss).grants(good.iter().map(Grant::from))).await.unwrap();
     for (bad, paths) in [
         (Permission::new("nope"), &["action"][..]),
-        (Permission::new("plain").on("article"), &["subject"]),
-        (Permission::new("read"), &["subject"]),
-        (Permission::new("read").on("page"), &["subject"]),
+        (Permission::new("plain").on("article"), &["resource"]),
+        (Permission::new("read"), &["resource"]),
+        (Permission::new("read").on("page"), &["resource"]),
         (Permission::new("read").on("article").fields(only(&["slug", "title"])), &["fields.0"]),
         (Permission::new("drop").on("article").fields(only(&["title"])), &["fields"]),
         (Permission::new("drop").on("page").when(ConditionClause::from_list(["no::such"])), &["conditions.0"]),
@@ -347,7 +347,7 @@ async fn entries_removed_from_the_catalogue_do_not_block_updates<S: WriteStore +
 
 async fn first_startup_creates_default_content_tokens_once<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
-    assert!(world.keyward.set_up().await.unwrap().nobody_yet);
+    assert!(world.keyward.set_up().await.unwrap().needs_first_admin);
     let tokens = world.keyward.tokens();
     let listed = tokens.list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items;
     let names: Vec<&str> = listed.iter().map(|t| t.token.name.as_str()).collect();
@@ -357,7 +357,7 @@ async fn first_startup_creates_default_content_tokens_once<S: WriteStore + Clone
         assert!(matches!(shown(&world, Actor::Person(boss), described.token.id).await, SecretAccess::Shown(_)));
         tokens.revoke(described.token.id).await.unwrap();
     }
-    assert!(!world.keyward.set_up().await.unwrap().nobody_yet);
+    assert!(!world.keyward.set_up().await.unwrap().needs_first_admin);
     assert!(
         tokens.list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items.is_empty(),
         "removed entries stay removed"
@@ -745,7 +745,10 @@ async fn taken_name_is_reported_after_other_errors<S: WriteStore + Clone>(store:
     }
     assert_eq!(said[..3], said[3..], "a taken name is answered like a free one");
     let taken = tokens.issue_admin(NewAdminToken::new("secret-project", eve)).await;
-    assert!(matches!(taken, Err(ServiceError::Taken { path: "name", .. })), "names are unique in the installation");
+    assert!(
+        matches!(taken, Err(ServiceError::Taken { field: keyward::admin::FieldName::Name, .. })),
+        "names are unique in the installation"
+    );
 }
 
 async fn confusable_names_and_addresses_count_as_taken<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {

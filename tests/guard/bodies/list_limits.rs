@@ -69,7 +69,7 @@ async fn services_apply_the_same_limits() {
     let site = Site::new().await;
     let (tokens, roles) = (site.keyward.tokens(), site.keyward.roles());
     let problems = |error: ServiceError| match error {
-        ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path).collect::<Vec<_>>(),
+        ServiceError::Invalid(problems) => problems.into_iter().map(|p| p.path.to_string()).collect::<Vec<_>>(),
         other => panic!("{other}"),
     };
     let wide = Permission::new("read").on(resource(0)).fields(Fields::only(fields(257)).unwrap());

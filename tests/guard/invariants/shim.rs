@@ -148,6 +148,12 @@ impl Store for Shim {
         self.stop(&self.state.notes_paused).await;
         self.inner.note_uses(uses).await
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<keyward::store::KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 #[async_trait]
@@ -165,6 +171,14 @@ impl WriteStore for Shim {
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         self.check()?;
         self.inner.view().await
+    }
+
+    async fn sign_in_candidate(
+        &self,
+        email: &str,
+    ) -> Result<Option<(keyward::OwnerId, keyward::store::PasswordHash)>, StoreError> {
+        self.check()?;
+        self.inner.sign_in_candidate(email).await
     }
 }
 

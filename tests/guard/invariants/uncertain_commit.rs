@@ -5,7 +5,9 @@ use keyward::admin::{AuditCause, AuditEvent, AuditOrigin, Owner, OwnerState, Rol
 use keyward::authz::Ceiling;
 use keyward::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NewOwner, NewRole, NewToken, OwnerQuery,
-    Page, Profile, Proposed, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
+    Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
+    SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports,
+    WriteKeys, WriteRoles, WriteTokens,
 };
 use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
 use keyward::time::Timestamp;
@@ -26,106 +28,133 @@ pub enum Fate {
     Last(Box<dyn FnOnce() + Send>),
 }
 
-/// Implements a trait by forwarding to the inner transaction; methods that differ come first.
+/// Implements traits by forwarding to the inner transaction.
 macro_rules! forward {
-    ($trait:ident { $($rest:item)* } $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)*) => {
+    ($($trait:ident { $($name:ident($($argument:ident: $type:ty),*) -> $answer:ty;)* })*) => {$(
         #[async_trait]
         impl $trait for UncertainCommit {
-            $($rest)*
-
             $(async fn $name(&mut self, $($argument: $type),*) -> Result<$answer, StoreError> {
                 self.tx.$name($($argument),*).await
             })*
         }
-    };
+    )*};
 }
 
 forward! {
-    View {
-        fn now(&self) -> Timestamp {
-            self.tx.now()
-        }
+    ReadRoles {
+        role(id: RoleId) -> Option<Role>;
+        count_members(id: RoleId) -> u64;
+        roles() -> Vec<(Role, u64)>;
+        role_with_name(name: &str) -> Option<RoleId>;
     }
-    is_empty() -> bool;
-    role(id: RoleId) -> Option<Role>;
-    roles() -> Vec<(Role, u64)>;
-    role_named(name: &str) -> Option<RoleId>;
-    owner(id: OwnerId) -> Option<Owner>;
-    owner_with_email(email: &str) -> Option<OwnerId>;
-    owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
-    has_owners() -> bool;
-    owners(query: &OwnerQuery) -> Page<Owner>;
-    ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
-    ceiling(id: OwnerId) -> Ceiling;
-    other_super_admins(id: OwnerId) -> u64;
-    roles_meet(one: &[RoleId], other: &[RoleId]) -> bool;
-    password(id: OwnerId) -> Option<PasswordHash>;
-    invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
-    token(id: TokenId) -> Option<Token>;
-    tokens(query: &TokenQuery) -> Page<Token>;
-    count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
-    preview_clamp(proposed: Proposed<'_>) -> Clamped;
-    token_named(name: &str) -> Option<TokenId>;
-    record(digest: &Digest) -> Option<Record>;
-    token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
-    sealed_secret(id: TokenId) -> Option<SealedSecret>;
-    tokens_of_members() -> Vec<(RoleId, u64)>;
-    tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
-    imported() -> Vec<(String, String, Imported)>;
-    nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
-    sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
-    key_checks() -> Vec<KeyCheck>;
-    key_uses() -> Vec<KeyUse>;
-    events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+    ReadAccounts {
+        owner(id: OwnerId) -> Option<Owner>;
+        owner_with_email(email: &str) -> Option<OwnerId>;
+        owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
+        has_owners() -> bool;
+        owners(query: &OwnerQuery) -> Page<Owner>;
+        ceilings(ids: &[OwnerId]) -> Vec<(Owner, Ceiling)>;
+        ceiling(id: OwnerId) -> Ceiling;
+        other_super_admins(id: OwnerId) -> u64;
+        roles_meet(one: &[RoleId], other: &[RoleId]) -> bool;
+        password(id: OwnerId) -> Option<PasswordHash>;
+        invitation(digest: &Digest) -> Option<(OwnerId, Timestamp)>;
+    }
+    ReadTokens {
+        token(id: TokenId) -> Option<Token>;
+        tokens(query: &TokenQuery) -> Page<Token>;
+        count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
+        token_with_name(name: &str) -> Option<TokenId>;
+        record(digest: &Digest) -> Option<Record>;
+        sealed_secret(id: TokenId) -> Option<SealedSecret>;
+        tokens_of_members() -> Vec<(RoleId, u64)>;
+        tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
+        token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
+        preview_clamp(proposed: Proposed<'_>) -> Clamped;
+    }
+    ReadAudit {
+        events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+        nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
+        sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+    }
+    ReadImports {
+        imported() -> Vec<(String, String, Imported)>;
+    }
+    ReadKeys {
+        key_checks() -> Vec<KeyCheck>;
+        key_uses() -> Vec<KeyUse>;
+    }
+    WriteRoles {
+        insert_role(role: NewRole) -> RoleId;
+        update_role(id: RoleId, name: &str, description: &str) -> ();
+        set_permissions(id: RoleId, permissions: &[Permission]) -> ();
+        delete_role(id: RoleId) -> ();
+    }
+    WriteAccounts {
+        insert_owner(owner: NewOwner) -> OwnerId;
+        update_owner(id: OwnerId, profile: &Profile) -> ();
+        set_owner_state(id: OwnerId, state: OwnerState) -> ();
+        set_owner_roles(id: OwnerId, roles: &[RoleId]) -> ();
+        set_password(id: OwnerId, password: &PasswordHash) -> ();
+        delete_owner(id: OwnerId, origin: &AuditOrigin) -> ();
+        insert_invitation(id: OwnerId, digest: &Digest, ends: Timestamp) -> ();
+        delete_invitations(id: OwnerId) -> u64;
+    }
+    WriteTokens {
+        insert_token(token: NewToken) -> TokenId;
+        update_token(id: TokenId, name: &str, description: &str, authority: &TokenAuthority) -> ();
+        set_secret(id: TokenId, digest: &Digest, hash_key: &HashKeyId, hint: &str) -> ();
+        seal_secret(id: TokenId, sealed: &SealedSecret) -> ();
+        delete_token(id: TokenId) -> ();
+        delete_sessions(id: OwnerId) -> Vec<Digest>;
+        delete_ended_sessions() -> u64;
+        clamp(clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause) -> Clamped;
+    }
+    WriteAudit {
+        audit(event: AuditEvent) -> ();
+        delete_events(before: Timestamp) -> u64;
+    }
+    WriteImports {
+        remember_imported(source: &str, key: &str, what: Imported) -> ();
+        backdate_owner(id: OwnerId, created_at: Timestamp) -> ();
+        backdate_token(id: TokenId, times: TokenTimes) -> ();
+    }
+    WriteKeys {
+        set_key_check(check: &KeyCheck) -> ();
+    }
 }
 
-forward! {
-    Transaction {
-        fn seq(&self) -> u64 {
-            self.tx.seq()
-        }
+#[async_trait]
+impl View for UncertainCommit {
+    fn now(&self) -> Timestamp {
+        self.tx.now()
+    }
 
-        fn op_id(&self) -> Option<&str> {
-            self.tx.op_id()
-        }
+    async fn is_empty(&mut self) -> Result<bool, StoreError> {
+        self.tx.is_empty().await
+    }
+}
 
-        async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {
-            match self.fate {
-                Fate::Unknown { happens: false } => {}
-                Fate::Unknown { happens: true } => self.tx.commit(tags).await?,
-                Fate::Last(gone) => {
-                    self.tx.commit(tags).await?;
-                    gone();
-                    return Ok(());
-                }
+#[async_trait]
+impl Transaction for UncertainCommit {
+    fn seq(&self) -> u64 {
+        self.tx.seq()
+    }
+
+    fn op_id(&self) -> Option<&str> {
+        self.tx.op_id()
+    }
+
+    async fn commit(self: Box<Self>, tags: &[Tag]) -> Result<(), StoreError> {
+        match self.fate {
+            Fate::Unknown { happens: false } => {}
+            Fate::Unknown { happens: true } => self.tx.commit(tags).await?,
+            Fate::Last(gone) => {
+                self.tx.commit(tags).await?;
+                gone();
+                return Ok(());
             }
-            Err(StoreError::Unknown("the line went dead".into()))
         }
+        Err(StoreError::Unknown("the line went dead".into()))
     }
-    insert_role(role: NewRole) -> RoleId;
-    update_role(id: RoleId, name: &str, description: &str) -> ();
-    set_permissions(id: RoleId, permissions: &[Permission]) -> ();
-    delete_role(id: RoleId) -> ();
-    insert_owner(owner: NewOwner) -> OwnerId;
-    update_owner(id: OwnerId, profile: &Profile) -> ();
-    set_owner_state(id: OwnerId, state: OwnerState) -> ();
-    set_owner_roles(id: OwnerId, roles: &[RoleId]) -> ();
-    set_password(id: OwnerId, password: &PasswordHash) -> ();
-    delete_owner(id: OwnerId, origin: &AuditOrigin) -> ();
-    delete_sessions(id: OwnerId) -> Vec<Digest>;
-    insert_invitation(id: OwnerId, digest: &Digest, ends: Timestamp) -> ();
-    delete_invitations(id: OwnerId) -> u64;
-    insert_token(token: NewToken) -> TokenId;
-    update_token(id: TokenId, name: &str, description: &str, authority: &TokenAuthority) -> ();
-    set_secret(id: TokenId, digest: &Digest, hash_key: &HashKeyId, hint: &str) -> ();
-    seal_secret(id: TokenId, sealed: &SealedSecret) -> ();
-    delete_token(id: TokenId) -> ();
-    delete_ended_sessions() -> u64;
-    clamp(clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause) -> Clamped;
-    remember_imported(source: &str, key: &str, what: Imported) -> ();
-    backdate_owner(id: OwnerId, created_at: Timestamp) -> ();
-    backdate_token(id: TokenId, times: TokenTimes) -> ();
-    set_key_check(check: &KeyCheck) -> ();
-    audit(event: AuditEvent) -> ();
-    delete_events(before: Timestamp) -> u64;
 }

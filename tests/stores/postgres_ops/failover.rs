@@ -108,7 +108,7 @@ async fn former_primary_is_503_after_failover() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let revoked = revoke.await.unwrap().unwrap_err();
-    assert!(told(&revoked).contains("nobody can tell whether"), "{}", told(&revoked));
+    assert!(told(&revoked).contains("outcome of the commit is unknown"), "{}", told(&revoked));
     assert_eq!(unaware.status(&key).await, 200, "without the heartbeat the token is still accepted");
     let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name LIKE 'keyward log%'";
     let waiting = number(pair.primary.url(), waiting).await;
@@ -209,7 +209,7 @@ async fn queries_to_a_silent_primary_end() {
         (store.begin().await.unwrap(), store.view().await.unwrap(), store.view().await.unwrap());
     proxy.lead_nowhere();
     let asked = tokio::spawn(async move {
-        tokio::join!(change.insert_role(NewRole::new("new")), row.role_named("new"), rows.roles())
+        tokio::join!(change.insert_role(NewRole::new("new")), row.role_with_name("new"), rows.roles())
     });
     promote(&pair.replica).await;
     proxy.lead_to(pair.replica.url(), Older::FallSilent);

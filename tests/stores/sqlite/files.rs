@@ -104,7 +104,7 @@ async fn replaced_file_is_noticed_within_the_lease_and_takes_no_change() {
     for key in [&cached, &cold] {
         super::app(&next).get("/admin/any").bearer(&key.secret).await.assert_ok();
     }
-    assert!(next.keyward.store().view().await.unwrap().role_named("lost").await.unwrap().is_none());
+    assert!(next.keyward.store().view().await.unwrap().role_with_name("lost").await.unwrap().is_none());
     next.keyward.tokens().revoke(cached.token).await.unwrap();
 }
 

@@ -317,9 +317,10 @@ async fn stays_gone(a_move: &Move, keyward: &Keyward) {
     assert_eq!((content("ro").await, content("full").await), (200, 200));
 
     let mut view = keyward.store().view().await.unwrap();
-    let ops = view.role_named("Ops").await.unwrap().unwrap();
+    let ops = view.role_with_name("Ops").await.unwrap().unwrap();
     let ada = view.owner_with_email("ada@example.test").await.unwrap().unwrap();
-    let named = [view.token_named("root-all").await.unwrap().unwrap(), view.token_named("ro").await.unwrap().unwrap()];
+    let named =
+        [view.token_with_name("root-all").await.unwrap().unwrap(), view.token_with_name("ro").await.unwrap().unwrap()];
     drop(view);
     keyward.roles().set_permissions(ops, vec![Permission::new("admin::webhooks.read")]).await.unwrap();
     keyward
@@ -369,9 +370,9 @@ fn failed_import_is_explained_and_writes_nothing() {
         let complaint = a_move.complaint(&[flags, &["--into", &a_move.from]].concat());
         assert!(complaint.contains("--into is the database of Strapi itself"), "{complaint}");
     }
-    assert!(a_move.complaint(&["--salt", "another"]).contains("check that the salt is the reference's API_TOKEN_SALT"));
+    assert!(a_move.complaint(&["--salt", "another"]).contains("check that the salt is Strapi's API_TOKEN_SALT"));
     let complaint = a_move.complaint(&["--encryption-key", "another"]);
-    assert!(complaint.contains("check that it is the reference's ENCRYPTION_KEY"), "{complaint}");
+    assert!(complaint.contains("check that it is Strapi's ENCRYPTION_KEY"), "{complaint}");
     assert!(a_move.complaint(&["--source", ""]).contains("1 to 64 characters"));
     assert!(a_move.complaint(&["--listen", "127.0.0.1:0"]).contains("there is no flag --listen here"));
     let runtime = Runtime::new().unwrap();

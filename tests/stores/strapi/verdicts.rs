@@ -107,8 +107,8 @@ fn wrong_salt_fails_startup_with_the_encryption_key() {
     let database = format!("sqlite:{}", place.join("strapi-5.54.0.sqlite").display());
     let (hash_key, key) = (facts["salt"].as_str().unwrap(), facts["encryption_key"].as_str().unwrap());
     for (hash_key, key, says) in [
-        ("another", key, "check that the salt is the reference's API_TOKEN_SALT"),
-        (hash_key, "another", "check that it is the reference's ENCRYPTION_KEY"),
+        ("another", key, "check that the salt is Strapi's API_TOKEN_SALT"),
+        (hash_key, "another", "check that it is Strapi's ENCRYPTION_KEY"),
     ] {
         let mut command = beside(&database, hash_key);
         let output = command.args(["--encryption-key", key]).output().unwrap();

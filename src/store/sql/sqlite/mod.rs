@@ -390,7 +390,7 @@ mod tests {
         sqlx::query("PRAGMA max_page_count = 4294967294").execute(&store.writer).await.unwrap();
         let mut tx = store.begin().await.unwrap();
         assert_eq!(tx.seq(), 1, "nothing of the failed change is left");
-        assert!(tx.role_named("too much").await.unwrap().is_none());
+        assert!(tx.role_with_name("too much").await.unwrap().is_none());
         tx.insert_role(role("fits")).await.unwrap();
         tx.commit(&[]).await.unwrap();
     }

@@ -94,6 +94,7 @@ macro_rules! statements {
              (name, name_key, description, super_admin, created_at, updated_at) \
              VALUES ($1, $2, $3, FALSE, $4, $4) RETURNING id";
         pub const ROLE: &str = concat!("SELECT ", role!($word), " FROM keyward_role r WHERE r.id = $1");
+        pub const COUNT_MEMBERS: &str = "SELECT COUNT(*) AS n FROM keyward_owner_role WHERE role_id = $1";
         pub const ROLES: &str = concat!(
             "SELECT ",
             role!($word),

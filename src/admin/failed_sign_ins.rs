@@ -1,11 +1,12 @@
-//! Failed sign-ins for the audit log: how many in a minute, of which accounts and from which networks. Never the text that was typed.
+//! Counts of failed sign-ins, written to the audit log each minute by account and network.
 //!
-//! An e-mail address that was typed is kept in memory for a minute, and is written only as the id of the account that has it.
+//! The typed text is never written. A typed e-mail address stays in memory for a minute, and is written as the id of its account.
 
 use super::ServiceError;
-use super::account::address;
-use super::write::{ServiceContext, Writer};
-use crate::domain::{Actor, AuditAction, AuditTarget, OwnerId, comparable, network};
+use super::context::ServiceContext;
+use super::profile::checked_email;
+use super::state::AdminState;
+use crate::domain::{Actor, OwnerId, comparable, network};
 use crate::store::{StoreError, WriteStore};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
@@ -16,42 +17,43 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 const WRITE_EVERY: Duration = Duration::from_secs(60);
-/// Accounts and networks beyond this are counted in the total only.
+/// The most accounts, and the most networks, that are counted one by one. Others count in the total only.
 const MOST: usize = 10_000;
-/// An event lists no more accounts, and no more addresses: those with the most failures.
+/// The most accounts, and the most addresses, that an event lists: those with the most failures.
 const LISTED: usize = 100;
 
-/// Failures that are not written yet.
+/// The failed sign-ins that are not written yet.
 #[derive(Default)]
-pub(super) struct Failures(Mutex<Pending>);
+pub(super) struct FailedSignIns(Mutex<Pending>);
 
 #[derive(Default)]
 struct Pending {
     counts: Counts,
-    /// Whether a task is about to write.
-    due: bool,
-    /// Where to. Weak: what failed must not keep a store open.
+    /// Whether a task will write them.
+    is_scheduled: bool,
+    /// The store to write to. Weak: the counts must not keep it open.
     store: Option<Weak<dyn WriteStore>>,
 }
 
-/// Failures by account and by address.
+/// Failed sign-ins by account and by network.
 #[derive(Default)]
 struct Counts {
     all: u64,
-    /// Refused before the password was looked at, since there were too many.
+    /// Those that were rejected before the password was checked, by the rate limit.
     throttled: u64,
-    /// By the comparable form of an e-mail address. As each takes a password hash, there is no room for many.
+    /// By the comparable form of an e-mail address. They grow slowly, as each takes a password hash.
     accounts: HashMap<String, u64>,
     networks: HashMap<u128, u64>,
 }
 
 impl Counts {
-    /// Counts a failure at an account, which is none if the password was not looked at. A text that is no address is no account's.
+    /// Counts a failure at the account with this e-mail address; `None` if the password was not checked. A text that is no e-mail
+    /// address counts at no account.
     fn add(&mut self, guessed: Option<&str>, from: Option<IpAddr>) {
         self.all += 1;
         match guessed {
             Some(email) => {
-                if let Ok(email) = address("email", email) {
+                if let Ok(email) = checked_email(email) {
                     count(&mut self.accounts, comparable(&email), 1);
                 }
             }
@@ -62,7 +64,7 @@ impl Counts {
         }
     }
 
-    /// Takes back what could not be written.
+    /// Adds counts that could not be written.
     fn merge(&mut self, other: Self) {
         self.all += other.all;
         other.accounts.into_iter().for_each(|(email, n)| count(&mut self.accounts, email, n));
@@ -70,7 +72,7 @@ impl Counts {
         self.throttled += other.throttled;
     }
 
-    /// Returns the event's details; `known` are the existing accounts.
+    /// Returns the details of the event. `known` are the accounts that exist.
     fn details(&self, known: Vec<(String, OwnerId)>) -> Value {
         let of = |(email, id): (String, OwnerId)| self.accounts.get(&email).map(|n| (id, *n));
         let mut known: Vec<(OwnerId, u64)> = known.into_iter().filter_map(of).collect();
@@ -78,7 +80,7 @@ impl Counts {
         known.sort_unstable_by_key(|(id, n)| (Reverse(*n), *id));
         networks.sort_unstable_by_key(|(network, n)| (Reverse(*n), *network));
         let users: Vec<Value> = known.iter().take(LISTED).map(|(id, n)| json!({"id": id, "count": n})).collect();
-        let listed = |(network, n): &(u128, u64)| json!({"address": written(*network), "count": n});
+        let listed = |(network, n): &(u128, u64)| json!({"address": network_text(*network), "count": n});
         let addresses: Vec<Value> = networks.iter().take(LISTED).map(listed).collect();
         json!({
             "count": self.all,
@@ -92,8 +94,8 @@ impl Counts {
     }
 }
 
-/// An address, or the /64 of one of IPv6.
-fn written(network: u128) -> String {
+/// Formats an IPv4 address, or the /64 network of an IPv6 address.
+fn network_text(network: u128) -> String {
     match Ipv6Addr::from_bits(network).to_canonical() {
         IpAddr::V4(address) => address.to_string(),
         IpAddr::V6(address) => format!("{address}/64"),
@@ -110,25 +112,23 @@ fn count<K: Hash + Eq>(counts: &mut HashMap<K, u64>, key: K, n: u64) {
 }
 
 impl ServiceContext {
-    /// Notes a failure, which is written within a minute.
+    /// Counts a failed sign-in, which is written within a minute.
     ///
-    /// `guessed` is the address whose password was looked at; none, if there were too many failures to do so.
-    pub(super) fn note_failure(&self, guessed: Option<&str>) {
-        let failures = &self.writer.people.failures;
-        let mut pending = failures.lock();
+    /// `guessed` is the e-mail address whose password was checked; `None` if the rate limit rejected the sign-in before.
+    pub(super) fn note_failed_sign_in(&self, guessed: Option<&str>) {
+        let mut pending = self.state.sign_in.failures.lock();
         pending.counts.add(guessed, self.origin.address);
         pending.store.get_or_insert_with(|| Arc::downgrade(self.store()));
-        if !std::mem::replace(&mut pending.due, true) {
-            let writer = Arc::downgrade(&self.writer);
-            self.writer.resolver.tasks.spawn(|mut stop| async move {
+        if !std::mem::replace(&mut pending.is_scheduled, true) {
+            let state = Arc::downgrade(&self.state);
+            self.state.resolver.tasks.spawn(|mut stop| async move {
                 loop {
                     tokio::select! {
                         () = stop.requested() => return,
                         () = tokio::time::sleep(WRITE_EVERY) => {}
                     }
-                    let Some(writer) = writer.upgrade() else { return };
-                    let more = writer.write_failures().await;
-                    if !more {
+                    let Some(state) = state.upgrade() else { return };
+                    if !state.write_failed_sign_ins().await {
                         return;
                     }
                 }
@@ -137,15 +137,15 @@ impl ServiceContext {
     }
 }
 
-impl Writer {
-    /// Writes what failed since the last time. Answers whether it has to be tried again.
-    pub(crate) async fn write_failures(self: &Arc<Self>) -> bool {
-        let failures = &self.people.failures;
+impl AdminState {
+    /// Writes the failed sign-ins since the last call. Returns whether there are more to write.
+    pub(crate) async fn write_failed_sign_ins(self: &Arc<Self>) -> bool {
+        let failures = &self.sign_in.failures;
         let (counts, store) = {
             let mut pending = failures.lock();
             let store = pending.store.as_ref().and_then(Weak::upgrade);
             let Some(store) = store.filter(|_| pending.counts.all > 0) else {
-                pending.due = false;
+                pending.is_scheduled = false;
                 return false;
             };
             (std::mem::take(&mut pending.counts), store)
@@ -153,11 +153,11 @@ impl Writer {
         match write(ServiceContext::new(store, self.clone()), &counts).await {
             Ok(()) => {
                 let mut pending = failures.lock();
-                // What failed in the meantime waits for another minute.
-                pending.due = pending.counts.all > 0;
-                pending.due
+                // Failures since then wait for another minute.
+                pending.is_scheduled = pending.counts.all > 0;
+                pending.is_scheduled
             }
-            // It may have been written: not twice.
+            // They may have been written: to write them again could count them twice.
             Err(ServiceError::Store(StoreError::Unknown(error))) => {
                 tracing::warn!(
                     error = &*error as &dyn std::error::Error,
@@ -165,8 +165,8 @@ impl Writer {
                     "failed sign-ins may not be written"
                 );
                 let mut pending = failures.lock();
-                pending.due = pending.counts.all > 0;
-                pending.due
+                pending.is_scheduled = pending.counts.all > 0;
+                pending.is_scheduled
             }
             Err(error) => {
                 let (count, error) = (counts.all, &error as &dyn std::error::Error);
@@ -178,22 +178,18 @@ impl Writer {
     }
 }
 
-async fn write(change: ServiceContext, counts: &Counts) -> Result<(), ServiceError> {
+async fn write(context: ServiceContext, counts: &Counts) -> Result<(), ServiceError> {
     let typed: Vec<&str> = counts.accounts.keys().map(String::as_str).collect();
-    // Not in the transaction: other writers do not wait for it.
-    let known = change.view().await?.owners_by_email(&typed).await?;
+    // Before the transaction: other writers do not wait for it.
+    let known = context.view().await?.owners_by_email(&typed).await?;
     let details = counts.details(known);
-    change
-        .acting_as(Actor::Visitor.into())
-        .make(move |draft| {
-            Box::pin(async move { draft.audit(AuditAction::SignInsFailed, AuditTarget::Installation, details).await })
-        })
-        .await
+    let context = context.acting_as(Actor::Visitor.into());
+    context.transact(move |unit| Box::pin(unit.record_failed_sign_ins(details))).await
 }
 
-impl Failures {
+impl FailedSignIns {
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        // Nothing in here panics half-way through a change.
+        // No holder panics in the middle of a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -208,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_are_counted_by_account_and_network_with_the_most_first() {
+    fn failures_are_listed_by_account_and_network_with_the_most_first() {
         let mut counts = Counts::default();
         for (email, from) in [("Ada@x.test", 1), ("ada@x.test ", 2), ("bob@x.test", 2), ("hunter2", 2)] {
             counts.add(Some(email), ip(from));
@@ -230,11 +226,11 @@ mod tests {
             "moreAddresses": 0,
         });
         assert_eq!(counts.details(known), expected);
-        assert!(!counts.accounts.contains_key("hunter2"), "a text that is no address is not kept");
+        assert!(!counts.accounts.contains_key("hunter2"), "a text that is no e-mail address is not kept");
     }
 
     #[test]
-    fn failures_take_a_bounded_amount_of_memory() {
+    fn memory_of_failures_is_bounded() {
         let mut counts = Counts::default();
         for n in 0..20_000 {
             counts.add(Some(&format!("p{n}@x.test")), ip(n));
@@ -253,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn unwritten_failures_are_counted_again() {
+    fn unwritten_failures_are_added_to_later_ones() {
         let (mut counts, mut other) = (Counts::default(), Counts::default());
         counts.add(Some("ada@x.test"), ip(1));
         other.add(Some("ada@x.test"), ip(1));

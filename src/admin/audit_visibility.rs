@@ -1,14 +1,14 @@
-//! The part of the audit log and of the tokens that an actor may see.
+//! The visibility of audit events.
 //!
-//! The log names everything that was ever there. An actor sees of an event as much as of its target elsewhere: of admin tokens and
-//! sessions of other owners nothing, of the rest what the permission allows that lists it. What remains of an event is that, and when,
-//! something was done to something of a kind.
+//! The log names everything that ever existed. An actor sees as much of an event as of its target elsewhere: nothing of admin tokens and
+//! sessions of other owners, and of other targets as much as the permission that lists them allows. Of a withheld event the action, the
+//! time and the kind of its target remain.
 
 use super::ServiceError;
-use super::actor::{Grantor, ResolvedActor};
+use super::actor::{Grantor, ResolvedActor, allows_whole};
 use crate::domain::{
-    Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Ceiling, ConditionClause, Fields, OwnerId, Permission,
-    Token, TokenAuthority, TokenId, TokenKind, TokenKinds,
+    Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Ceiling, ConditionClause, Fields, OwnerId, Token,
+    TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{EventQuery, View};
 use serde_json::Value;
@@ -19,25 +19,25 @@ const ROLES: &str = "admin::roles.read";
 const ADMIN_TOKENS: &str = "admin::admin-tokens.read";
 const CONTENT_TOKENS: &str = "admin::api-tokens.read";
 
-/// What an actor may see.
+/// The targets that an actor may see.
 #[derive(Debug)]
-pub(super) struct Sight {
-    /// Everything: the program and super admins.
+pub(super) struct AuditVisibility {
+    /// Whether the actor is the host program or a super admin, and sees everything.
     everything: bool,
-    /// The owner that the actor is, or acts for.
+    /// The owner that the actor is, or whose token it is.
     owner: Option<OwnerId>,
-    /// The token that the actor is.
+    /// The token, if the actor is one.
     token: Option<TokenId>,
-    /// Admin tokens of that owner.
+    /// Whether the actor sees the owner's admin tokens.
     own_tokens: bool,
-    /// Sessions of that owner.
+    /// Whether the actor sees the owner's sessions.
     own_sessions: bool,
     users: bool,
     roles: bool,
     content_tokens: bool,
 }
 
-impl Sight {
+impl AuditVisibility {
     pub(super) async fn of(view: &mut dyn View, actor: &ResolvedActor) -> Result<Self, ServiceError> {
         match actor {
             ResolvedActor::Program => Ok(Self::everything()),
@@ -89,11 +89,11 @@ impl Sight {
         }
     }
 
-    /// A query for what of its answer the actor may see; `None`: for nothing.
+    /// Restricts a query to the events that the actor may find with it; `None` if there are none.
     ///
-    /// To ask for what may not be seen is answered like asking for what is not there. Where events are asked for by who did it,
-    /// those are left out that would not say who it was.
-    pub(super) async fn narrowed(
+    /// A query for a target that the actor may not see has no events, like one for a target that does not exist. A query by actor leaves
+    /// out the events whose actor would be withheld.
+    pub(super) async fn restrict(
         &self,
         view: &mut dyn View,
         query: &EventQuery,
@@ -101,17 +101,17 @@ impl Sight {
         if self.everything {
             return Ok(Some(query.clone()));
         }
-        let doers = [query.person.map(Actor::Person), query.token.map(Actor::Token)];
-        let owners = Owners::of(view, query.target.into_iter().filter_map(token_of).chain(query.token)).await?;
-        let seen = query.target.is_none_or(|target| self.sees(target, &Value::Null, &owners))
-            && doers.into_iter().flatten().all(|actor| self.knows(actor, &owners));
-        let by_others = doers.into_iter().flatten().any(|actor| !self.is(actor));
+        let actors = [query.person.map(Actor::Person), query.token.map(Actor::Token)];
+        let owners = TokenOwners::load(view, query.target.into_iter().filter_map(token_of).chain(query.token)).await?;
+        let is_visible = query.target.is_none_or(|target| self.sees(target, &Value::Null, &owners))
+            && actors.into_iter().flatten().all(|actor| self.knows(actor, &owners));
+        let by_others = actors.into_iter().flatten().any(|actor| !self.is(actor));
         let tokens_of = if by_others { self.owner } else { query.tokens_of };
-        Ok(seen.then(|| EventQuery { tokens_of, ..query.clone() }))
+        Ok(is_visible.then(|| EventQuery { tokens_of, ..query.clone() }))
     }
 
-    /// Withholds what the actor may not see.
-    pub(super) async fn shown(
+    /// Withholds the parts of the events that the actor may not see.
+    pub(super) async fn redact(
         &self,
         view: &mut dyn View,
         events: Vec<(i64, AuditEvent)>,
@@ -119,20 +119,20 @@ impl Sight {
         if self.everything {
             return Ok(events);
         }
-        let named = |(_, event): &(i64, AuditEvent)| {
+        let token_ids = |(_, event): &(i64, AuditEvent)| {
             let actor = match event.origin.actor {
                 Actor::Token(id) => Some(id),
                 _ => None,
             };
             token_of(event.target).into_iter().chain(actor)
         };
-        let owners = Owners::of(view, events.iter().flat_map(named)).await?;
-        Ok(events.into_iter().map(|(id, event)| (id, self.show(event, &owners))).collect())
+        let owners = TokenOwners::load(view, events.iter().flat_map(token_ids)).await?;
+        Ok(events.into_iter().map(|(id, event)| (id, self.redact_event(event, &owners))).collect())
     }
 
-    fn show(&self, mut event: AuditEvent, owners: &Owners) -> AuditEvent {
+    fn redact_event(&self, mut event: AuditEvent, owners: &TokenOwners) -> AuditEvent {
         let actor = event.origin.actor;
-        // How many tokens others have is not for tokens to know.
+        // A token does not learn how many tokens others have.
         if let (Some(_), Some(details)) = (self.token, event.details.as_object_mut()) {
             details.remove("tokens");
         }
@@ -143,7 +143,7 @@ impl Sight {
             details.retain(|name, _| matches!(name.as_str(), "count" | "throttled" | "accounts"));
         }
         if self.sees(event.target, &event.details, owners) {
-            // Of what is their own they learn who did it in every case.
+            // Of their own targets, actors always learn who acted.
             if !self.is_own(event.target, &event.details, owners) {
                 if !self.knows(actor, owners) {
                     (event.origin.actor, event.origin.address) = (Actor::Withheld, None);
@@ -152,7 +152,7 @@ impl Sight {
             }
             return event;
         }
-        // Of an owned token who did it says whose it is.
+        // The actor of an event about an owned token may be its owner.
         if !self.is(actor) && !matches!(actor, Actor::Service | Actor::Visitor) {
             let owned = matches!(event.target, AuditTarget::Token(_, TokenKind::Admin | TokenKind::Session));
             if owned || !self.knows(actor, owners) {
@@ -166,8 +166,8 @@ impl Sight {
         event
     }
 
-    /// Whether they see what was done to this.
-    fn sees(&self, target: AuditTarget, details: &Value, owners: &Owners) -> bool {
+    /// Returns whether the actor sees this target.
+    fn sees(&self, target: AuditTarget, details: &Value, owners: &TokenOwners) -> bool {
         match target {
             _ if self.is_own(target, details, owners) => true,
             AuditTarget::Owner(_) => self.users,
@@ -182,8 +182,8 @@ impl Sight {
         }
     }
 
-    /// Whether it is theirs, or themselves.
-    fn is_own(&self, target: AuditTarget, details: &Value, owners: &Owners) -> bool {
+    /// Returns whether this target belongs to the actor, or is the actor.
+    fn is_own(&self, target: AuditTarget, details: &Value, owners: &TokenOwners) -> bool {
         match target {
             AuditTarget::Owner(id) => self.token.is_none() && self.owner == Some(id),
             AuditTarget::Token(id, TokenKind::Admin) if self.own_tokens => {
@@ -197,8 +197,8 @@ impl Sight {
         }
     }
 
-    /// Whether they may know who this is.
-    fn knows(&self, actor: Actor, owners: &Owners) -> bool {
+    /// Returns whether the actor may know the id of `actor`.
+    fn knows(&self, actor: Actor, owners: &TokenOwners) -> bool {
         match actor {
             Actor::Service | Actor::Visitor => true,
             Actor::Withheld => false,
@@ -216,7 +216,7 @@ impl Sight {
         }
     }
 
-    /// Whether they are this: a person, or the token itself.
+    /// Returns whether the actor of the query is `actor`.
     fn is(&self, actor: Actor) -> bool {
         match actor {
             Actor::Person(id) => self.token.is_none() && self.owner == Some(id),
@@ -226,35 +226,27 @@ impl Sight {
     }
 }
 
-/// Whether a permission allows an action without any condition: what it takes to list what that action reads.
-pub(super) fn allows(permission: &Permission, action: &str) -> bool {
-    permission.scope.action.as_str() == action
-        && permission.scope.resource.is_none()
-        && permission.scope.fields == Fields::All
-        && permission.when == ConditionClause::Always
-}
-
-/// The same of an admin token under its owner's ceiling.
+/// Returns whether an admin token and its owner hold this action as a whole.
 fn carries(token: &Token, ceiling: &Ceiling, action: &str) -> bool {
     let TokenAuthority::Admin { grants, .. } = &token.authority else { return false };
-    let held = match ceiling {
+    let owner_holds = match ceiling {
         Ceiling::Unlimited => true,
-        Ceiling::Of(held) => held.iter().any(|permission| allows(permission, action)),
+        Ceiling::Of(held) => held.iter().any(|permission| allows_whole(permission, action)),
     };
-    let whole = grants.iter().any(|grant| {
+    let token_holds = grants.iter().any(|grant| {
         grant.scope.action.as_str() == action
             && grant.scope.resource.is_none()
             && grant.scope.fields == Fields::All
             && grant.chosen == ConditionClause::Always
     });
-    held && whole
+    owner_holds && token_holds
 }
 
-/// The owners of admin tokens and sessions, also of those that are gone.
-struct Owners(HashMap<TokenId, OwnerId>);
+/// The owners of admin tokens and sessions, including deleted ones.
+struct TokenOwners(HashMap<TokenId, OwnerId>);
 
-impl Owners {
-    async fn of(view: &mut dyn View, ids: impl Iterator<Item = TokenId>) -> Result<Self, ServiceError> {
+impl TokenOwners {
+    async fn load(view: &mut dyn View, ids: impl Iterator<Item = TokenId>) -> Result<Self, ServiceError> {
         let mut ids: Vec<TokenId> = ids.collect();
         ids.sort_unstable();
         ids.dedup();
@@ -262,10 +254,10 @@ impl Owners {
         Ok(Self(owners.into_iter().collect()))
     }
 
-    /// Whose token it is or was. An event may say so itself, where nothing else does any more.
+    /// Returns the owner of a token, by the store or by the details of the event.
     fn owner(&self, id: TokenId, details: &Value) -> Option<OwnerId> {
-        let said = || details.get("owner").and_then(Value::as_i64).map(OwnerId);
-        self.0.get(&id).copied().or_else(said)
+        let in_details = || details.get("owner").and_then(Value::as_i64).map(OwnerId);
+        self.0.get(&id).copied().or_else(in_details)
     }
 }
 
@@ -273,44 +265,5 @@ fn token_of(target: AuditTarget) -> Option<TokenId> {
     match target {
         AuditTarget::Token(id, TokenKind::Admin | TokenKind::Session) => Some(id),
         _ => None,
-    }
-}
-
-/// Loads a token that the actor may see, to change it or to read what its owner holds.
-///
-/// A token that the actor may not see is answered like one that is not there: to an actor who lists their own alone both are "not yours", so
-/// that no answer tells which ids are taken.
-pub(super) async fn changeable(
-    view: &mut dyn View,
-    actor: &ResolvedActor,
-    id: TokenId,
-    kinds: TokenKinds,
-) -> Result<Token, ServiceError> {
-    let token = view.token(id).await?.filter(|token| kinds.contains(token.kind()) && may_see(actor, token));
-    token.ok_or_else(|| {
-        match actor {
-            ResolvedActor::Token(_) => return ServiceError::Forbidden("a token changes nothing but itself"),
-            ResolvedActor::Visitor => return ServiceError::Forbidden("sign in first"),
-            ResolvedActor::Program | ResolvedActor::Person(_) => {}
-        }
-        let sees_all = matches!(actor.sees_tokens_of(), Ok(None));
-        match kinds.contains(TokenKind::Admin) && !sees_all {
-            true => ServiceError::Forbidden("no admin token of yours has this id"),
-            false => ServiceError::NotFound("token"),
-        }
-    })
-}
-
-fn may_see(actor: &ResolvedActor, token: &Token) -> bool {
-    match (token.kind(), token.owner(), actor) {
-        (_, _, ResolvedActor::Program) => true,
-        (_, _, ResolvedActor::Visitor) => false,
-        (_, _, ResolvedActor::Token(itself)) => itself.id == token.id,
-        (TokenKind::Content, _, ResolvedActor::Person(_)) => true,
-        (TokenKind::Admin, Some(owner), ResolvedActor::Person(grantor)) => {
-            grantor.is_super_admin() || grantor.is(owner)
-        }
-        (TokenKind::Session, Some(owner), ResolvedActor::Person(grantor)) => grantor.is(owner),
-        (_, None, ResolvedActor::Person(_)) => false,
     }
 }

@@ -1,84 +1,89 @@
-//! What signing in needs besides the store: all of it in memory, one for each process.
+//! The state of signing in besides the store: in memory, one for each process.
 
-use super::failures::Failures;
-use super::known_places::KNOWN_FOR;
+use super::context::ServiceContext;
+use super::failed_sign_ins::FailedSignIns;
+use super::known_networks::KNOWN_FOR;
 use super::password::Hasher;
+use super::preview::PreviewTurns;
+use super::state::AdminState;
 use super::throttle::Throttle;
-use super::write::{ServiceContext, Writer};
 use super::{Policy, ServiceError};
 use crate::domain::{Clock, Entropy, MonotonicTime, Secret, SecretFormat, Timestamp};
 use crate::store::SignInPlace;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
-/// What signing in, and previewing, need besides the store.
-pub(crate) struct People {
+/// The state of signing in and of previews, besides the store.
+pub(crate) struct SignInState {
     pub(super) hasher: Hasher,
     pub(super) throttle: Throttle,
-    pub(super) failures: Failures,
+    pub(super) failures: FailedSignIns,
+    pub(super) previews: PreviewTurns,
     setup_code: Mutex<Option<Secret>>,
 }
 
-impl People {
+impl SignInState {
     pub(super) fn new(policy: &Policy, clock: Arc<dyn Clock>) -> Self {
         Self {
             hasher: Hasher::new(policy.password_hashes_at_once, clock.clone()),
             throttle: Throttle::new(clock),
-            failures: Failures::default(),
+            failures: FailedSignIns::default(),
+            previews: PreviewTurns::default(),
             setup_code: Mutex::default(),
         }
     }
 
-    /// The code that proves that somebody reads what this process prints. It is made when it is first asked for, with the
-    /// randomness and the check of an invitation, and opens nothing else.
+    /// Returns the code that proves access to the output of this process. The first call makes it, in the format of an invitation;
+    /// it serves no other purpose.
     pub(super) fn setup_code(&self, format: &SecretFormat, entropy: &dyn Entropy) -> Result<Secret, ServiceError> {
-        // Nothing in here panics half-way through a change.
-        let mut kept = self.setup_code.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(code) = &*kept {
+        // No holder panics in the middle of a change.
+        let mut stored = self.setup_code.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = &*stored {
             return Ok(code.clone());
         }
         let code = format.issue_invitation(entropy)?.secret;
-        *kept = Some(code.clone());
+        *stored = Some(code.clone());
         Ok(code)
     }
 
-    /// Whether this is the code. Before anybody asked for it there is none.
+    /// Returns whether this is the setup code. Before the first call of [`setup_code`](Self::setup_code) there is none.
     pub(super) fn is_setup_code(&self, presented: &str) -> bool {
-        let kept = self.setup_code.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.as_ref().is_some_and(|code| bool::from(code.expose().as_bytes().ct_eq(presented.as_bytes())))
+        let stored = self.setup_code.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.as_ref().is_some_and(|code| bool::from(code.expose().as_bytes().ct_eq(presented.as_bytes())))
     }
 
-    /// It has served.
+    /// Deletes the setup code once it was used.
     pub(super) fn forget_setup_code(&self) {
         *self.setup_code.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 }
 
 impl ServiceContext {
-    /// Remembers that the owner of this account has proved at this address who they are.
-    pub(super) fn remember_place(&self, email: &str) {
+    /// Notes that the owner of this account has signed in at the client's network.
+    pub(super) fn remember_network(&self, email: &str) {
         if let Some(address) = self.origin.address {
-            self.writer.people.throttle.remember(email, address, self.writer.resolver.clock.moment());
+            self.state.sign_in.throttle.remember(email, address, self.state.resolver.clock.moment());
         }
     }
 
-    /// Remembers where people signed in lately, by the audit log: so a restart during a flood of guesses shuts out no owner.
-    pub(super) async fn restore_places(&self) -> Result<(), ServiceError> {
+    /// Reads the networks at which owners signed in lately from the audit log: a restart during a flood of guesses locks no owner out.
+    pub(super) async fn restore_networks(&self) -> Result<(), ServiceError> {
         let mut view = self.view().await?;
-        let (now, moment) = (view.now(), self.writer.resolver.clock.moment());
+        let (now, moment) = (view.now(), self.state.resolver.clock.moment());
         let since = Timestamp(now.0.saturating_sub(i64::try_from(KNOWN_FOR.as_millis()).unwrap_or(i64::MAX)));
         for SignInPlace { email, address, last, .. } in view.sign_in_places(since).await? {
             let age = u64::try_from(now.since(last).as_nanos()).unwrap_or(u64::MAX);
-            self.writer.people.throttle.remember(&email, address, MonotonicTime(moment.0.saturating_sub(age)));
+            let at = MonotonicTime(moment.0.saturating_sub(age));
+            self.state.sign_in.throttle.remember(&email, address, at);
         }
         Ok(())
     }
 }
 
-impl Writer {
-    /// How many sign-ins were answered [`ServiceError::Busy`].
+impl AdminState {
+    /// The number of sign-ins that were answered [`ServiceError::Busy`].
     pub(crate) fn sign_ins_busy(&self) -> u64 {
-        self.people.hasher.count_of_busy()
+        self.sign_in.hasher.busy_count()
     }
 }
 
@@ -120,9 +125,9 @@ mod tests {
         sessions.sign_in(&format!("p{person}@x.test"), &Password::new(typed)).await
     }
 
-    /// Strangers from many networks: as many as wait, and one of the two that are hashed.
+    /// Fills the queue with strangers from many networks, and one of the two running hashes.
     async fn flood(keyward: &Keyward) -> impl Sized {
-        let hasher = &keyward.writer().people.hasher;
+        let hasher = &keyward.admin_state().sign_in.hasher;
         let places = (0..64).map_while(|n| hasher.place(Lane::Stranger(Some(n))).ok());
         let mut places: Vec<_> = places.collect();
         assert_eq!(places.len(), 34);
@@ -130,9 +135,9 @@ mod tests {
         (running, places)
     }
 
-    // Paused: how long a wait may be does not depend on how fast this machine hashes.
+    // The clock is paused: the longest wait does not depend on how fast this machine hashes.
     #[tokio::test(start_paused = true)]
-    async fn a_flood_of_strangers_delays_no_known_sign_in() {
+    async fn flood_of_strangers_delays_no_sign_in_at_a_known_network() {
         let keyward = with_people(3).await;
         for person in 0..3 {
             sign_in(&keyward, person, PASSWORD, ip(person)).await.unwrap();
@@ -142,7 +147,7 @@ mod tests {
         for answer in futures_util::future::join_all(right).await {
             answer.unwrap();
         }
-        assert_eq!(keyward.health().sign_ins_busy, 1, "only the flood's own");
+        assert_eq!(keyward.health().sign_ins_busy, 1, "only the flood itself was answered busy");
 
         let id = sign_in(&keyward, 0, PASSWORD, ip(0)).await.unwrap().owner.id;
         let change = ProfileUpdate {
@@ -150,38 +155,38 @@ mod tests {
             current_password: Some(Password::new(PASSWORD)),
             ..ProfileUpdate::default()
         };
-        // From wherever the session is used.
+        // The session may be used at any network.
         keyward.sessions().acting_as(Actor::Person(id)).from_address(ip(77)).update_me(change).await.unwrap();
 
-        assert!(matches!(sign_in(&keyward, 1, PASSWORD, ip(99)).await, Err(ServiceError::Busy)), "from a new place");
+        assert!(matches!(sign_in(&keyward, 1, PASSWORD, ip(99)).await, Err(ServiceError::Busy)), "at a new network");
         assert_eq!(keyward.health().sign_ins_busy, 2);
         drop(flood);
         sign_in(&keyward, 1, PASSWORD, ip(99)).await.unwrap();
     }
 
-    // Paused: how long a wait may be does not depend on how fast this machine hashes.
+    // The clock is paused: the longest wait does not depend on how fast this machine hashes.
     #[tokio::test(start_paused = true)]
-    async fn one_network_leaves_places_for_strangers_from_others() {
+    async fn one_network_does_not_fill_the_queue_for_others() {
         let keyward = with_people(1).await;
-        let people = &keyward.writer().people;
-        let reserved = people.throttle.reserve("x@x.test", ip(5)).ok().unwrap();
+        let sign_in_state = &keyward.admin_state().sign_in;
+        let reserved = sign_in_state.throttle.reserve("x@x.test", ip(5)).ok().unwrap();
         let lane = reserved.lane();
-        let flood: Vec<_> = std::iter::from_fn(|| people.hasher.place(lane).ok()).collect();
+        let flood: Vec<_> = std::iter::from_fn(|| sign_in_state.hasher.place(lane).ok()).collect();
         assert!(matches!(sign_in(&keyward, 0, PASSWORD, ip(5)).await, Err(ServiceError::Busy)));
         sign_in(&keyward, 0, PASSWORD, ip(6)).await.unwrap();
         drop(flood);
     }
 
     #[derive(Default)]
-    struct Hand(AtomicU64);
+    struct ManualClock(AtomicU64);
 
-    impl Hand {
+    impl ManualClock {
         fn advance_days(&self, days: u64) {
             self.0.fetch_add(days * 24 * 60 * 60 * 1_000, Ordering::SeqCst);
         }
     }
 
-    impl Clock for Hand {
+    impl Clock for ManualClock {
         fn now(&self) -> Timestamp {
             Timestamp(self.0.load(Ordering::SeqCst) as i64)
         }
@@ -191,8 +196,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn known_places_outlive_a_restart() {
-        let clock = Arc::new(Hand::default());
+    async fn known_networks_survive_a_restart() {
+        let clock = Arc::new(ManualClock::default());
         clock.advance_days(1_000);
         let store = MemoryStore::with_clock(clock.clone());
         let hash_key = HashKey::generate().unwrap().0;
@@ -211,11 +216,11 @@ mod tests {
             password: Password::new(PASSWORD),
         };
         let known = |keyward: &Keyward, n| {
-            let reserved = keyward.writer().people.throttle.reserve("P0@x.test", ip(n)).ok().unwrap();
+            let reserved = keyward.admin_state().sign_in.throttle.reserve("P0@x.test", ip(n)).ok().unwrap();
             matches!(reserved.lane(), Lane::Known { .. })
         };
         keyward.sessions().acting_as(Actor::Visitor).from_address(ip(1)).register(registration).await.unwrap();
-        assert!(known(&keyward, 1) && !known(&keyward, 2), "by registering");
+        assert!(known(&keyward, 1) && !known(&keyward, 2), "registering makes a network known");
         sign_in(&keyward, 0, PASSWORD, ip(2)).await.unwrap();
         clock.advance_days(10);
         sign_in(&keyward, 0, PASSWORD, ip(3)).await.unwrap();
@@ -227,11 +232,11 @@ mod tests {
         again.set_up().await.unwrap();
         assert!(known(&again, 2) && known(&again, 3) && !known(&again, 4));
         clock.advance_days(5);
-        assert!(!known(&again, 2) && known(&again, 3), "no longer than without a restart");
+        assert!(!known(&again, 2) && known(&again, 3), "a network is known no longer than without a restart");
     }
 
     #[tokio::test]
-    async fn one_person_who_signs_in_often_makes_no_restart_forget_others() {
+    async fn restart_keeps_networks_of_owners_who_sign_in_rarely() {
         let store = MemoryStore::default();
         let hash_key = HashKey::generate().unwrap().0;
         let start = || {
@@ -262,11 +267,11 @@ mod tests {
         tx.commit(&[]).await.unwrap();
         let again = start();
         again.set_up().await.unwrap();
-        let reserved = again.writer().people.throttle.reserve("quiet@x.test", ip(0)).ok().unwrap();
+        let reserved = again.admin_state().sign_in.throttle.reserve("quiet@x.test", ip(0)).ok().unwrap();
         assert!(matches!(reserved.lane(), Lane::Known { .. }));
     }
 
-    /// Counts the lines that are logged by this thread.
+    /// Counts the lines that this thread logs.
     #[derive(Clone, Default)]
     struct Lines(Arc<AtomicUsize>);
 
@@ -282,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flood_of_busy_sign_ins_is_one_line() {
+    async fn flood_of_busy_sign_ins_logs_one_line() {
         let keyward = with_people(1).await;
         let _flood = flood(&keyward).await;
         let lines = Lines::default();

@@ -1,0 +1,118 @@
+//! The state that all services of an installation share, besides the store.
+
+use super::Policy;
+use super::error::FieldErrors;
+use super::sign_in_state::SignInState;
+use crate::domain::{
+    Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName, Permission, Scope,
+    SecretFormat, Unregistered,
+};
+use crate::resolve::Resolver;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// The state that all services of an installation share, besides the store.
+pub(crate) struct AdminState {
+    pub(crate) resolver: Arc<Resolver>,
+    pub(crate) format: SecretFormat,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) settings: Settings,
+    pub(super) keys: Arc<ConfiguredKeys>,
+    /// Whether the store holds the check values of the keys, and they match.
+    keys_stored: AtomicBool,
+    pub(super) sign_in: SignInState,
+}
+
+/// The host's settings for the services.
+#[derive(Default)]
+pub(crate) struct Settings {
+    /// Without a catalogue, actions and resources are not checked.
+    pub(crate) catalogue: Option<Catalogue>,
+    /// Without encryption keys, secrets are shown once only.
+    pub(crate) encryption: Option<EncryptionKeys>,
+    pub(crate) policy: Policy,
+    /// Whether the first super admin needs no setup code.
+    pub(crate) open_setup: bool,
+}
+
+/// A permission or a grant: its scope and its conditions.
+pub(super) type ScopeWithConditions<'a> = (&'a Scope, &'a [ConditionId]);
+
+impl AdminState {
+    pub(crate) fn new(
+        resolver: Arc<Resolver>,
+        format: SecretFormat,
+        entropy: Arc<dyn Entropy>,
+        settings: Settings,
+        keys: Arc<ConfiguredKeys>,
+    ) -> Self {
+        let sign_in = SignInState::new(&settings.policy, resolver.clock.clone());
+        Self { resolver, format, entropy, settings, keys, keys_stored: AtomicBool::new(false), sign_in }
+    }
+
+    pub(super) fn are_keys_stored(&self) -> bool {
+        self.keys_stored.load(Ordering::Acquire)
+    }
+
+    /// Notes that the store holds the check values of the keys, and they match.
+    pub(super) fn note_keys_stored(&self) {
+        self.keys_stored.store(true, Ordering::Release);
+        self.resolver.keys_fit();
+    }
+
+    /// Returns the permissions of a ceiling. For an unlimited one these are all that the catalogue lists.
+    pub(super) fn permissions_of(&self, ceiling: Ceiling) -> Vec<Permission> {
+        match ceiling {
+            Ceiling::Of(permissions) => permissions,
+            Ceiling::Unlimited => self.settings.catalogue.as_ref().map(Catalogue::everything).unwrap_or_default(),
+        }
+    }
+
+    /// Reports names of permissions or grants that are missing from the catalogue: they would always be denied. Names that were
+    /// there `before` may stay.
+    pub(super) fn report_unregistered<'a>(
+        &self,
+        list: FieldName,
+        items: impl Iterator<Item = ScopeWithConditions<'a>>,
+        before: impl Iterator<Item = ScopeWithConditions<'a>>,
+        errors: &mut FieldErrors,
+    ) {
+        let key = |(scope, _): ScopeWithConditions<'a>, unregistered: &Unregistered| {
+            (&scope.action, scope.resource.as_ref(), unregistered.message.clone())
+        };
+        // Checked only if a name is missing.
+        let mut before = Some(before);
+        let mut known = HashSet::new();
+        for (i, item) in items.enumerate() {
+            for unregistered in self.unregistered(item) {
+                if let Some(before) = before.take() {
+                    let keys = before.flat_map(|item| self.unregistered(item).into_iter().map(move |u| key(item, &u)));
+                    known = keys.collect();
+                }
+                if errors.is_full() {
+                    return;
+                }
+                if !known.contains(&key(item, &unregistered)) {
+                    let Unregistered { path, name, message } = unregistered;
+                    errors.add_value(list.at(i).join(&path), message, name);
+                }
+            }
+        }
+    }
+
+    /// Returns the names of a permission or grant that are missing from the catalogue.
+    pub(super) fn unregistered(&self, (scope, chosen): ScopeWithConditions<'_>) -> Vec<Unregistered> {
+        let conditions: &Conditions = self.resolver.conditions();
+        if let Some(catalogue) = &self.settings.catalogue {
+            return catalogue.check(scope, chosen, conditions);
+        }
+        let unknown = chosen.iter().enumerate().filter(|(_, id)| !conditions.contains(id.as_str()));
+        let unregistered = |(j, id): (usize, &ConditionId)| Unregistered {
+            path: FieldName::Conditions.at(j),
+            name: id.to_string(),
+            message: format!("there is no condition {id}"),
+        };
+        unknown.map(unregistered).collect()
+    }
+}

@@ -1,0 +1,51 @@
+//! Loads tokens that an actor may see.
+
+use crate::admin::ServiceError;
+use crate::admin::actor::ResolvedActor;
+use crate::domain::{Token, TokenId, TokenKind, TokenKinds};
+use crate::store::View;
+
+/// Loads a token of one of these kinds.
+pub(super) async fn load_token(view: &mut dyn View, id: TokenId, kinds: TokenKinds) -> Result<Token, ServiceError> {
+    let token = view.token(id).await?.filter(|t| kinds.contains(t.kind()));
+    token.ok_or(ServiceError::NotFound("token"))
+}
+
+/// Loads a token that the actor may see, to change it or to read its owner's permissions.
+///
+/// A token that the actor may not see is answered like one that does not exist. For an actor who sees its own tokens only, both are
+/// "not yours": no answer tells which ids exist.
+pub(super) async fn load_changeable(
+    view: &mut dyn View,
+    actor: &ResolvedActor,
+    id: TokenId,
+    kinds: TokenKinds,
+) -> Result<Token, ServiceError> {
+    let token = view.token(id).await?.filter(|token| kinds.contains(token.kind()) && may_see(actor, token));
+    token.ok_or_else(|| {
+        match actor {
+            ResolvedActor::Token(_) => return ServiceError::Forbidden("a token changes nothing but itself"),
+            ResolvedActor::Visitor => return ServiceError::Forbidden("sign in first"),
+            ResolvedActor::Program | ResolvedActor::Person(_) => {}
+        }
+        let sees_all = matches!(actor.visible_tokens(), Ok(None));
+        match kinds.contains(TokenKind::Admin) && !sees_all {
+            true => ServiceError::Forbidden("no admin token of yours has this id"),
+            false => ServiceError::NotFound("token"),
+        }
+    })
+}
+
+fn may_see(actor: &ResolvedActor, token: &Token) -> bool {
+    match (token.kind(), token.owner(), actor) {
+        (_, _, ResolvedActor::Program) => true,
+        (_, _, ResolvedActor::Visitor) => false,
+        (_, _, ResolvedActor::Token(itself)) => itself.id == token.id,
+        (TokenKind::Content, _, ResolvedActor::Person(_)) => true,
+        (TokenKind::Admin, Some(owner), ResolvedActor::Person(grantor)) => {
+            grantor.is_super_admin() || grantor.is(owner)
+        }
+        (TokenKind::Session, Some(owner), ResolvedActor::Person(grantor)) => grantor.is(owner),
+        (_, None, ResolvedActor::Person(_)) => false,
+    }
+}

@@ -1,0 +1,105 @@
+//! Tokens and sessions in a store.
+
+use super::{NewToken, Page, Record, StoreError, TokenQuery};
+use crate::domain::{
+    Action, AuditCause, AuditOrigin, Digest, HashKeyId, OwnerId, Permission, RoleId, SealedSecret, Token,
+    TokenAuthority, TokenId, TokenKind,
+};
+use async_trait::async_trait;
+
+/// Reads tokens and sessions.
+#[async_trait]
+pub trait ReadTokens {
+    /// Returns the token with this id.
+    async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError>;
+    /// Lists a page of tokens.
+    async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError>;
+    /// Returns the number of tokens of a kind, of all owners or of one.
+    async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError>;
+    /// Returns the admin or content token with this name, by its [comparable](crate::store::comparable()) form.
+    async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
+    /// Returns the token of any kind with this digest, with its owner and ceiling: as [`Store::resolve`](crate::store::Store::resolve), but
+    /// as this view shows it.
+    async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError>;
+    /// Returns the sealed secret of a token, if there is one.
+    async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError>;
+    /// Lists every role by id, each with the number of its members' admin tokens.
+    async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError>;
+    /// Lists those of these owners that exist, by id, each with the number of its admin tokens.
+    async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
+    /// Returns the owners of these admin tokens and sessions, in no order. Owners of deleted ones come from the audit log, if it has an event
+    /// for their issue or revocation.
+    async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError>;
+    /// Counts the tokens and grants that [`clamp`](WriteTokens::clamp) would change after a proposed change. It only reads: it takes no
+    /// writer's lock. A role or an owner that does not exist loses nothing.
+    async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError>;
+}
+
+/// Writes tokens and sessions.
+#[async_trait]
+pub trait WriteTokens {
+    /// Adds a token.
+    async fn insert_token(&mut self, token: NewToken) -> Result<TokenId, StoreError>;
+    /// Replaces a token's name, description and authority. Its kind and owner must not change.
+    async fn update_token(
+        &mut self,
+        id: TokenId,
+        name: &str,
+        description: &str,
+        authority: &TokenAuthority,
+    ) -> Result<(), StoreError>;
+    /// Replaces a token's secret, and deletes the sealed copy of the old one.
+    async fn set_secret(
+        &mut self,
+        id: TokenId,
+        digest: &Digest,
+        hash_key: &HashKeyId,
+        hint: &str,
+    ) -> Result<(), StoreError>;
+    /// Stores a token's sealed secret.
+    async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError>;
+    /// Deletes a token with its grants and sealed secret. A token that does not exist is no error.
+    async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError>;
+    /// Deletes an owner's sessions, and returns their digests.
+    async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;
+    /// Deletes the sessions that expired before now, and returns how many there were.
+    async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError>;
+    /// Deletes grants that their owners no longer hold, as [`Clamp`] says, and counts them. Super admins hold everything.
+    ///
+    /// For each it adds an event [`AuditAction::GrantClamped`](crate::admin::AuditAction::GrantClamped) on the token, with the grant as details:
+    /// `{"action", "subject", "fields"}`, where `fields` is null for all and otherwise a list.
+    async fn clamp(&mut self, clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause)
+    -> Result<Clamped, StoreError>;
+}
+
+/// A selection of grants to delete.
+#[derive(Clone, Copy, Debug)]
+pub enum Clamp<'a> {
+    /// The grants of this role's members that their [ceilings](crate::authz::Ceiling::check) do not cover.
+    Members(RoleId),
+    /// The grants of this owner that its ceiling does not cover.
+    Owner(OwnerId),
+    /// The grants of all owners, super admins too, and the permissions of roles, whose action is none of these. For each permission there is
+    /// an event [`AuditAction::PermissionClamped`](crate::admin::AuditAction::PermissionClamped) on the role, with the same details.
+    Unknown(&'a [Action]),
+}
+
+/// A proposed change, whose clamp [`ReadTokens::preview_clamp`] counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Proposed<'a> {
+    /// The role gets these permissions, and its members' grants are clamped.
+    Permissions(RoleId, &'a [Permission]),
+    /// The owner gets these roles, and its grants are clamped.
+    Roles(OwnerId, &'a [RoleId]),
+}
+
+/// The numbers that a clamp deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Clamped {
+    /// Tokens that lost grants.
+    pub tokens: u64,
+    /// Grants.
+    pub grants: u64,
+    /// Permissions of roles.
+    pub permissions: u64,
+}
