@@ -44,6 +44,7 @@ impl AccountPolicy {
         Ok(Self(unit.grantor().await?))
     }
 
+    #[cfg(feature = "people")]
     pub(super) fn of(grantor: Grantor) -> Self {
         Self(grantor)
     }

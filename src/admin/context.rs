@@ -53,6 +53,7 @@ impl ServiceContext {
         Self { issues_tokens: false, ..self }
     }
 
+    #[cfg(feature = "people")]
     pub(super) fn on_device(self, name: &str) -> Self {
         Self { device: name.into(), ..self }
     }

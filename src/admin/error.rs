@@ -142,6 +142,7 @@ impl FieldErrors {
         }
     }
 
+    #[cfg(feature = "people")]
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -11,50 +11,67 @@ mod actor;
 mod audit_details;
 mod audit_log;
 mod audit_visibility;
+#[cfg(feature = "people")]
 mod bcrypt_hash;
 mod catalogue_renames;
 mod change_rate;
 mod context;
 mod error;
+#[cfg(feature = "people")]
 mod failed_sign_ins;
+#[cfg(feature = "people")]
 mod hash_memory;
 #[cfg(feature = "strapi")]
 pub(crate) mod import;
+#[cfg(feature = "people")]
+mod invitations;
+#[cfg(feature = "people")]
 mod known_networks;
+#[cfg(feature = "people")]
 mod own_account;
 mod owner_update;
 mod owners;
+#[cfg(feature = "people")]
 mod password;
+#[cfg(feature = "people")]
 mod password_queue;
 mod policy;
 mod preview;
 mod profile;
+#[cfg(feature = "people")]
 mod registration;
 mod roles;
+#[cfg(feature = "people")]
 mod sessions;
 mod set_up;
+#[cfg(feature = "people")]
 mod sign_in_state;
 mod size_limits;
 mod state;
 mod text_fields;
+#[cfg(feature = "people")]
 mod throttle;
 mod tokens;
+#[cfg_attr(not(feature = "people"), allow(dead_code, reason = "people sign in and register by the other methods"))]
 mod unit_of_work;
 
 pub use audit_log::AuditLog;
 pub use error::{FieldError, ServiceError};
-pub use owners::{Invitation, OwnerUpdate, Owners};
+#[cfg(feature = "people")]
+pub use invitations::Invitation;
+pub use owners::{OwnerUpdate, Owners};
+#[cfg(feature = "people")]
 pub use password::Password;
 pub use policy::{Durations, Lifespan, Policy};
 pub use roles::{RoleUpdate, Roles};
+#[cfg(feature = "people")]
 pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
 #[cfg(feature = "api")]
 pub(crate) use size_limits::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
-pub use tokens::{
-    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, SecretAccess, TokenUpdate,
-    TokenWithSecret, Tokens,
-};
+pub use tokens::{DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenUpdate, Tokens};
+#[cfg(feature = "reveal")]
+pub use tokens::{SecretAccess, TokenWithSecret};
 
 pub use crate::domain::{
     Actor, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, FieldName,
@@ -84,6 +101,7 @@ impl Keyward {
     }
 
     /// Returns the sessions service.
+    #[cfg(feature = "people")]
     pub fn sessions(&self) -> Sessions {
         Sessions(self.context())
     }

@@ -1,11 +1,15 @@
 //! Changes of an account by another actor, each in one transaction.
 
+#[cfg(feature = "people")]
+use super::Password;
+use super::ServiceError;
 use super::account_policy::AccountPolicy;
 use super::error::FieldErrors;
 use super::owners::{Owners, keep_a_super_admin, sorted_roles};
-use super::profile::{ProfileChange, load_owner};
+use super::profile::ProfileChange;
+#[cfg(feature = "people")]
+use super::profile::load_owner;
 use super::unit_of_work::UnitOfWork;
-use super::{Password, ServiceError};
 use crate::domain::{FieldName, Owner, OwnerId, OwnerState, PasswordHash, RoleId};
 use crate::store::Clamped;
 
@@ -34,6 +38,7 @@ pub struct OwnerUpdate {
     /// The owner's roles, all of them.
     pub roles: Option<Vec<RoleId>>,
     /// The password to sign in with, set by a super admin or the host program. It ends the owner's sessions.
+    #[cfg(feature = "people")]
     pub password: Option<Password>,
 }
 
@@ -64,13 +69,16 @@ impl Owners {
     /// - if the e-mail address or password is that of an owner who has registered. An owner changes its own by
     ///   [`Sessions::update_me`](crate::admin::Sessions::update_me).
     pub async fn update(&self, id: OwnerId, update: OwnerUpdate) -> Result<Owner, ServiceError> {
-        let OwnerUpdate { email, firstname, lastname, username, active, blocked, roles, password } = update;
+        let OwnerUpdate { email, firstname, lastname, username, active, blocked, roles, .. } = update;
         let mut errors = FieldErrors::default();
         let profile = ProfileChange { email, firstname, lastname, username }.checked(&mut errors)?;
-        let password = match password {
+        #[cfg(feature = "people")]
+        let password = match update.password {
             Some(password) => self.hash_password(id, &password, &profile, &mut errors).await?,
             None => None,
         };
+        #[cfg(not(feature = "people"))]
+        let password = None;
         let changes = Changes { profile, active, blocked, roles, password, errors };
         let changed = self.0.transact(move |unit| Box::pin(change(unit, id, changes))).await;
         changed.map(|(owner, _)| owner)
@@ -88,6 +96,7 @@ impl Owners {
     }
 
     /// Hashes a new password, unless there are errors already.
+    #[cfg(feature = "people")]
     async fn hash_password(
         &self,
         id: OwnerId,

@@ -1,13 +1,13 @@
 //! The owners service: accounts, as other actors see and change them.
 
+use super::ServiceError;
 use super::account_policy::AccountPolicy;
 use super::context::{ServiceContext, actor_methods, version_methods};
 use super::error::FieldErrors;
 use super::profile::{ProfileChange, load_owner};
 use super::size_limits::check_filters;
 use super::unit_of_work::UnitOfWork;
-use super::{Password, ServiceError};
-use crate::domain::{Actor, Digest, FieldName, Owner, OwnerId, OwnerState, Role, RoleId, Secret, Timestamp};
+use crate::domain::{FieldName, Owner, OwnerId, OwnerState, Role, RoleId};
 use crate::store::{NewOwner, OwnerQuery, Page, Profile};
 
 pub use super::owner_update::OwnerUpdate;
@@ -23,18 +23,6 @@ pub struct Owners(pub(super) ServiceContext);
 
 actor_methods!(Owners);
 version_methods!(Owners, "an owner");
-
-/// A new invitation.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Invitation {
-    /// The invited owner.
-    pub owner: Owner,
-    /// The secret to hand over to the owner, once.
-    pub secret: Secret,
-    /// When the invitation expires.
-    pub ends: Timestamp,
-}
 
 impl Owners {
     pub(super) fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
@@ -89,31 +77,6 @@ impl Owners {
         self.0.transact(move |unit| Box::pin(create(unit, new, errors))).await
     }
 
-    /// Adds an owner who registers with the secret of an invitation. The given state is ignored.
-    ///
-    /// # Errors
-    /// As for [`create`](Self::create).
-    pub async fn invite(&self, new: NewOwner) -> Result<Invitation, ServiceError> {
-        let (new, errors) = check(new.state(OwnerState::Invited))?;
-        let issued = self.0.state.format.issue_invitation(&*self.0.state.entropy)?;
-        let (secret, digest) = (issued.secret, issued.digest);
-        let (owner, ends) = self.0.transact(move |unit| Box::pin(invite(unit, new, digest, errors))).await?;
-        Ok(Invitation { owner, secret, ends })
-    }
-
-    /// Gives an owner who has not registered yet another invitation. Older ones are revoked.
-    ///
-    /// # Errors
-    /// - [`NotFound`](ServiceError::NotFound) if there is no such owner;
-    /// - [`Impossible`](ServiceError::Impossible) if the owner has registered;
-    /// - [`Forbidden`](ServiceError::Forbidden) if the owner exceeds the actor's permissions, or reaches other rows.
-    pub async fn invite_again(&self, id: OwnerId) -> Result<Invitation, ServiceError> {
-        let issued = self.0.state.format.issue_invitation(&*self.0.state.entropy)?;
-        let (secret, digest) = (issued.secret, issued.digest);
-        let (owner, ends) = self.0.transact(move |unit| Box::pin(invite_again(unit, id, digest))).await?;
-        Ok(Invitation { owner, secret, ends })
-    }
-
     /// Sets the state of an account. An owner who is no longer active loses all sessions for good, and the use of its tokens until it
     /// is active again.
     ///
@@ -136,19 +99,6 @@ impl Owners {
         self.update(id, OwnerUpdate { roles: Some(roles), ..OwnerUpdate::default() }).await
     }
 
-    /// Sets an owner's password, for an installation in which no person can sign in any more. The owner's sessions end.
-    ///
-    /// # Errors
-    /// - [`NotFound`](ServiceError::NotFound) if there is no such owner;
-    /// - [`Invalid`](ServiceError::Invalid) if the password is too weak;
-    /// - [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program.
-    pub async fn set_password(&self, id: OwnerId, password: Password) -> Result<Owner, ServiceError> {
-        if self.0.origin.actor != Actor::Service {
-            return Err(ServiceError::Forbidden("only the program sets a password by itself"));
-        }
-        self.update(id, OwnerUpdate { password: Some(password), ..OwnerUpdate::default() }).await
-    }
-
     /// Deletes an owner with the owner's tokens, sessions and invitations.
     ///
     /// # Errors
@@ -161,7 +111,7 @@ impl Owners {
 }
 
 /// Returns a new owner in its stored form, except for the roles, and its errors.
-fn check(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
+pub(super) fn check(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
     let NewOwner { email, firstname, lastname, username, state, roles } = new;
     let profile = ProfileChange {
         email: Some(email),
@@ -187,19 +137,8 @@ async fn create(unit: &mut UnitOfWork, new: NewOwner, errors: FieldErrors) -> Re
     unit.create_owner(new, |unit, id| policy.may_invite(unit, id, &roles)).await
 }
 
-async fn invite(
-    unit: &mut UnitOfWork,
-    new: NewOwner,
-    invitation: Digest,
-    errors: FieldErrors,
-) -> Result<(Owner, Timestamp), ServiceError> {
-    let (policy, roles) = permit_roles(unit, &new, errors).await?;
-    let new = NewOwner { roles: sorted_roles(new.roles), ..new };
-    unit.invite_owner(new, &invitation, |unit, id| policy.may_invite(unit, id, &roles)).await
-}
-
 /// Checks that the actor may give a new owner its roles, and that the e-mail address is available. Returns the actor and the roles.
-async fn permit_roles(
+pub(super) async fn permit_roles(
     unit: &mut UnitOfWork,
     new: &NewOwner,
     mut errors: FieldErrors,
@@ -210,23 +149,6 @@ async fn permit_roles(
     policy.may_give(&roles)?;
     unit.ensure_email_available(&new.email, None).await?;
     Ok((policy, roles))
-}
-
-async fn invite_again(
-    unit: &mut UnitOfWork,
-    id: OwnerId,
-    invitation: Digest,
-) -> Result<(Owner, Timestamp), ServiceError> {
-    let policy = AccountPolicy::of_actor(unit).await?;
-    let owner = unit.load_owner(id).await?;
-    // The holder of the invitation can sign in as this owner.
-    policy.may_become(unit, &owner).await?;
-    unit.check_version("owner", owner.version())?;
-    if owner.state != OwnerState::Invited {
-        return Err(ServiceError::Impossible("they have registered: there is nothing to accept"));
-    }
-    let ends = unit.renew_invitation(&owner, &invitation).await?;
-    Ok((owner, ends))
 }
 
 async fn delete(unit: &mut UnitOfWork, id: OwnerId) -> Result<Owner, ServiceError> {

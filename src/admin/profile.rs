@@ -88,6 +88,7 @@ pub(super) async fn load_owner(view: &mut dyn View, id: OwnerId) -> Result<Owner
     view.owner(id).await?.ok_or(ServiceError::NotFound("owner"))
 }
 
+#[cfg(feature = "people")]
 pub(super) async fn load_roles_of(view: &mut dyn View, owner: &Owner) -> Result<Vec<Role>, ServiceError> {
     let mut roles = Vec::with_capacity(owner.roles.len());
     for id in &owner.roles {

@@ -54,6 +54,7 @@ impl Keyward {
         }
         let outcome = context.transact(move |unit| Box::pin(set_up(unit, defaults))).await?;
         context.report_keys().await?;
+        #[cfg(feature = "people")]
         context.restore_networks().await?;
         self.tidy_in_background();
         Ok(outcome)

@@ -4,7 +4,6 @@ use super::context::ServiceContext;
 use super::failed_sign_ins::FailedSignIns;
 use super::known_networks::KNOWN_FOR;
 use super::password::Hasher;
-use super::preview::PreviewTurns;
 use super::state::AdminState;
 use super::throttle::Throttle;
 use super::{Policy, ServiceError};
@@ -13,12 +12,11 @@ use crate::store::SignInPlace;
 use std::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
-/// The state of signing in and of previews, besides the store.
+/// The state of signing in, besides the store.
 pub(crate) struct SignInState {
     pub(super) hasher: Hasher,
     pub(super) throttle: Throttle,
     pub(super) failures: FailedSignIns,
-    pub(super) previews: PreviewTurns,
     setup_code: Mutex<Option<Secret>>,
 }
 
@@ -28,7 +26,6 @@ impl SignInState {
             hasher: Hasher::new(policy.password_hashes_at_once, clock.clone()),
             throttle: Throttle::new(clock),
             failures: FailedSignIns::default(),
-            previews: PreviewTurns::default(),
             setup_code: Mutex::default(),
         }
     }

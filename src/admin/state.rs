@@ -2,6 +2,8 @@
 
 use super::Policy;
 use super::error::FieldErrors;
+use super::preview::PreviewTurns;
+#[cfg(feature = "people")]
 use super::sign_in_state::SignInState;
 use crate::domain::{
     Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName, Permission, Scope,
@@ -21,6 +23,8 @@ pub(crate) struct AdminState {
     pub(super) keys: Arc<ConfiguredKeys>,
     /// Whether the store holds the check values of the keys, and they match.
     keys_stored: AtomicBool,
+    pub(super) previews: PreviewTurns,
+    #[cfg(feature = "people")]
     pub(super) sign_in: SignInState,
 }
 
@@ -33,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) encryption: Option<EncryptionKeys>,
     pub(crate) policy: Policy,
     /// Whether the first super admin needs no setup code.
+    #[cfg(feature = "people")]
     pub(crate) open_setup: bool,
 }
 
@@ -47,8 +52,17 @@ impl AdminState {
         settings: Settings,
         keys: Arc<ConfiguredKeys>,
     ) -> Self {
-        let sign_in = SignInState::new(&settings.policy, resolver.clock.clone());
-        Self { resolver, format, entropy, settings, keys, keys_stored: AtomicBool::new(false), sign_in }
+        Self {
+            #[cfg(feature = "people")]
+            sign_in: SignInState::new(&settings.policy, resolver.clock.clone()),
+            previews: PreviewTurns::default(),
+            resolver,
+            format,
+            entropy,
+            settings,
+            keys,
+            keys_stored: AtomicBool::new(false),
+        }
     }
 
     pub(super) fn are_keys_stored(&self) -> bool {

@@ -4,11 +4,15 @@ mod change;
 mod issue;
 mod load;
 mod read;
+#[cfg(feature = "reveal")]
+mod reveal;
 
 pub use change::TokenUpdate;
 pub(super) use issue::new_token;
 pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession};
-pub use read::{DescribedToken, SecretAccess, TokenWithSecret};
+pub use read::DescribedToken;
+#[cfg(feature = "reveal")]
+pub use reveal::{SecretAccess, TokenWithSecret};
 
 use super::ServiceError;
 use super::actor::may_change;

@@ -75,7 +75,7 @@ impl ServiceContext {
     where
         F: for<'u> FnOnce(&'u mut UnitOfWork) -> BoxFuture<'u, Result<T, ServiceError>>,
     {
-        let _turn = self.state.sign_in.previews.turn(self.origin.actor).await?;
+        let _turn = self.state.previews.turn(self.origin.actor).await?;
         let preview = Preview::new(self.view().await?);
         let mut unit = UnitOfWork::new(Box::new(preview), self);
         unit.readmit(self.admission.as_deref()).await?;

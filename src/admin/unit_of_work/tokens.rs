@@ -87,6 +87,7 @@ impl UnitOfWork {
     }
 
     /// Records that the actor is shown a token's secret, if the actor's rate limit for this token allows it.
+    #[cfg(feature = "reveal")]
     pub(in crate::admin) async fn record_reveal(&mut self, token: &Token) -> Result<(), ServiceError> {
         let target = AuditTarget::Token(token.id, token.kind());
         let most = self.state.settings.policy.reveals_per_hour;
