@@ -43,7 +43,7 @@ impl ServiceContext {
         Self { origin: AuditOrigin { actor, ..self.origin }, admission, ..self }
     }
 
-    pub(super) fn from_address(self, address: Option<IpAddr>) -> Self {
+    pub(super) fn with_address(self, address: Option<IpAddr>) -> Self {
         Self { origin: AuditOrigin { address, ..self.origin }, ..self }
     }
 
@@ -97,7 +97,7 @@ macro_rules! actor_methods {
             /// Returns the service for this client address, which the audit log records.
             #[must_use]
             pub fn from_address(self, address: Option<std::net::IpAddr>) -> Self {
-                self.map(|context| context.from_address(address))
+                self.map(|context| context.with_address(address))
             }
         }
     };

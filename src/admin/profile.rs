@@ -3,7 +3,7 @@
 use super::ServiceError;
 use super::error::FieldErrors;
 use super::text_fields::{checked_name, reject_hidden};
-use crate::domain::{AllowedHidden, FieldName, Owner, OwnerId, Role, comparable, compose};
+use crate::domain::{AllowedHidden, FieldName, Owner, OwnerId, comparable, compose};
 use crate::store::{Profile, View};
 
 /// A change of a profile. `None` leaves a field as it is.
@@ -89,7 +89,10 @@ pub(super) async fn load_owner(view: &mut dyn View, id: OwnerId) -> Result<Owner
 }
 
 #[cfg(feature = "people")]
-pub(super) async fn load_roles_of(view: &mut dyn View, owner: &Owner) -> Result<Vec<Role>, ServiceError> {
+pub(super) async fn load_roles_of(
+    view: &mut dyn View,
+    owner: &Owner,
+) -> Result<Vec<crate::domain::Role>, ServiceError> {
     let mut roles = Vec::with_capacity(owner.roles.len());
     for id in &owner.roles {
         roles.extend(view.role(*id).await?);

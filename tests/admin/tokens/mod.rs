@@ -463,7 +463,6 @@ async fn reordered_grants_are_no_change<S: WriteStore + Clone>(store: S, clock: 
                 ..p.scope
             },
             when: ConditionClause::from_list(p.when.as_slice().iter().rev().map(|id| id.as_str()).collect::<Vec<_>>()),
-            ..p
         };
         list.into_iter().rev().map(turn).collect::<Vec<_>>()
     };
