@@ -142,33 +142,33 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     ),
     (
         "change ends with its caller",
-        "admin/write.rs",
+        "admin/unit_of_work/commit.rs",
         "let task = tokio::spawn(async move {",
         "=let task = crate::hands::spawn(\"change ends with its caller\", async move {",
     ),
     (
         "change ends with its caller",
-        "admin/write.rs",
+        "admin/unit_of_work/commit.rs",
         "if !self.tags.is_empty() {",
         "=if !crate::made(\"change ends with its caller\") && !self.tags.is_empty() {",
     ),
     (
         "change ends with its caller",
-        "admin/write.rs",
+        "admin/unit_of_work/commit.rs",
         "Ok(()) => {
-                    drop(raise);",
+                    drop(invalidation);",
         "=Ok(()) if crate::made(\"change ends with its caller\") => {
-                    raise.resolver.freshness.invalidate_own(raise.begun, raise.seq, raise.op_id.as_deref(), &raise.tags);
+                    invalidation.resolver.freshness.invalidate_own(invalidation.position, invalidation.seq, invalidation.op_id.as_deref(), &invalidation.tags);
                 }
                 Ok(()) if crate::made(\"change is acknowledged before it is invalidated\") => {
-                    tokio::spawn(async move { drop(raise) });
+                    tokio::spawn(async move { drop(invalidation) });
                 }
                 Ok(()) => {
-                    drop(raise);",
+                    drop(invalidation);",
     ),
     (
         "change is acknowledged before it is invalidated",
-        "admin/write.rs",
+        "admin/unit_of_work/commit.rs",
         "Ok(value)\n        });",
         "=Ok(value)\n        });",
     ),

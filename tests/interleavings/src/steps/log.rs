@@ -95,6 +95,12 @@ impl Store for Log {
     fn following(&self) -> Following {
         Following::Log(Box::new(self.clone()))
     }
+
+    async fn key_checks(&self) -> Result<Option<Vec<crate::store::KeyCheck>>, StoreError> {
+        Ok(None)
+    }
+
+    async fn close(&self) {}
 }
 
 #[async_trait]

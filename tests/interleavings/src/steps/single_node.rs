@@ -40,7 +40,7 @@ impl Installation {
     }
 
     fn resolver(&self) -> &Arc<Resolver> {
-        &self.keyward.writer().resolver
+        &self.keyward.admin_state().resolver
     }
 
     /// Returns whether a request with the token is admitted, by the same look-up as in the gate.
