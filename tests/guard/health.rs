@@ -174,7 +174,7 @@ fn unknown() -> Secret {
 async fn silent_change_log_is_warned_about_once() {
     let (log, _guard) = log::capture();
     let (keyward, store, mut polls) = logged();
-    let complaints = || log.lines_with("the log of changes cannot be read");
+    let complaints = || log.lines_with("cannot read the log of changes");
     for outage in 1..=2 {
         polls.caught_up().await;
         assert!(keyward.health().ready);

@@ -203,7 +203,7 @@ async fn unsupported_address_options_are_rejected_and_not_shown() {
     for (address, named) in [
         ("postgres://u:x@127.0.0.1:1/d?sslpassword=hunter2", "(sslpassword)"),
         ("postgres://u:x@127.0.0.1:1/d?sslmode=require&connect_timeout=hunter2", "(connect_timeout)"),
-        ("postgres://u:x?hunter2=x@127.0.0.1:1/d", "not known here:"),
+        ("postgres://u:x?hunter2=x@127.0.0.1:1/d", "unknown parameter in the database address:"),
     ] {
         let error = PostgresStore::connect(address).await.unwrap_err();
         let (told, shown) = (told(&error), format!("{error:?}"));

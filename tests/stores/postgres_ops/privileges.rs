@@ -8,7 +8,7 @@ use keyward_test_support::postgres;
 /// Returns the guide's statements on privileges, one block per step, with these names in place of the guide's.
 fn steps(database: &str) -> Vec<String> {
     let page = include_str!("../../../src/guide/operating.md");
-    let (_, rights) = page.split_once("\n# Rights in PostgreSQL\n").unwrap();
+    let (_, rights) = page.split_once("\n# Database roles in PostgreSQL\n").unwrap();
     let rights = rights.split("\n# ").next().unwrap();
     let blocks = rights.split("```sql\n").skip(1).map(|block| block.split("```").next().unwrap());
     let name = |role: &str| format!("{role}_{database}");
