@@ -163,7 +163,7 @@ mod tests {
         assert!(matches!(runtime().block_on(resolver.ask(digest, Lane::Unknown)), Ok(Resolved::Absent { .. })));
     }
 
-    /// single-lookup: a look-up may finish between the cache check and the join.
+    /// single-flight: a look-up may finish between the cache check and the join.
     #[tokio::test]
     async fn a_request_after_a_finished_lookup_does_not_read_the_store_again() {
         let store = Arc::new(Empty::default());
