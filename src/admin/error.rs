@@ -34,7 +34,7 @@ pub enum ServiceError {
         message: &'static str,
     },
     /// The record changed since the actor read it, see [`if_version`](crate::admin::Tokens::if_version).
-    #[error("somebody else has changed this {0}: read it again")]
+    #[error("this {0} has changed since it was read: read it again")]
     Changed(&'static str),
     /// The present state does not allow the change. The text says what to do first.
     #[error("{0}")]

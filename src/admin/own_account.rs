@@ -35,7 +35,7 @@ impl Sessions {
         let mut view = self.0.view().await?;
         let owner = match self.0.actor(&mut *view).await? {
             ResolvedActor::Token(token) => {
-                let id = token.owner().ok_or(ServiceError::Forbidden("a content token is nobody's"))?;
+                let id = token.owner().ok_or(ServiceError::Forbidden("a content token has no owner"))?;
                 load_owner(&mut *view, id).await?
             }
             actor => person(actor)?,

@@ -13,7 +13,8 @@ use crate::domain::{
 use crate::store::{Profile, View};
 use std::fmt;
 
-const HAS_ACCOUNTS: ServiceError = ServiceError::Impossible("there is somebody already: ask them for an invitation");
+const HAS_ACCOUNTS: ServiceError =
+    ServiceError::Impossible("the installation has accounts already: ask a super admin for an invitation");
 
 /// The first super admin.
 #[derive(Clone, Debug)]

@@ -264,7 +264,7 @@ fn unexpired_sessions(owner: OwnerId, now: Timestamp) -> TokenQuery {
 pub(super) fn person(actor: ResolvedActor) -> Result<Owner, ServiceError> {
     match actor {
         ResolvedActor::Person(Grantor { owner: Some(owner), .. }) => Ok(owner),
-        ResolvedActor::Token(_) => Err(ServiceError::Forbidden("a token is nobody's session")),
+        ResolvedActor::Token(_) => Err(ServiceError::Forbidden("a token is not a session: sign in")),
         _ => Err(ServiceError::Forbidden("sign in first")),
     }
 }

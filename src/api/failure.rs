@@ -157,7 +157,7 @@ impl Failure {
                     error = &error as &dyn std::error::Error,
                     "a change conflicts with the data in the store"
                 );
-                Self::new(StatusCode::CONFLICT, "ConflictError", "Somebody else has changed it: read it again")
+                Self::new(StatusCode::CONFLICT, "ConflictError", "It has changed since it was read: read it again")
             }
             ServiceError::Store(StoreError::Invalid(_)) => Self::new(
                 StatusCode::BAD_REQUEST,
@@ -308,7 +308,7 @@ mod tests {
     fn changed_record_is_a_conflict() {
         let failure = Failure::from(ServiceError::Changed("token"));
         assert_eq!((failure.status, failure.name), (StatusCode::CONFLICT, "ConflictError"));
-        assert_eq!(failure.message, "Somebody else has changed this token: read it again");
+        assert_eq!(failure.message, "This token has changed since it was read: read it again");
     }
 
     #[test]

@@ -303,7 +303,7 @@ impl Resolver {
         if self.freshness.has_lease(self.clock.moment()) { Ok(()) } else { Err(Unavailable::Stale) }
     }
 
-    /// Returns the lane of a look-up: a token that is in the cache is known, whoever asks.
+    /// Returns the lane of a look-up: a token that is in the cache is known, from any client.
     fn lane(&self, digest: &Digest, asked: Lane) -> Lane {
         let known = self.cache.peek(&digest.prefix()).is_some_and(|entry| entry.is_of(digest));
         match (known, asked, digest) {

@@ -150,7 +150,7 @@ async fn here(keyward: &Keyward, id: i64) -> Option<Token> {
     keyward.store().resolve(&digest(id)).await.unwrap().record.map(|record| record.token)
 }
 
-async fn somebody(keyward: &Keyward, name: &str) -> Option<OwnerId> {
+async fn owner_id_of(keyward: &Keyward, name: &str) -> Option<OwnerId> {
     let mut view = keyward.store().view().await.unwrap();
     view.owner_with_email(&format!("{name}@example.test")).await.unwrap()
 }
@@ -175,12 +175,12 @@ async fn people_and_tokens_come_as_they_were() {
     assert!(report.before.is_empty() && !report.dry_run);
     assert_eq!(names(&report, Outcome::Came).len(), 2 + 3 + 4);
 
-    let ada = keyward.owners().read(somebody(&keyward, "ada").await.unwrap()).await.unwrap();
+    let ada = keyward.owners().read(owner_id_of(&keyward, "ada").await.unwrap()).await.unwrap();
     let reader = role_with_name(&keyward, "Reader").await.unwrap();
     assert_eq!((ada.firstname.as_str(), ada.state, ada.created_at), ("ada", OwnerState::Active, Timestamp(1_002)));
     assert_eq!(ada.roles, [reader]);
     assert_eq!(keyward.roles().read(reader).await.unwrap().permissions, foreign().roles[1].permissions);
-    let root = keyward.owners().read(somebody(&keyward, "root").await.unwrap()).await.unwrap();
+    let root = keyward.owners().read(owner_id_of(&keyward, "root").await.unwrap()).await.unwrap();
     assert!(root.is_super_admin());
 
     let token = here(&keyward, 5).await.unwrap();
@@ -205,7 +205,7 @@ async fn owners_see_their_keys_and_nobody_else_does() {
     import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     let token = here(&keyward, 5).await.unwrap();
     let open = async |name: &str| {
-        let who = Actor::Person(somebody(&keyward, name).await.unwrap());
+        let who = Actor::Person(owner_id_of(&keyward, name).await.unwrap());
         keyward.tokens().acting_as(who).open(token.id).await.unwrap().secret
     };
     assert!(matches!(open("ada").await, SecretAccess::Shown(secret) if secret.expose() == key(5)));
@@ -255,7 +255,7 @@ async fn what_went_here_stays_gone() {
     keyward.roles().set_permissions(reader, vec![Permission::new("admin::webhooks.read")]).await.unwrap();
     let root_all = here(&keyward, 3).await.unwrap().id;
     keyward.tokens().revoke(root_all).await.unwrap();
-    keyward.owners().delete(somebody(&keyward, "eli").await.unwrap()).await.unwrap();
+    keyward.owners().delete(owner_id_of(&keyward, "eli").await.unwrap()).await.unwrap();
     keyward.roles().delete(role_with_name(&keyward, "Creator").await.unwrap()).await.unwrap();
     let before = marks(&keyward).await;
     assert!(here(&keyward, 5).await.unwrap().grants().is_empty());
@@ -265,7 +265,7 @@ async fn what_went_here_stays_gone() {
     assert!(report.came.is_empty());
     assert!(here(&keyward, 5).await.unwrap().grants().is_empty());
     assert!(here(&keyward, 3).await.is_none() && here(&keyward, 10).await.is_none());
-    assert!(somebody(&keyward, "eli").await.is_none() && role_with_name(&keyward, "Creator").await.is_none());
+    assert!(owner_id_of(&keyward, "eli").await.is_none() && role_with_name(&keyward, "Creator").await.is_none());
 
     // What is new of somebody who was deleted here, or has a role that was, comes without.
     let mut later = foreign();
@@ -282,7 +282,7 @@ async fn what_went_here_stays_gone() {
             (r#"token 12 "eli-new""#.to_owned(), "its owner was deleted here".to_owned()),
         ]
     );
-    let gus = keyward.owners().read(somebody(&keyward, "gus").await.unwrap()).await.unwrap();
+    let gus = keyward.owners().read(owner_id_of(&keyward, "gus").await.unwrap()).await.unwrap();
     assert_eq!(gus.roles, [reader]);
 }
 
@@ -377,7 +377,7 @@ async fn names_that_are_taken_get_a_suffix() {
     assert_eq!(told(&report, Outcome::Renamed), expected);
     assert_eq!(names(&report, Outcome::Left), [r#"a part of the description of token 5 "ada-read""#]);
     // Nobody who came got what a role allows that happens to have the name.
-    let ada = somebody(&keyward, "ada").await.unwrap();
+    let ada = owner_id_of(&keyward, "ada").await.unwrap();
     let ceiling = keyward.store().view().await.unwrap().ceiling(ada).await.unwrap();
     assert!(ceiling.check(&Grant::new("admin::users.delete")).is_err());
     assert!(ceiling.check(&Grant::new("admin::webhooks.read")).is_ok());
@@ -408,7 +408,7 @@ async fn who_is_here_already_is_left_with_all_their_tokens() {
     );
     assert!(here(&keyward, 5).await.is_none());
     // Once the reason is gone, they come.
-    keyward.owners().delete(somebody(&keyward, "ada").await.unwrap()).await.unwrap();
+    keyward.owners().delete(owner_id_of(&keyward, "ada").await.unwrap()).await.unwrap();
     let report = import_foreign(&keyward, foreign(), &with_key()).await.unwrap();
     assert_eq!((report.came.owners, report.came.admin_tokens), (2, 2));
 }
@@ -524,7 +524,7 @@ async fn one_key_that_is_of_no_use_is_dropped_and_its_token_comes() {
     assert_eq!((report.came.tokens(), report.came.keys), (4, 1));
     let token = here(&keyward, 5).await.unwrap();
     assert_eq!(token.hint, "");
-    let ada = Actor::Person(somebody(&keyward, "ada").await.unwrap());
+    let ada = Actor::Person(owner_id_of(&keyward, "ada").await.unwrap());
     assert!(matches!(keyward.tokens().acting_as(ada).open(token.id).await.unwrap().secret, SecretAccess::NotKept));
 }
 
@@ -551,7 +551,7 @@ async fn a_dry_run_tells_the_same_and_leaves_nothing() {
     let keyward = builder().build().unwrap();
     let dry = import_foreign(&keyward, foreign(), &with_key().dry_run()).await.unwrap();
     assert_eq!(marks(&keyward).await, (0, 0));
-    assert!(here(&keyward, 5).await.is_none() && somebody(&keyward, "ada").await.is_none());
+    assert!(here(&keyward, 5).await.is_none() && owner_id_of(&keyward, "ada").await.is_none());
     assert!(keyward.store().view().await.unwrap().imported().await.unwrap().is_empty());
     assert!(
         dry.to_string().starts_with("A dry run: nothing was changed. From \"strapi\" would come: 2 roles, 3 owners")
@@ -614,10 +614,10 @@ async fn passwords_are_good_once_more_and_then_ours() {
     source.users.push(ForeignUser { state: OwnerState::Invited, password: None, ..user(9, "ina", &[]) });
     let report = import_foreign(&keyward, source, &with_key()).await.unwrap();
     assert_eq!(names(&report, Outcome::Left), [r#"password of owner 2 "ada@example.test""#]);
-    let ina = keyward.owners().read(somebody(&keyward, "ina").await.unwrap()).await.unwrap();
+    let ina = keyward.owners().read(owner_id_of(&keyward, "ina").await.unwrap()).await.unwrap();
     assert_eq!(ina.state, OwnerState::Invited);
 
-    let root = somebody(&keyward, "root").await.unwrap();
+    let root = owner_id_of(&keyward, "root").await.unwrap();
     let kept = async || keyward.store().view().await.unwrap().password(root).await.unwrap().unwrap().0;
     let sign_in = async |name: &str, password: &str| {
         keyward.sessions().sign_in(&format!("{name}@example.test"), &Password::new(password)).await

@@ -264,7 +264,7 @@ async fn issue_admin(
     let NewAdminToken { name, description, owner, grants, lifespan } = new;
     let grantor = unit.grantor().await?;
     if !grantor.is_program() && !grantor.is(owner) {
-        return Err(ServiceError::Forbidden("a token belongs to whoever issues it"));
+        return Err(ServiceError::Forbidden("a token belongs to the person who issues it"));
     }
     tokens.check_registered(&grants, &[], &mut errors);
     errors.into_result()?;
