@@ -264,13 +264,13 @@ impl Guard {
         &self.bodies
     }
 
-    /// The gate, for public routes that check a credential themselves.
+    /// Returns the gate, for public routes that check a credential themselves.
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
 
-    /// The path of the first content group.
+    /// Returns the path of the first content group.
     #[cfg(feature = "ui")]
     pub(crate) fn content_path(&self) -> Option<&str> {
         self.gate.content_path()

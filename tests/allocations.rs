@@ -80,7 +80,7 @@ fn allocations<S: Service<Request<Body>>>(service: &mut S, key: &Key) -> i64 {
     once()
 }
 
-/// A request as a server passes it on: with headers, an extension, and a path that is a slice of the read buffer.
+/// Returns a request as a server passes it on: with headers, an extension, and a path that is a slice of the read buffer.
 fn request(key: &Key) -> Request<Body> {
     let bearer = HeaderValue::try_from(format!("Bearer {}", key.secret.expose())).unwrap();
     let mut read = BytesMut::from(PATH);

@@ -40,7 +40,7 @@ pub(crate) async fn import_into(
     Ok(())
 }
 
-/// Whether both addresses name the same database, as far as they tell.
+/// Returns whether both addresses name the same database, as far as they tell.
 fn is_same(one: &str, other: &str) -> bool {
     match (one.strip_prefix("sqlite:"), other.strip_prefix("sqlite:")) {
         (Some(one), Some(other)) => match (Path::new(one).canonicalize(), Path::new(other).canonicalize()) {
@@ -51,7 +51,7 @@ fn is_same(one: &str, other: &str) -> bool {
     }
 }
 
-/// Whether keyward's tables exist in this database.
+/// Returns whether keyward's tables exist in this database.
 async fn has_keyward_tables(address: &str) -> Result<bool, Box<dyn Error>> {
     let url = match address.strip_prefix("sqlite:") {
         Some(file) if !Path::new(file).exists() => return Ok(false),

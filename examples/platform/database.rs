@@ -237,7 +237,7 @@ impl From<Value> for Bind {
     }
 }
 
-/// Whether a retry may succeed: other writers took too long, or the database is unreachable.
+/// Returns whether a retry may succeed: other writers took too long, or the database is unreachable.
 pub(crate) fn is_unavailable(error: &sqlx::Error) -> bool {
     use sqlx::Error::{BeginFailed, Database, Io, PoolClosed, PoolTimedOut, Protocol, WorkerCrashed};
     // PostgreSQL: a serialization failure, a deadlock, a lock that was not available; a failed connection, no

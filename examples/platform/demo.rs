@@ -21,7 +21,8 @@ pub(crate) struct Demo {
     custom: IssuedToken,
 }
 
-/// Whether there is demo data, of this start or an earlier one. Its domain, `example.test`, cannot exist (RFC 6761).
+/// Returns whether there is demo data, of this start or an earlier one. Its domain, `example.test`, cannot exist (RFC
+/// 6761).
 pub(crate) async fn exists(keyward: &Keyward) -> Result<bool, BoxError> {
     Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
 }
@@ -77,7 +78,7 @@ fn editor_permissions() -> Result<Vec<Permission>, BoxError> {
     ])
 }
 
-/// The editor's permissions as grants of a token.
+/// Returns the editor's permissions as grants of a token.
 fn editor_grants() -> Result<Vec<Grant>, BoxError> {
     let read = Grant::new("plugin::content-manager.explorer.read").on(RESOURCE);
     let read = read.fields(Fields::only(["title", "slug", "body"])?);

@@ -20,7 +20,7 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    /// Whether an option implies a proxy: then other machines can reach a server on loopback.
+    /// Returns whether an option implies a proxy: then other machines can reach a server on loopback.
     pub(crate) fn is_set(&self) -> bool {
         !self.proxies.is_empty() || !self.base_path.is_empty() || self.secure_cookies == Some(true)
     }

@@ -90,7 +90,7 @@ pub(crate) fn wrap(app: impl App) -> impl App {
         .service(app)
 }
 
-/// The span of a request. It has the path without the query, as a query may hold an invitation, and no header.
+/// Returns the span of a request. It has the path without the query, as a query may hold an invitation, and no header.
 fn span(request: &Request<Body>) -> Span {
     let id = request.extensions().get::<RequestId>().and_then(|id| id.header_value().to_str().ok());
     tracing::info_span!("request", method = %request.method(), path = request.uri().path(), id)
@@ -101,8 +101,8 @@ fn without_request_id(mut request: Request<Body>) -> Request<Body> {
     request
 }
 
-/// The response to a request whose handler panicked. The panic hook has printed the message; the client gets none of
-/// it.
+/// Returns the response to a request whose handler panicked. The panic hook has printed the message; the client gets
+/// none of it.
 fn panicked(_: Box<dyn Any + Send>) -> Response<Body> {
     tracing::error!("a request failed: its handler panicked");
     let error = r#"{"data":null,"error":{"status":500,"name":"InternalServerError","message":"Internal Server Error","details":{}}}"#;

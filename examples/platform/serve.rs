@@ -141,7 +141,7 @@ impl Requests {
         Open(self.clone())
     }
 
-    /// Whether no request is open, and none began since `seen` had begun.
+    /// Returns whether no request is open, and none began since `seen` had begun.
     fn none_since(&self, seen: &mut u64) -> bool {
         let (before, answered) = (*seen, self.answered.load(Ordering::Relaxed));
         *seen = self.begun.load(Ordering::Relaxed);

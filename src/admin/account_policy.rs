@@ -233,7 +233,7 @@ impl AccountPolicy {
         roles.iter().filter(|role| role.permissions.iter().any(&mut shares)).map(|role| role.id).collect()
     }
 
-    /// The actor's permissions; empty for the host program and super admins, whose checks end before.
+    /// Returns the actor's permissions; empty for the host program and super admins, whose checks end before.
     fn holdings(&self) -> Holdings<'_> {
         let held = match &self.0.ceiling {
             Ceiling::Of(held) => held.as_slice(),

@@ -123,7 +123,7 @@ impl Hasher {
         self.queue.turn(place).await
     }
 
-    /// The number of clients that were answered [`ServiceError::Busy`].
+    /// Returns the number of clients that were answered [`ServiceError::Busy`].
     pub(super) fn busy_count(&self) -> u64 {
         self.queue.busy_count()
     }

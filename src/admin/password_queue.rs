@@ -151,7 +151,7 @@ impl PasswordQueue {
         ServiceError::Busy
     }
 
-    /// The number of clients that were answered [`ServiceError::Busy`].
+    /// Returns the number of clients that were answered [`ServiceError::Busy`].
     pub(super) fn busy_count(&self) -> u64 {
         self.busy.load(Ordering::Relaxed)
     }

@@ -78,7 +78,7 @@ impl ServiceContext {
 }
 
 impl AdminState {
-    /// The number of sign-ins that were answered [`ServiceError::Busy`].
+    /// Returns the number of sign-ins that were answered [`ServiceError::Busy`].
     pub(crate) fn sign_ins_busy(&self) -> u64 {
         self.sign_in.hasher.busy_count()
     }

@@ -133,7 +133,7 @@ impl Throttle {
 }
 
 impl Guess<'_> {
-    /// The lane in which the password is checked.
+    /// Returns the lane in which the password is checked.
     pub(super) fn lane(&self) -> Lane {
         self.lane
     }

@@ -39,7 +39,7 @@ pub enum FieldName {
 }
 
 impl FieldName {
-    /// The name as the services write it: in snake case.
+    /// Returns the name as the services write it: in snake case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Access => "access",
@@ -100,7 +100,7 @@ pub enum PathSegment {
 pub struct FieldPath(Vec<PathSegment>);
 
 impl FieldPath {
-    /// The segments, from the outside in.
+    /// Returns the segments, from the outside in.
     pub fn segments(&self) -> &[PathSegment] {
         &self.0
     }

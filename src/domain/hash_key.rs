@@ -20,7 +20,7 @@ impl HashKeyId {
         Self(Self::STRAPI.to_owned())
     }
 
-    /// The text.
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -63,13 +63,14 @@ impl Addresses {
         }
     }
 
-    /// Whether the peer is a trusted proxy.
+    /// Returns whether the peer is a trusted proxy.
     pub(super) fn trust_peer(&self, extensions: &Extensions) -> bool {
         self.0.as_ref().zip(peer(extensions)).is_some_and(|(proxies, peer)| proxies.trust(peer.to_canonical()))
     }
 }
 
-/// Whether a header says that a proxy forwards this request. A proxy that sets none cannot be told from a client.
+/// Returns whether a header says that a proxy forwards this request. A proxy that sets none cannot be told from a
+/// client.
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(super) fn is_forwarded(headers: &HeaderMap) -> bool {
     let is_proxy_header = |name: &HeaderName| name.as_str().starts_with("x-forwarded-") || name == "x-real-ip";
@@ -103,7 +104,7 @@ impl Proxies {
     }
 }
 
-/// The peer's address, if the server provides it.
+/// Returns the peer's address, if the server provides it.
 fn peer(extensions: &Extensions) -> Option<IpAddr> {
     #[cfg(feature = "axum")]
     if let Some(axum::extract::ConnectInfo(address)) = extensions.get::<axum::extract::ConnectInfo<SocketAddr>>() {

@@ -50,8 +50,8 @@ impl Gate {
         }
     }
 
-    /// The group that a path in no group, or an ambiguous one, begins like. It decides how the rejection looks, and
-    /// nothing else.
+    /// Returns the group that a path in no group, or an ambiguous one, begins like. It decides how the rejection looks,
+    /// and nothing else.
     #[cold]
     fn apparent_group<B>(&self, request: &Request<B>) -> Option<&Group> {
         let path = self.base.inward(sent_uri(request.uri(), request.extensions()).path());
@@ -133,8 +133,8 @@ impl Gate {
         judge(resolved, kind, kinds, now)
     }
 
-    /// The secret of a request: from its `Authorization` header, or from the cookie of a page group if no header holds
-    /// a credential of this installation.
+    /// Returns the secret of a request: from its `Authorization` header, or from the cookie of a page group if no
+    /// header holds a credential of this installation.
     fn presented<'h>(&self, headers: &'h HeaderMap, group: &Group) -> Presented<'h> {
         match &group.pages {
             Some(pages) if !self.has_own_credential(headers) => pages.presented(headers),
@@ -142,12 +142,12 @@ impl Gate {
         }
     }
 
-    /// Whether an `Authorization` header holds a credential of this installation. If so, no cookie counts.
+    /// Returns whether an `Authorization` header holds a credential of this installation. If so, no cookie counts.
     pub(super) fn has_own_credential(&self, headers: &HeaderMap) -> bool {
         any_is_ours(headers, |secret| self.format.is_ours(secret))
     }
 
-    /// Whether a request needs no proof of same origin, or has one.
+    /// Returns whether a request needs no proof of same origin, or has one.
     ///
     /// In a protected group, a request that is judged by its `Authorization` header alone needs none: browsers send no
     /// credential of this installation by themselves. Where a cookie may count, only such a credential rules the cookie
@@ -180,7 +180,7 @@ pub(super) fn judge(
     Ok(entry)
 }
 
-/// The path before a router took a nested prefix away.
+/// Returns the path before a router took a nested prefix away.
 #[cfg(feature = "axum")]
 fn sent_path<'a>(uri: &'a Uri, extensions: &'a Extensions) -> Result<&'a str, Reason> {
     use axum::extract::{NestedPath, OriginalUri};
@@ -194,7 +194,7 @@ fn sent_path<'a>(uri: &'a Uri, _: &'a Extensions) -> Result<&'a str, Reason> {
     Ok(uri.path())
 }
 
-/// The URI before a router took a nested prefix away, whether or not nesting explains the difference.
+/// Returns the URI before a router took a nested prefix away, whether or not nesting explains the difference.
 #[cfg(feature = "axum")]
 pub(super) fn sent_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get::<axum::extract::OriginalUri>().map_or(uri, |original| &original.0)

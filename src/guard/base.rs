@@ -35,7 +35,7 @@ impl Base {
         self.0.is_none()
     }
 
-    /// The path that a browser has to request to get this path.
+    /// Returns the path that a browser has to request to get this path.
     pub(super) fn outward(&self, path: &Arc<str>) -> Arc<str> {
         match &self.0 {
             None => path.clone(),
@@ -53,7 +53,7 @@ impl Base {
         }
     }
 
-    /// Whether a path is the base or below it.
+    /// Returns whether a path is the base or below it.
     pub(super) fn covers(&self, path: &str) -> bool {
         self.0
             .as_deref()
@@ -67,8 +67,8 @@ impl fmt::Debug for Base {
     }
 }
 
-/// The base path of a request: that of a trusted proxy's `X-Forwarded-Prefix`, or else the configured one. Several
-/// values come from several proxies, the outermost first.
+/// Returns the base path of a request: that of a trusted proxy's `X-Forwarded-Prefix`, or else the configured one.
+/// Several values come from several proxies, the outermost first.
 pub(super) fn of_request(
     configured: &Base,
     addresses: &Addresses,

@@ -25,14 +25,14 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     }
 }
 
-/// Whether an `Authorization` header holds a credential of this installation. A proxy in front of pages may add another
-/// one to every request, for instance with `auth_basic`.
+/// Returns whether an `Authorization` header holds a credential of this installation. A proxy in front of pages may add
+/// another one to every request, for instance with `auth_basic`.
 pub(super) fn any_is_ours(headers: &HeaderMap, is_ours: impl Fn(&[u8]) -> bool) -> bool {
     headers.get_all(AUTHORIZATION).iter().any(|value| secret(value.as_bytes()).is_some_and(&is_ours))
 }
 
-/// Whether there is no `Authorization` header, or one with `Bearer` and a token68 (RFC 9110 section 11.2). The result
-/// says nothing about the token itself.
+/// Returns whether there is no `Authorization` header, or one with `Bearer` and a token68 (RFC 9110 section 11.2). The
+/// result says nothing about the token itself.
 pub(super) fn is_well_formed(headers: &HeaderMap) -> bool {
     let token68 = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/');
     let well_formed = |value: &[u8]| {
@@ -92,7 +92,7 @@ mod tests {
         values.iter().map(|v| (AUTHORIZATION, HeaderValue::from_str(v).unwrap())).collect()
     }
 
-    /// Whether the header or the secret format rejects the credential as malformed.
+    /// Returns whether the header or the secret format rejects the credential as malformed.
     fn is_malformed(headers: &HeaderMap) -> bool {
         let hash_key = HashKey::parse("4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap();
         let strapi = StrapiHashKey::new("saltysaltysaltysalty").unwrap();

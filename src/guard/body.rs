@@ -41,7 +41,7 @@ pub trait GuardableBody {
     /// Makes the body consult the guard before each frame and at its end.
     fn guard(&mut self, guard: BodyGuard);
 
-    /// Whether the body is complete, as of a request without one. It is then not guarded.
+    /// Returns whether the body is complete, as of a request without one. It is then not guarded.
     fn is_complete(&self) -> bool {
         false
     }

@@ -87,7 +87,7 @@ impl Budget {
         Self { key: RandomState::new(), sketch: Mutex::new(sketch) }
     }
 
-    /// The lane in which look-ups for this address wait.
+    /// Returns the lane in which look-ups for this address wait.
     pub(super) fn lane(&self, address: IpAddr, now: MonotonicTime) -> Lane {
         let key = self.key_of(address);
         // The sketch uses the lower bits.
@@ -102,7 +102,7 @@ impl Budget {
         }
     }
 
-    /// The time until the address has a budget again, if it is spent.
+    /// Returns the time until the address has a budget again, if it is spent.
     pub(super) fn spent(&self, address: IpAddr, now: MonotonicTime) -> Option<Duration> {
         self.lock().wait(self.key_of(address), now).map(|wait| wait.max(RETRY_LATER))
     }

@@ -52,8 +52,8 @@ where
     }
 }
 
-/// The host name in the request; `None` if there is none, if there are two, or if a proxy forwarded the request: a
-/// proxy on this machine may have a client anywhere.
+/// Returns the host name in the request; `None` if there is none, if there are two, or if a proxy forwarded the
+/// request: a proxy on this machine may have a client anywhere.
 #[cfg(any(feature = "api", feature = "ui"))]
 fn host(parts: &Parts) -> Option<&str> {
     if is_forwarded(&parts.headers) {

@@ -31,27 +31,27 @@ impl AuthContext {
         Self { entry, mark, required: None }
     }
 
-    /// The caller.
+    /// Returns the caller.
     pub fn principal(&self) -> &Principal {
         &self.entry.principal
     }
 
-    /// The token's id; `None` for the public.
+    /// Returns the token's id; `None` for the public.
     pub fn token(&self) -> Option<TokenId> {
         self.principal().token()
     }
 
-    /// The token's kind; `None` for the public.
+    /// Returns the token's kind; `None` for the public.
     pub fn kind(&self) -> Option<TokenKind> {
         self.principal().kind()
     }
 
-    /// The token's owner; content tokens and the public have none.
+    /// Returns the token's owner; content tokens and the public have none.
     pub fn owner(&self) -> Option<OwnerId> {
         self.principal().owner()
     }
 
-    /// The actor for the services: the person of a session, or the token itself; `None` for the public.
+    /// Returns the actor for the services: the person of a session, or the token itself; `None` for the public.
     ///
     /// It carries the credential and the requirements so far. Each change judges both again in its transaction, see
     /// [`AdmittedActor`].
@@ -70,7 +70,7 @@ impl AuthContext {
         Some(AdmittedActor::new(actor, Admission { digest: self.entry.digest()?, required: self.decisions() }))
     }
 
-    /// The owner's roles; empty without an owner.
+    /// Returns the owner's roles; empty without an owner.
     pub fn roles(&self) -> &[RoleId] {
         self.principal().roles()
     }
@@ -131,7 +131,7 @@ impl AuthContext {
         true
     }
 
-    /// The requirements so far, each with its decision.
+    /// Returns the requirements so far, each with its decision.
     fn decisions(&self) -> Vec<(Requirement, Decision)> {
         let decide = |requirement: Requirement| {
             let decision = self.decide(&requirement);
@@ -140,7 +140,7 @@ impl AuthContext {
         self.requirements().into_iter().map(decide).collect()
     }
 
-    /// The requirements of layers and of the handler so far.
+    /// Returns the requirements of layers and of the handler so far.
     fn requirements(&self) -> Vec<Requirement> {
         self.required.as_deref().cloned().into_iter().chain(self.mark.required()).collect()
     }

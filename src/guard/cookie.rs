@@ -26,8 +26,8 @@ impl SessionCookie {
         Self { plain: true }
     }
 
-    /// The name, for [`Group::pages`](crate::Group::pages). Browsers accept the prefix `__Host-` only from this host
-    /// with the path `/`.
+    /// Returns the name, for [`Group::pages`](crate::Group::pages). Browsers accept the prefix `__Host-` only from this
+    /// host with the path `/`.
     ///
     /// Below a [base path](crate::Builder::base_path) the pages set another cookie, which browsers send to that path
     /// alone: `__Secure-keyward`, or `keyward-below` over plain HTTP. Page groups read that one first.
@@ -35,7 +35,8 @@ impl SessionCookie {
         if self.plain { "keyward" } else { "__Host-keyward" }
     }
 
-    /// The value of a `Set-Cookie` header that starts a session. It is marked as sensitive, so `Debug` hides it.
+    /// Returns the value of a `Set-Cookie` header that starts a session. It is marked as sensitive, so `Debug` hides
+    /// it.
     pub fn set(self, session: &Secret) -> HeaderValue {
         let value = self.value(session.expose(), "");
         // A secret has only characters that a header allows.
@@ -44,7 +45,7 @@ impl SessionCookie {
         value
     }
 
-    /// The value of a `Set-Cookie` header that removes the session from the browser.
+    /// Returns the value of a `Set-Cookie` header that removes the session from the browser.
     pub fn cleared(self) -> HeaderValue {
         HeaderValue::from_static(match self.plain {
             false => "__Host-keyward=; Path=/; HttpOnly; SameSite=Strict; Secure; Max-Age=0",
@@ -52,8 +53,8 @@ impl SessionCookie {
         })
     }
 
-    /// The name and the path below this base path. Other servers of the same host then neither receive nor replace the
-    /// secret.
+    /// Returns the name and the path below this base path. Other servers of the same host then neither receive nor
+    /// replace the secret.
     fn name_and_path(self, base: &Base) -> (&'static str, String) {
         match below_base(self.name()) {
             Some(name) if !base.is_empty() => (name, format!("{}/", base.as_str())),
@@ -61,13 +62,13 @@ impl SessionCookie {
         }
     }
 
-    /// Whether browsers send the cookie over HTTPS only.
+    /// Returns whether browsers send the cookie over HTTPS only.
     #[cfg(feature = "ui")]
     pub(crate) fn is_secure(self) -> bool {
         !self.plain
     }
 
-    /// The name below this base path.
+    /// Returns the name below this base path.
     #[cfg(feature = "ui")]
     pub(crate) fn name_at(self, base: &Base) -> &'static str {
         self.name_and_path(base).0
@@ -99,7 +100,7 @@ impl SessionCookie {
     }
 }
 
-/// The name below a base path of a cookie of keyward. Browsers accept `__Host-` for the path `/` only.
+/// Returns the name below a base path of a cookie of keyward. Browsers accept `__Host-` for the path `/` only.
 pub(super) fn below_base(name: &str) -> Option<&'static str> {
     match name {
         "__Host-keyward" => Some("__Secure-keyward"),

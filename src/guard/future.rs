@@ -163,7 +163,7 @@ mod tests {
     use std::convert::Infallible;
     use std::future;
 
-    /// The future of a rejection in front of this service.
+    /// Returns the future of a rejection in front of this service.
     fn rejected<S>(_: &S) -> GateFuture<S, JsonRejection, (), Bytes>
     where
         S: Service<Request<()>, Response = Response<Bytes>>,

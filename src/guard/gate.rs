@@ -55,13 +55,13 @@ impl Gate {
         self.groups.iter().find_map(Group::content_path)
     }
 
-    /// The configured base path.
+    /// Returns the configured base path.
     #[cfg(feature = "axum")]
     pub(crate) fn base(&self) -> &Base {
         &self.base
     }
 
-    /// The base path under which the browser that sent this request sees the installation.
+    /// Returns the base path under which the browser that sent this request sees the installation.
     pub(crate) fn base_of(&self, headers: &HeaderMap, extensions: &Extensions) -> Base {
         base::of_request(&self.base, &self.addresses, headers, extensions)
     }

@@ -239,7 +239,7 @@ impl Group {
         self.id
     }
 
-    /// The entry for requests without a credential, if the group admits them.
+    /// Returns the entry for requests without a credential, if the group admits them.
     pub(super) fn public_entry(&self) -> Option<&Arc<Entry>> {
         match &self.access {
             Access::Guarded { public: Some(public), .. } => public.entry.as_ref(),
@@ -247,7 +247,7 @@ impl Group {
         }
     }
 
-    /// Whether Strapi guards such a group by permission policies.
+    /// Returns whether Strapi guards such a group by permission policies.
     pub(super) fn has_policies(&self) -> bool {
         matches!(self.access, Access::Guarded { kinds, .. } if !kinds.contains(TokenKind::Content))
     }
@@ -270,15 +270,15 @@ impl Group {
         }
     }
 
-    /// The path, empty for the root, so that the rest of a longer path always starts with `/`.
+    /// Returns the path, empty for the root, so that the rest of a longer path always starts with `/`.
     fn prefix(&self) -> &str {
         if self.path == "/" { "" } else { &self.path }
     }
 }
 
 impl Pages {
-    /// The session secret in a request's cookies. Browsers send the cookie below a base path to no other path, so it
-    /// goes first.
+    /// Returns the session secret in a request's cookies. Browsers send the cookie below a base path to no other path,
+    /// so it goes first.
     pub(super) fn presented<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
         match self.below.map_or(Presented::Nothing, |name| in_cookie(headers, name)) {
             Presented::Nothing => in_cookie(headers, &self.cookie),
@@ -293,7 +293,7 @@ impl Pages {
     }
 }
 
-/// Whether a configured path has no character with a meaning in HTML or in a URL.
+/// Returns whether a configured path has no character with a meaning in HTML or in a URL.
 fn is_plain(path: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'/' | b'-' | b'.' | b'_' | b'~');
     path.starts_with('/') && !path.starts_with("//") && path.bytes().all(plain)

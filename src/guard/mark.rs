@@ -86,7 +86,7 @@ impl Mark {
         self.denied.store(true, Ordering::Release);
     }
 
-    /// The requirements of the handler so far.
+    /// Returns the requirements of the handler so far.
     pub(super) fn required(&self) -> Vec<Requirement> {
         self.required.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -165,12 +165,12 @@ impl GuardHandle {
         }
     }
 
-    /// The gate that admitted the request, unless it was dropped.
+    /// Returns the gate that admitted the request, unless it was dropped.
     pub(super) fn gate(&self) -> Option<Arc<Gate>> {
         self.0.as_ref()?.gate.upgrade()
     }
 
-    /// The method and the path of the request. A long path is cut.
+    /// Returns the method and the path of the request. A long path is cut.
     pub(super) fn route(&self) -> Option<(&Method, &str)> {
         self.0.as_ref().map(|slot| (&slot.method, slot.path.as_str()))
     }
@@ -182,7 +182,7 @@ impl GuardHandle {
         }
     }
 
-    /// The base path under which the browser sees the response.
+    /// Returns the base path under which the browser sees the response.
     pub(super) fn base(&self) -> Base {
         self.0.as_ref().map(|slot| slot.base.clone()).unwrap_or_default()
     }

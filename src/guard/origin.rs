@@ -9,13 +9,13 @@ use http::{HeaderMap, Method, Uri};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
-/// Whether the method is safe (RFC 9110 section 9.2.1).
+/// Returns whether the method is safe (RFC 9110 section 9.2.1).
 pub(super) fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// Whether the browser proves that a page of the same origin sent the request: by `Sec-Fetch-Site`, or, if it sends
-/// none, by an `Origin` that names the requested host. A request without either header has no proof.
+/// Returns whether the browser proves that a page of the same origin sent the request: by `Sec-Fetch-Site`, or, if it
+/// sends none, by an `Origin` that names the requested host. A request without either header has no proof.
 pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     let one = |name: &HeaderName| {
         let mut values = headers.get_all(name).iter();
@@ -30,8 +30,8 @@ pub(super) fn is_same_origin(headers: &HeaderMap, uri: &Uri) -> bool {
     matches!((host, origin), (Some(host), Some(origin)) if !host.is_empty() && host.eq_ignore_ascii_case(origin))
 }
 
-/// Whether a proxy that changes `Host` may be the only fault: `Origin` names another host than `Host`, and there is no
-/// `Sec-Fetch-Site`, which browsers do not send over plain HTTP.
+/// Returns whether a proxy that changes `Host` may be the only fault: `Origin` names another host than `Host`, and
+/// there is no `Sec-Fetch-Site`, which browsers do not send over plain HTTP.
 pub(super) fn hosts_differ(headers: &HeaderMap, uri: &Uri) -> bool {
     let names_one = |origin: &str| origin.starts_with("https://") || origin.starts_with("http://");
     let origin = headers.get(ORIGIN).and_then(|v| v.to_str().ok());

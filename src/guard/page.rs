@@ -48,14 +48,14 @@ impl PageText {
         Self { heading, advice }
     }
 
-    /// The text for a form whose session ended while it was filled in.
+    /// Returns the text for a form whose session ended while it was filled in.
     pub(super) fn of_ended_session() -> Self {
         let advice = "You are not signed in any more, and nothing was saved. Sign in again in a new tab. Then come back to this tab, go \
                       back to the form, and send it again.";
         Self { heading: "Your session has ended", advice }
     }
 
-    /// The text for a form whose `Origin` and `Host` differ, perhaps because of a proxy.
+    /// Returns the text for a form whose `Origin` and `Host` differ, perhaps because of a proxy.
     pub(super) fn of_another_host() -> Self {
         let advice = "This form was sent from another site, or through a proxy that does not pass on the address which your browser \
                       asked for. Open the form's page here, and send it again. If that does not help, tell the operator: the proxy has \

@@ -14,8 +14,8 @@ pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
     if is_plain(path.as_bytes()) { Ok(Judged::default()) } else { read(path.as_bytes()) }
 }
 
-/// Whether no byte needs a closer check, as in most paths. There are no early exits, so that the processor compares
-/// many bytes at once.
+/// Returns whether no byte needs a closer check, as in most paths. There are no early exits, so that the processor
+/// compares many bytes at once.
 fn is_plain(path: &[u8]) -> bool {
     let odd = match path.len() {
         17.. => lanes::<16>(path),
@@ -25,8 +25,8 @@ fn is_plain(path: &[u8]) -> bool {
     odd | path.last().map_or(0, |last| is_odd(*last)) == 0
 }
 
-/// Whether a byte but the last, or a pair of bytes, needs a closer check. The path has more than `N` bytes; the last
-/// lanes may overlap.
+/// Returns whether a byte but the last, or a pair of bytes, needs a closer check. The path has more than `N` bytes; the
+/// last lanes may overlap.
 fn lanes<const N: usize>(path: &[u8]) -> u8 {
     let lane = |at: usize| match (path[at..].first_chunk::<N>(), path[at + 1..].first_chunk::<N>()) {
         (Some(lane), Some(next)) => (0..N).fold(0, |odd, i| odd | pair_is_odd(lane[i], next[i])),
@@ -110,7 +110,7 @@ fn decode(rest: &[u8]) -> Result<u8, Ambiguity> {
 /// The maximum number of layers of encoding. Each costs a pass, and no real path has more.
 const LAYERS: usize = 4;
 
-/// Whether decoding more than once yields a separator or a dot, or does not end.
+/// Returns whether decoding more than once yields a separator or a dot, or does not end.
 fn hides_more(path: &[u8]) -> bool {
     let mut layer = path.to_vec();
     for _ in 0..LAYERS {
@@ -125,7 +125,7 @@ fn hides_more(path: &[u8]) -> bool {
     escapes(&layer).any(|b| b == b'%')
 }
 
-/// The bytes that the encodings in a path stand for.
+/// Returns the bytes that the encodings in a path stand for.
 fn escapes(path: &[u8]) -> impl Iterator<Item = u8> {
     path.windows(3).filter(|w| w[0] == b'%').filter_map(|w| hex_pair(Some(&w[1..])))
 }

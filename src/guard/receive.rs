@@ -74,7 +74,7 @@ enum Client {
 }
 
 impl Client {
-    /// The site of a network: /48 of IPv6, in which a site chooses its /64 freely; /24 of IPv4.
+    /// Returns the site of a network: /48 of IPv6, in which a site chooses its /64 freely; /24 of IPv4.
     fn site(self) -> Option<u128> {
         let Self::Network(Some(network)) = self else { return None };
         let is_v4 = network >> 32 == 0xffff;
@@ -108,7 +108,7 @@ impl BodyReader {
         whole.await.unwrap_or(Err(BodyError::TooSlow(self.deadline)))
     }
 
-    /// The sender of a request, and the size limit of its body.
+    /// Returns the sender of a request, and the size limit of its body.
     fn client(&self, request: &Request) -> (Client, usize) {
         let auth = request.extensions().get::<AuthContext>();
         match auth.and_then(|auth| Some((auth.owner(), auth.token()?))) {
@@ -139,7 +139,7 @@ async fn collect(body: Body, limit: usize, mut reservation: Reservation) -> Resu
     Ok(Received { bytes, _reservation: reservation })
 }
 
-/// Whether a layer of the host with a tighter limit ended the body.
+/// Returns whether a layer of the host with a tighter limit ended the body.
 fn is_limit(error: &axum::Error) -> bool {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {

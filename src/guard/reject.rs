@@ -63,7 +63,7 @@ impl Gate {
         }
     }
 
-    /// The address of the page that this request names with a trailing slash.
+    /// Returns the address of the page that this request names with a trailing slash.
     fn without_slash<B>(&self, request: &Request<B>) -> Option<String> {
         // Nearly no request has one, and a flood of rejections is counted in nanoseconds.
         if !request.uri().path().ends_with('/') {
@@ -80,7 +80,7 @@ impl Gate {
         Some(format!("{}{shorter}{query}", base.as_str()))
     }
 
-    /// The address of the sign-in page, with the address to come back to.
+    /// Returns the address of the sign-in page, with the address to come back to.
     fn sign_in<B>(&self, page: &str, request: &Request<B>) -> String {
         let base = self.base_of(request.headers(), request.extensions());
         let page = format!("{}{page}", base.as_str());

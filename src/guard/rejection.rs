@@ -93,7 +93,7 @@ impl Rejection {
         self
     }
 
-    /// Whether the client learns that its credential is invalid, and nothing else.
+    /// Returns whether the client learns that its credential is invalid, and nothing else.
     pub(super) fn is_of_credential(&self) -> bool {
         self.message == INVALID && self.reason != Reason::NoCredential
     }
@@ -147,7 +147,7 @@ impl Rejection {
         self
     }
 
-    /// Whether the rejection is a page.
+    /// Returns whether the rejection is a page.
     pub(super) fn is_page(&self) -> bool {
         self.start.is_some()
     }
@@ -164,29 +164,29 @@ impl Rejection {
         self
     }
 
-    /// The reason, for logs and metrics.
+    /// Returns the reason, for logs and metrics.
     pub fn reason(&self) -> Reason {
         self.reason
     }
 
-    /// The status: 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget); 303 to the
-    /// sign-in page, or to the same page without a trailing slash.
+    /// Returns the status: 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget); 303 to
+    /// the sign-in page, or to the same page without a trailing slash.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The name of the error, as Strapi writes it: `UnauthorizedError`.
+    /// Returns the name of the error, as Strapi writes it: `UnauthorizedError`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// The message for the client.
+    /// Returns the message for the client.
     pub fn message(&self) -> &'static str {
         self.message
     }
 
-    /// The headers of the response: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and in a protected group
-    /// `Cache-Control` and `Vary`.
+    /// Returns the headers of the response: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and in a protected
+    /// group `Cache-Control` and `Vary`.
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         if self.protected {
@@ -221,7 +221,7 @@ impl Rejection {
         headers
     }
 
-    /// The body in Strapi's form: `{"data": null, "error": {"status", "name", "message", "details"}}`.
+    /// Returns the body in Strapi's form: `{"data": null, "error": {"status", "name", "message", "details"}}`.
     pub fn json(&self) -> Bytes {
         if self.status == StatusCode::UNAUTHORIZED {
             match self.message {

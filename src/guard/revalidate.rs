@@ -21,7 +21,7 @@ impl NoLongerValid {
         Self(reason)
     }
 
-    /// The reason.
+    /// Returns the reason.
     pub fn reason(&self) -> Reason {
         self.0
     }
@@ -35,7 +35,7 @@ impl axum::response::IntoResponse for NoLongerValid {
     }
 }
 
-/// Whether the entry that admitted a request would admit it now, as far as the cache knows.
+/// Returns whether the entry that admitted a request would admit it now, as far as the cache knows.
 pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
     let Some((resolver, digest)) = entry.resolver.upgrade().zip(entry.digest()) else { return false };
     let now = resolver.clock.moment();

@@ -29,7 +29,7 @@ pub(super) struct Keys {
 }
 
 impl Default for Keys {
-    /// The keys of an installation that compares none.
+    /// Returns the keys of an installation that compares none.
     fn default() -> Self {
         Self { state: watch::channel(KeyMatch::Match).0, matches: AtomicBool::new(true) }
     }

@@ -69,7 +69,7 @@ fn digest(n: u64, rest: u8) -> Digest {
     Digest::Native(bytes)
 }
 
-/// A digest in Strapi's format.
+/// Returns a digest in Strapi's format.
 fn long_digest(n: u64, rest: u8) -> Digest {
     let mut bytes = [rest; 64];
     bytes[..8].copy_from_slice(&n.to_be_bytes());

@@ -177,7 +177,7 @@ pub trait WriteStore: Store {
 /// A view of a store at one moment. Roles are listed completely, other lists page by page.
 #[async_trait]
 pub trait View: ReadRoles + ReadAccounts + ReadTokens + ReadAudit + ReadImports + ReadKeys + Send {
-    /// The store's time when the view was opened.
+    /// Returns the store's time when the view was opened.
     fn now(&self) -> Timestamp;
 
     /// Returns whether there is no owner and no token of any kind.
@@ -189,9 +189,9 @@ pub trait View: ReadRoles + ReadAccounts + ReadTokens + ReadAudit + ReadImports 
 /// A change of a record that does not exist is a [`StoreError::Conflict`], unless the method says otherwise.
 #[async_trait]
 pub trait Transaction: View + WriteRoles + WriteAccounts + WriteTokens + WriteAudit + WriteImports + WriteKeys {
-    /// The sequence that this change will have.
+    /// Returns the sequence that this change will have.
     fn seq(&self) -> u64;
-    /// The id that this change will have, if the store has a change log.
+    /// Returns the id that this change will have, if the store has a change log.
     fn op_id(&self) -> Option<&str>;
 
     /// Commits, with one row in the change log that carries `tags`.

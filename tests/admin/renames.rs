@@ -23,7 +23,7 @@ fn before() -> Catalogue {
     catalogue("explorer.read", "post", ["heading", "body"], "post.find")
 }
 
-/// The same catalogue with every name changed.
+/// Returns the same catalogue with every name changed.
 fn after() -> Catalogue {
     catalogue("manager.read", "article", ["title", "body"], "article.find")
         .renamed(Rename::action("explorer.read", "manager.read"))

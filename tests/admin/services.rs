@@ -101,7 +101,8 @@ async fn in_postgres() -> Option<World<keyward::PostgresStore>> {
     Some(World::on(store, clock, |b| b.store_is_exclusive()))
 }
 
-/// The state that a rejected call must not change: the audit log, the number of the last change, and the snapshots of the gate.
+/// Returns the state that a rejected call must not change: the audit log, the number of the last change, and the snapshots of the
+/// gate.
 async fn everything<S: Audited>(world: &World<S>, witness: &Key) -> (Vec<AuditEvent>, String) {
     let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
     let digest = format.verify(witness.secret.expose(), TokenKinds::of(&TokenKind::ALL)).unwrap().digest;

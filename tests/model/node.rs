@@ -169,7 +169,7 @@ impl Node {
         (stands && leased).then_some(snapshot.allows)
     }
 
-    /// Whether the next poll would detect that the store has lost the changes after `kept`.
+    /// Returns whether the next poll would detect that the store has lost the changes after `kept`.
     pub(crate) fn notices(&self, kept: u8) -> bool {
         let applied = self.applied.is_some_and(|applied| applied.seq > kept);
         let read = matches!(self.flight, Flight::Read(_, snapshot) if snapshot.seq > kept);
@@ -302,7 +302,7 @@ impl Node {
         *self = Self { revoke, ..Self::default() };
     }
 
-    /// Whether it has applied the whole log and caches nothing that is not in it.
+    /// Returns whether it has applied the whole log and caches nothing that is not in it.
     pub(crate) fn knows(&self, log: &Log) -> bool {
         self.applied == log.last().copied().map(Applied::from) && self.seen.highest <= log.now().seq
     }

@@ -136,7 +136,7 @@ impl Model for Protocol {
 }
 
 impl Protocol {
-    /// Whether this verdict could be given now.
+    /// Returns whether this verdict could be given now.
     fn tells(&self, state: &State, verdict: bool) -> bool {
         [state.node.cached(&self.0), state.node.landing(&self.0)].contains(&Some(verdict))
     }

@@ -40,7 +40,7 @@ impl Seen {
         }
     }
 
-    /// Whether a poll is continuous with it. `highest` is the value before the poll was sent.
+    /// Returns whether a poll is continuous with it. `highest` is the value before the poll was sent.
     pub(crate) fn agrees(&self, highest: u8, answer: &Answer, scenario: &Scenario) -> bool {
         let known = |change: Change| self.seen[usize::from(change.seq) - 1].is_none_or(|op| op == change.op);
         let behind = answer.head < highest && !scenario.makes(Mistake::AheadWithoutHighest);

@@ -98,7 +98,7 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Whether the lock on the epoch is held.
+    /// Returns whether the lock on the epoch is held.
     pub(crate) fn locked(&self) -> bool {
         self.in_doubt.is_some() || self.writers.iter().any(Option::is_some)
     }
@@ -138,7 +138,7 @@ impl Store {
         }
     }
 
-    /// The change that the present verdict comes from.
+    /// Returns the change that the present verdict comes from.
     pub(crate) fn decided_by(&self) -> Option<u8> {
         self.log.iter().rfind(|change| change.tagged).map(|change| change.op)
     }

@@ -42,7 +42,7 @@ impl Draft {
         }
     }
 
-    /// The fields that the request sets.
+    /// Returns the fields that the request sets.
     pub(super) fn fields(&self) -> impl Iterator<Item = &'static str> {
         self.texts.keys().copied()
     }

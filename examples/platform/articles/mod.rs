@@ -47,7 +47,7 @@ struct Articles {
     api: ApiKind,
 }
 
-/// The same routes in both APIs.
+/// Returns the routes, which are the same in both APIs.
 pub(crate) fn routes(database: &Database) -> GuardedRouter {
     let routes = |all: &str, api: ApiKind| {
         let one = format!("{all}/{{documentId}}");

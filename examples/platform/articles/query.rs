@@ -110,8 +110,8 @@ fn filter(name: &str, value: &str, decision: &Decision) -> Result<(&'static str,
     Ok((expression, value))
 }
 
-/// The expression of a field to sort or filter by. It has to be visible on every row: otherwise the order would reveal
-/// its value.
+/// Returns the expression of a field to sort or filter by. It has to be visible on every row: otherwise the order would
+/// reveal its value.
 fn expression(path: &[&str], field: &str, decision: &Decision) -> Result<&'static str, Problem> {
     let expression = COLUMNS.column(field).map_err(|unknown| Problem::at(path, unknown.to_string()))?;
     if !ALWAYS.contains(&field) {

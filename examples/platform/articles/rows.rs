@@ -72,7 +72,7 @@ impl Article {
         self.id
     }
 
-    /// The fields, and the attributes that conditions test.
+    /// Returns the fields, and the attributes that conditions test.
     pub(super) fn attributes(&self) -> Json {
         let roles: Json = serde_json::from_str(&self.creator_role_ids).unwrap_or_default();
         json!({
@@ -81,7 +81,7 @@ impl Article {
         })
     }
 
-    /// The article with the fields that the caller may see; `None` if the caller may not see the article.
+    /// Returns the article with the fields that the caller may see; `None` if the caller may not see the article.
     pub(super) fn project(&self, decision: &Decision, api: ApiKind) -> Option<Json> {
         let mut visible = decision.project(self.attributes(), &[])?;
         let mut article = self.metadata(api);
@@ -89,7 +89,7 @@ impl Article {
         Some(Json::Object(article))
     }
 
-    /// The members that every caller sees who may see the article.
+    /// Returns the members that every caller sees who may see the article.
     pub(super) fn metadata(&self, api: ApiKind) -> Map<String, Json> {
         let mut metadata = Map::new();
         metadata.insert("id".to_owned(), self.id.into());

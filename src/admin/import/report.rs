@@ -83,7 +83,7 @@ impl Outcome {
 }
 
 impl Counts {
-    /// The number of tokens of both kinds.
+    /// Returns the number of tokens of both kinds.
     pub fn tokens(&self) -> u64 {
         self.admin_tokens + self.content_tokens
     }

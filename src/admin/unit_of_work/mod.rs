@@ -50,17 +50,17 @@ impl UnitOfWork {
         Self { tx, state, origin, expected, device, tags: Vec::new(), is_idle: false }
     }
 
-    /// The state of the store, with the mutations made so far.
+    /// Returns the state of the store, with the mutations made so far.
     pub(super) fn view(&mut self) -> &mut dyn View {
         &mut *self.tx
     }
 
-    /// The store's time.
+    /// Returns the store's time.
     pub(super) fn now(&self) -> Timestamp {
         self.tx.now()
     }
 
-    /// The actor's id.
+    /// Returns the actor's id.
     pub(super) fn actor_id(&self) -> Actor {
         self.origin.actor
     }

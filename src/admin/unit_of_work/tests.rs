@@ -47,7 +47,7 @@ enum Mutation {
 }
 
 impl Mutation {
-    /// The tags without which a stale principal would stay in caches.
+    /// Returns the tags without which a stale principal would stay in caches.
     fn required_tags(&self) -> Vec<Tag> {
         match self {
             Self::InsertRole(id) | Self::SetPermissions(id) | Self::DeleteRole(id) | Self::ClampMembers(id) => {
@@ -82,7 +82,7 @@ impl Mutation {
         }
     }
 
-    /// The events of which one is required; none, if the mutation needs no event of its own.
+    /// Returns the events of which one is required; none, if the mutation needs no event of its own.
     fn required_events(&self) -> &'static [AuditAction] {
         match self {
             Self::InsertRole(_) => &[AuditAction::RoleCreated],
@@ -486,7 +486,7 @@ fn check_committed(method: &str, committed: &Committed) {
     }
 }
 
-/// The names of the methods that mutate, from the sources: so that none is left out below.
+/// Returns the names of the methods that mutate, from the sources: so that none is left out below.
 fn mutating_methods() -> BTreeSet<&'static str> {
     let sources = [
         include_str!("accounts.rs"),

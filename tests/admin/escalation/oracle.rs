@@ -79,7 +79,7 @@ impl State {
         power
     }
 
-    /// Whether a condition holds for an account and a row.
+    /// Returns whether a condition holds for an account and a row.
     fn holds(&self, condition: &str, owner: OwnerId, row: &Row) -> bool {
         let roles = self.roles_of(owner);
         match condition {

@@ -22,7 +22,7 @@ fn open() -> (World, App) {
     (world, app)
 }
 
-/// A delegated admin who also reads rows of people with the same role.
+/// Returns a delegated admin who also reads rows of people with the same role.
 async fn admin(world: &World) -> Key {
     let cast = ADMIN.into_iter().fold(world.editor(), |cast, action| cast.holds(action));
     cast.holds(shared()).sign_in().await

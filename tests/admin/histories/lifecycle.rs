@@ -55,7 +55,7 @@ struct Model {
 }
 
 impl Model {
-    /// The permissions of an owner; `None` for a super admin.
+    /// Returns the permissions of an owner; `None` for a super admin.
     fn permissions(&self, owner: OwnerId) -> Option<Vec<Permission>> {
         let (roles, _) = &self.owners[&owner];
         let all = roles.iter().filter_map(|r| self.roles.get(r)).flatten().cloned().collect();

@@ -57,7 +57,7 @@ pub(crate) fn row(creator: i64, roles: &[RoleId]) -> Value {
     json!({"title": "t", "body": "b", "creator_id": creator, "creator_role_ids": roles})
 }
 
-/// Whether any of these conditions holds for the account `me`; an empty list always holds.
+/// Returns whether any of these conditions holds for the account `me`; an empty list always holds.
 pub(crate) fn any_holds(when: &ConditionClause, row: &Value, me: i64, roles: &[RoleId]) -> bool {
     let holds = |condition: &str| match condition {
         IS_CREATOR => row["creator_id"] == json!(me),
@@ -86,12 +86,12 @@ pub(crate) fn questions() -> impl Iterator<Item = Question> {
 }
 
 impl Question {
-    /// Whether this permission covers the check.
+    /// Returns whether this permission covers the check.
     pub(crate) fn concerns(self, action: &str, resource: Option<&Resource>, fields: &Fields) -> bool {
         action == self.action && resource.map(Resource::as_str) == self.resource && fields.contains(self.field)
     }
 
-    /// Whether an account with these permissions may do it on this row.
+    /// Returns whether an account with these permissions may do it on this row.
     pub(crate) fn allowed(self, held: &[Permission], row: &Value, me: i64, roles: &[RoleId]) -> bool {
         held.iter().any(|p| {
             self.concerns(p.scope.action.as_str(), p.scope.resource.as_ref(), &p.scope.fields)
@@ -100,7 +100,7 @@ impl Question {
     }
 }
 
-/// Whether permissions cover a grant: each of its fields by some permission, all fields by one with all.
+/// Returns whether permissions cover a grant: each of its fields by some permission, all fields by one with all.
 pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
     let one = |field: &str| {
         permissions.iter().any(|p| {

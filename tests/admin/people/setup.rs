@@ -109,7 +109,7 @@ impl Setup {
         self.try_sign_in(email, PASSWORD, None).await.unwrap()
     }
 
-    /// Whether the store finds this secret.
+    /// Returns whether the store finds this secret.
     pub(crate) async fn lives(&self, secret: &Secret) -> bool {
         let format = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
         let digest = format.verify(secret.expose(), TokenKinds::of(&keyward::token::TokenKind::ALL)).unwrap().digest;

@@ -87,7 +87,7 @@ impl Setup {
         self.world.super_admin().sign_in().await
     }
 
-    /// A person who manages people and roles and may read titles.
+    /// Returns a person who manages people and roles and may read titles.
     async fn warden(&self) -> Key {
         let deeds = ["read", "create", "update", "delete"];
         let actions = deeds.iter().flat_map(|deed| ["users", "roles"].map(|what| format!("admin::{what}.{deed}")));

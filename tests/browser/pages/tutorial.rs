@@ -8,7 +8,7 @@ const ADA: &str = "ada@example.test";
 const EDDA: &str = "edda@example.test";
 const CM: &str = "/admin/content-manager/collection-types/api::article.article";
 
-/// The first visitor of an empty platform.
+/// Returns the first visitor of an empty platform.
 async fn first_admin(scene: &Scene) -> Person {
     let ada = scene.open_browser().await;
     ada.goes("/admin").await;

@@ -46,7 +46,7 @@ fn send_all(stream: &mut TcpStream, mut bytes: &[u8]) {
     }
 }
 
-/// Whether the server has closed a connection.
+/// Returns whether the server has closed a connection.
 fn is_closed(stream: &mut TcpStream) -> bool {
     let mut answer = [0; 4096];
     loop {

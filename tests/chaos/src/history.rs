@@ -242,7 +242,7 @@ impl fmt::Display for Wrong {
 }
 
 impl Outcome {
-    /// The time since which it has certainly happened, and whether its node acknowledged it.
+    /// Returns the time since which it has certainly happened, and whether its node acknowledged it.
     fn done(self) -> Option<(Instant, bool)> {
         match self {
             Self::Acknowledged(at) => Some((at, true)),

@@ -83,7 +83,7 @@ impl Deed {
         }
     }
 
-    /// Whether the store has the result of this change.
+    /// Returns whether the store has the result of this change.
     pub(crate) async fn happened(&self, thing: &Thing, connection: &mut PgConnection) -> Result<bool, BoxError> {
         let there = match self {
             Self::Switch { .. } => {

@@ -188,7 +188,7 @@ impl World {
         }
     }
 
-    /// Whether each node accepts the token that is never changed.
+    /// Returns whether each node accepts the token that is never changed.
     pub(crate) async fn all_back(&self) -> bool {
         for node in 0..self.nodes.len() {
             if self.ask(node, &self.anchor).await != Verdict::Passed {

@@ -15,7 +15,7 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Whether the machine can start a server to break.
+/// Returns whether the machine can start a server to break.
 fn own_server() -> bool {
     postgres::shared_server().is_some_and(|server| {
         let own = server.directory().is_some();

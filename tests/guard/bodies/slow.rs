@@ -6,7 +6,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// A body that stops after these bytes.
+/// Returns a body that stops after these bytes.
 fn endless(begins: &'static str) -> Body {
     let first = futures_util::stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(begins.as_bytes()))]);
     Body::from_stream(futures_util::StreamExt::chain(first, futures_util::stream::pending()))

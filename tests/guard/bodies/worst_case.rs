@@ -58,7 +58,7 @@ fn shapes(name: &str, limit: usize) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A body with a list that is as long as the limit allows.
+/// Returns a body with a list that is as long as the limit allows.
 fn with_list(good: &Value, name: &str, piece: impl Fn(usize) -> String) -> String {
     let mut rest = good.clone();
     rest[name] = json!("LIST");

@@ -11,7 +11,7 @@ use keyward::{GuardedRouter, authenticated};
 use std::future::IntoFuture;
 use std::time::Duration;
 
-/// A well-formed secret under another hash key, as an attacker makes it who knows everything but the key.
+/// Returns a well-formed secret under another hash key, as an attacker makes it who knows everything but the key.
 fn made_up(entropy: &dyn Entropy) -> String {
     let hash_key = keyward::HashKey::parse("another salt than the world's, at least 32 bytes").unwrap();
     let format = keyward::testing::SecretFormat::new(&Default::default(), hash_key);

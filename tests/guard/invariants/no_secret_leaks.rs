@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 
 const REFERENCE: &str = "the salt of the reference";
 
-/// The texts that must not be shown: each secret, its random part, its digest, and the keys.
+/// Returns the texts that must not be shown: each secret, its random part, its digest, and the keys.
 fn hidden(secrets: &[&Secret]) -> Vec<String> {
     let format = SecretFormat::new(&Default::default(), HashKeyRing::parse(HASH_KEY).unwrap());
     let mut all = vec![HASH_KEY.to_owned(), REFERENCE.to_owned()];

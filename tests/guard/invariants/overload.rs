@@ -19,7 +19,7 @@ const OVERLOADED: Reason = Reason::Unavailable(Unavailable::Overloaded);
 const FLOOD: [u8; 4] = [203, 0, 113, 1];
 const OTHER: [u8; 4] = [203, 0, 113, 2];
 
-/// A world whose look-ups wait up to 250 ms for a free read; a read itself has no time limit.
+/// Returns a world whose look-ups wait up to 250 ms for a free read; a read itself has no time limit.
 fn world(settings: impl FnOnce(Builder) -> Builder) -> (World<Shim>, Shim, App) {
     let mut limits = Limits::default();
     (limits.lookup, limits.request) = (Duration::from_secs(60), Duration::from_secs(60));

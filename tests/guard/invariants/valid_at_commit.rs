@@ -129,7 +129,7 @@ impl Parked {
     }
 }
 
-/// A body in two frames. It reports when the second frame is polled, and waits until the test sends it.
+/// Returns a body in two frames. It reports when the second frame is polled, and waits until the test sends it.
 fn async_stream(first: Bytes, waits: oneshot::Sender<()>, rest: oneshot::Receiver<()>, last: Bytes) -> Body {
     enum Step {
         First(Bytes, oneshot::Sender<()>, oneshot::Receiver<()>, Bytes),
@@ -151,7 +151,7 @@ fn async_stream(first: Bytes, waits: oneshot::Sender<()>, rest: oneshot::Receive
     Body::new(StreamBody::new(stream))
 }
 
-/// The host's routes: one reads its body, one passes its actor to the services.
+/// Returns the host's routes: one reads its body, one passes its actor to the services.
 fn host(done: &Done, actor: &Arc<Mutex<Option<AdmittedActor>>>) -> GuardedRouter {
     let write = |done: &Done| {
         let done = done.clone();
@@ -306,7 +306,7 @@ impl Loss {
         [Revocation, Regeneration, Demotion, LostAction, LostGrant, Deactivation, Block, Deletion, Expiry];
     const OF_CONTENT: [Self; 4] = [Revocation, Regeneration, LostGrant, Expiry];
 
-    /// Whether the credential stays valid and only a permission is lost.
+    /// Returns whether the credential stays valid and only a permission is lost.
     fn is_of_permission(self) -> bool {
         matches!(self, Demotion | LostAction | LostGrant)
     }

@@ -35,7 +35,7 @@ impl Credential {
     pub const ALL: [Self; 7] =
         [Self::Anonymous, Self::Weak, Self::Strong, Self::Content, Self::Session, Self::MadeUp, Self::Twice];
 
-    /// The kind of the token, if it is one.
+    /// Returns the kind of the token, if it is one.
     pub fn kind(self) -> Option<TokenKind> {
         match self {
             Self::Weak | Self::Strong => Some(TokenKind::Admin),
@@ -109,12 +109,12 @@ fn record(route: &'static str, class: Class, guarded: bool) -> MethodRouter {
     })
 }
 
-/// A handler on a route without a requirement: only the gate protects it.
+/// Returns a handler on a route without a requirement: only the gate protects it.
 fn bare(route: &'static str, class: Class) -> MethodRouter {
     record(route, class, false)
 }
 
-/// The routes of every nested router: some of their paths look like those of another group.
+/// Returns the routes of every nested router: some of their paths look like those of another group.
 fn inner(class: Class) -> Router {
     routes(class).fallback_service(bare("(fallback)", class))
 }

@@ -100,13 +100,13 @@ fn resolve(class: Class, nesting: &Nesting, method: &Method, path: &str) -> Opti
     nesting.places.iter().filter(covers).max_by_key(depth).map(|place| place.class)
 }
 
-/// Whether a path has segments of letters and digits only.
+/// Returns whether a path has segments of letters and digits only.
 fn is_plain(path: &str) -> bool {
     let plain = |segment: &str| !segment.is_empty() && segment.bytes().all(|b| b.is_ascii_alphanumeric());
     path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
 }
 
-/// Whether a decoded parameter names only paths below its own position.
+/// Returns whether a decoded parameter names only paths below its own position.
 fn is_sound(value: &str, slashes: bool) -> bool {
     let control = value.bytes().any(|b| b < 0x20 || b == 0x7f);
     let dots = value.split(['/', '\\']).any(|segment| matches!(segment.split(';').next(), Some("." | "..")));

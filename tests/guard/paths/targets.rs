@@ -110,7 +110,7 @@ const GOOD: [&str; 28] = [
     "/files/a/z/b/c",
 ];
 
-/// The bytes after the method; they need not be a valid target.
+/// Generates the bytes after the method; they need not be a valid target.
 pub fn target() -> impl Strategy<Value = Vec<u8>> {
     let form = prop_oneof![
         40 => Just(("", "")),
@@ -133,7 +133,7 @@ pub fn target() -> impl Strategy<Value = Vec<u8>> {
     (form, whole).prop_map(|((before, after), path)| [before.as_bytes(), &path, after.as_bytes()].concat())
 }
 
-/// A target made of random segments.
+/// Generates a target made of random segments.
 fn path() -> impl Strategy<Value = Vec<u8>> {
     let segment = prop_oneof![
         12 => select(&NAMES[..]).prop_map(|name| name.as_bytes().to_vec()),
@@ -161,7 +161,7 @@ fn path() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The path of a route with small changes.
+/// Generates the path of a route with small changes.
 fn changed() -> impl Strategy<Value = Vec<u8>> {
     let change = (0..9_usize, any::<prop::sample::Index>(), any::<u8>(), select(&ODD[..]));
     let good = select(&GOOD[..]);

@@ -24,7 +24,7 @@ pub(super) fn place() -> (TempDir, PathBuf) {
     (dir, file)
 }
 
-/// An installation that follows the log of changes.
+/// Returns an installation that follows the log of changes.
 pub(super) async fn opened(file: &Path) -> World<SqliteStore> {
     let clock = Arc::new(ManualClock::default());
     let options = SqliteOptions::default().clock(clock.clone());

@@ -201,7 +201,7 @@ pub fn digest(secret: &str) -> String {
     hex::encode(mac.finalize().into_bytes())
 }
 
-/// The routes of `ask`, and webhooks.
+/// Returns the routes of `ask`, and webhooks.
 fn app(keyward: &Guard) -> App {
     let fine = || get(async || StatusCode::OK);
     App::from_service(
