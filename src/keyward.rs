@@ -75,7 +75,7 @@ impl Deref for Keyward {
     }
 }
 
-/// Why [`Builder::build`] failed.
+/// The reason why [`Builder::build`] failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
@@ -169,7 +169,7 @@ impl Guard {
     /// Wraps a guarded router.
     #[cfg(feature = "axum")]
     pub fn guard(&self, router: crate::guard::GuardedRouter) -> GateService<axum::Router> {
-        // With its state the router combines handlers and layers once; without, it would do so for every request.
+        // With its state the router combines handlers and layers once; without it, it would combine them for every request.
         self.wrap(router.into_router(self.gate.base()).with_state(()))
     }
 
@@ -395,8 +395,8 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Stores issued secrets encrypted under these keys, so that owners can view them again. Without, a secret is shown
-    /// once.
+    /// Stores issued secrets encrypted under these keys, so that owners can view them again.
+    /// Without these keys, a secret is shown once.
     #[cfg(feature = "reveal")]
     pub fn encryption(mut self, keys: crate::domain::EncryptionKeys) -> Self {
         self.settings.encryption = Some(keys);
@@ -409,7 +409,7 @@ impl<T> Builder<T> {
     /// wrong key fails set-up, and every credential is answered 503.
     ///
     /// Use it for one start of one node, while no other node runs. To change keys, [keep the former key in the
-    /// ring](crate::guide::operating#changing-hash_keys-and-keys) instead.
+    /// ring](crate::guide::operating#rotating-keys) instead.
     pub fn accept_new_hash_key(mut self) -> Self {
         self.accepted_keys.extend([KeyKind::Hash, KeyKind::StrapiHash]);
         self
@@ -488,8 +488,8 @@ impl<T> Builder<T> {
 
     /// Trusts these proxies, addresses or networks, to report the client's address in this header.
     ///
-    /// Without, the client's address is the peer's, and no header is read. Proxies must append to the header or replace
-    /// it, as nearly all do. The header is read from the right, past trusted proxies, to the first other address.
+    /// Without trusted proxies, the client's address is the peer's, and no header is read. Proxies must append to the
+    /// header or replace it, as nearly all do. The header is read from the right, past trusted proxies, to the first other address.
     ///
     /// ```
     /// # tokio_test::block_on(async {

@@ -10,7 +10,7 @@ use keyward::time::{Clock, SystemClock, Timestamp};
 use keyward::{Decision, GuardedRouter, action};
 use serde_json::{Value, json};
 
-/// The members that every caller sees: they are no fields.
+/// The members that every caller sees: they are not fields.
 const ALWAYS: [&str; 2] = ["id", "createdAt"];
 
 pub(crate) fn routes(database: &Database) -> GuardedRouter {

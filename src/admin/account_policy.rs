@@ -20,7 +20,7 @@ use crate::domain::{
 };
 use std::collections::HashMap;
 
-const STRONGER: &str = "they may more than you";
+const STRONGER: &str = "this account has permissions that you do not have";
 const USED: &str =
     "only a super admin or the account itself changes the e-mail address and password of an account that has been used";
 const OTHERWISE: &str = "with these roles they may reach rows that you may not: only a super admin gives them, or an admin who holds \

@@ -8,7 +8,7 @@ use crate::domain::{AuditEvent, AuditTarget, Timestamp, TokenId, TokenKind};
 use crate::store::{EventQuery, Page};
 use std::time::Duration;
 
-/// The audit log service: reads the audit log. Made by [`Keyward::audit`](crate::Keyward::audit).
+/// The audit log service: reads the audit log. Returned by [`Keyward::audit`](crate::Keyward::audit).
 ///
 /// The host program and super admins read all of it. Other actors see as much of an event as they may see of its target: nothing of
 /// admin tokens and sessions of other owners; of users, roles and content tokens what `admin::users.read`, `admin::roles.read` and
@@ -71,7 +71,7 @@ impl AuditLog {
 
 async fn delete_older_than(unit: &mut UnitOfWork, age: Duration) -> Result<u64, ServiceError> {
     if !unit.grantor().await?.is_program() {
-        return Err(ServiceError::Forbidden("only the program deletes events"));
+        return Err(ServiceError::Forbidden("only the host program can delete events"));
     }
     let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let before = Timestamp(unit.now().0.saturating_sub(age));

@@ -54,7 +54,7 @@ pub enum ServiceError {
     /// The store failed. Only [`StoreError::Unknown`] leaves open whether the change happened.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The data rests on other keys than those of the configuration.
+    /// The data uses other keys than the configuration.
     #[error(transparent)]
     KeyMismatch(#[from] KeyMismatch),
     /// The system has no randomness.

@@ -47,8 +47,8 @@ struct Counts {
 }
 
 impl Counts {
-    /// Counts a failure at the account with this e-mail address; `None` if the password was not checked. A text that is no e-mail
-    /// address counts at no account.
+    /// Counts a failure at the account with this e-mail address; `None` if the password was not checked. A text that is not an
+    /// e-mail address counts at no account.
     fn add(&mut self, guessed: Option<&str>, from: Option<IpAddr>) {
         self.all += 1;
         match guessed {
@@ -226,7 +226,7 @@ mod tests {
             "moreAddresses": 0,
         });
         assert_eq!(counts.details(known), expected);
-        assert!(!counts.accounts.contains_key("hunter2"), "a text that is no e-mail address is not kept");
+        assert!(!counts.accounts.contains_key("hunter2"), "a text that is not an e-mail address is not kept");
     }
 
     #[test]

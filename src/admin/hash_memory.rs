@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn missing_memory_is_no_panic() {
+    fn missing_memory_does_not_panic() {
         let memory = Arc::new(HashMemory::default());
         assert!(memory.buffer(usize::MAX / 1024).is_none() && memory.buffer(usize::MAX).is_none());
         assert!(memory.lock().is_empty());

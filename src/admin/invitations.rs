@@ -54,7 +54,7 @@ impl Owners {
     /// - [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program.
     pub async fn set_password(&self, id: OwnerId, password: Password) -> Result<Owner, ServiceError> {
         if self.0.origin.actor != Actor::Service {
-            return Err(ServiceError::Forbidden("only the program sets a password by itself"));
+            return Err(ServiceError::Forbidden("`set_password` is for the host program only: use `update`"));
         }
         self.update(id, OwnerUpdate { password: Some(password), ..OwnerUpdate::default() }).await
     }

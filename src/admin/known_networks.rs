@@ -1,4 +1,4 @@
-//! The networks at which accounts signed in lately.
+//! The networks at which accounts signed in recently.
 //!
 //! Only a successful sign-in adds a network: made-up accounts and wrong passwords never do. An account has a few networks, so that
 //! one account cannot evict those of others.
@@ -15,7 +15,7 @@ const NETWORKS: usize = 16;
 /// The most accounts, in 3 MB at most. One more evicts the one whose last sign-in is the oldest.
 const ACCOUNTS: usize = 10_000;
 
-/// The networks at which accounts signed in lately, by keyed hashes of both.
+/// The networks at which accounts signed in recently, by keyed hashes of both.
 #[derive(Default)]
 pub(super) struct KnownNetworks(Mutex<HashMap<u64, Vec<KnownNetwork>>>);
 
@@ -25,7 +25,7 @@ struct KnownNetwork {
 }
 
 impl KnownNetworks {
-    /// Returns whether this account signed in at this network lately.
+    /// Returns whether this account recently signed in at this network.
     pub(super) fn contains(&self, account: u64, network: u64, now: MonotonicTime) -> bool {
         let accounts = self.lock();
         accounts.get(&account).is_some_and(|known| known.iter().any(|k| k.network == network && k.is_valid(now)))

@@ -63,7 +63,7 @@ impl Owners {
     /// - [`Taken`](ServiceError::Taken) if the e-mail address is taken;
     /// - [`LastSuperAdmin`](ServiceError::LastSuperAdmin) if it would leave no active super admin.
     ///
-    /// For an actor who is no super admin also [`Exceeds`](ServiceError::Exceeds) or [`Forbidden`](ServiceError::Forbidden)
+    /// For an actor who is not a super admin also [`Exceeds`](ServiceError::Exceeds) or [`Forbidden`](ServiceError::Forbidden)
     /// - if the owner exceeds the actor's permissions, or would with the new roles;
     /// - if the new roles would open rows that the actor does not reach (see [concepts](crate::guide::concepts#no-escalation));
     /// - if the e-mail address or password is that of an owner who has registered. An owner changes its own by

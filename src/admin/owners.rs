@@ -12,9 +12,9 @@ use crate::store::{NewOwner, OwnerQuery, Page, Profile};
 
 pub use super::owner_update::OwnerUpdate;
 
-/// The owners service: reads and changes accounts. Made by [`Keyward::owners`](crate::Keyward::owners).
+/// The owners service: reads and changes accounts. Returned by [`Keyward::owners`](crate::Keyward::owners).
 ///
-/// An actor who is no super admin changes only owners whose permissions it covers, and gives only permissions that it holds. The
+/// An actor who is not a super admin changes only owners whose permissions it covers, and gives only permissions that it holds. The
 /// e-mail address and password of an account that has been used are changed by super admins, the host program, or the account itself.
 /// A change of roles is rejected if the owner would then reach rows that neither the actor nor the owner reached before, or if it
 /// would open rows of the owner to other members of a role. [Concepts](crate::guide::concepts#no-escalation) has the rules.

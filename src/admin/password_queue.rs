@@ -5,7 +5,7 @@
 //!
 //! | lane | clients | places for each running hash | of these at most |
 //! | --- | --- | --- | --- |
-//! | known | an account at a network where it signed in lately; a signed-in person | 17 | 5 an account |
+//! | known | an account at a network where it signed in recently; a signed-in person | 17 | 5 an account |
 //! | | a new password, which takes a session or an invitation | | half |
 //! | stranger | all others, and known clients without a place in their lane | 17 | a quarter a network |
 //!

@@ -60,7 +60,7 @@ impl Sessions {
     /// [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program.
     pub async fn setup_code(&self) -> Result<Option<Secret>, ServiceError> {
         if self.0.origin.actor != Actor::Service {
-            return Err(ServiceError::Forbidden("only the program shows the setup code"));
+            return Err(ServiceError::Forbidden("only the host program can read the setup code"));
         }
         if self.0.view().await?.has_owners().await? {
             return Ok(None);

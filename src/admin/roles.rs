@@ -11,7 +11,7 @@ use super::unit_of_work::UnitOfWork;
 use crate::domain::{Ceiling, ConditionClause, FieldName, Permission, Role, RoleId, same_in_any_order};
 use crate::store::{Clamped, NewRole, View};
 
-/// The roles service: reads and changes roles. Made by [`Keyward::roles`](crate::Keyward::roles).
+/// The roles service: reads and changes roles. Returned by [`Keyward::roles`](crate::Keyward::roles).
 #[derive(Clone, Debug)]
 pub struct Roles(pub(super) ServiceContext);
 
@@ -29,8 +29,9 @@ pub struct RoleUpdate {
     pub permissions: Option<Vec<Permission>>,
 }
 
-const BUILT_IN: ServiceError = ServiceError::Impossible("the super admin role has no ceiling and stays as it is");
-const STRONGER: &str = "this role may more than you";
+const BUILT_IN: ServiceError =
+    ServiceError::Impossible("the super admin role cannot be changed or deleted: create another role");
+const STRONGER: &str = "this role has permissions that you do not have";
 
 impl Roles {
     fn map(self, f: impl FnOnce(ServiceContext) -> ServiceContext) -> Self {
@@ -90,7 +91,7 @@ impl Roles {
     /// - [`Invalid`](ServiceError::Invalid) if the name is empty or a permission names something that is not registered;
     /// - [`Taken`](ServiceError::Taken) if the name is taken.
     ///
-    /// For an actor who is no super admin also
+    /// If the actor is not a super admin, also:
     /// - [`Forbidden`](ServiceError::Forbidden) if the present permissions exceed those of the actor;
     /// - [`Exceeds`](ServiceError::Exceeds) if the new ones do, or if the role has members and the actor holds a new permission under
     ///   conditions only.
@@ -298,7 +299,7 @@ async fn ensure_room(unit: &mut UnitOfWork) -> Result<(), ServiceError> {
     let most = unit.state.settings.policy.roles;
     match unit.view().roles().await?.len() as u64 {
         count if count >= most => {
-            let message = format!("there are already {most} roles, which is the most: delete one first");
+            let message = format!("there are already {most} roles, which is the limit: delete one first");
             Err(ServiceError::invalid(FieldName::Name, message))
         }
         _ => Ok(()),

@@ -15,7 +15,7 @@ use crate::store::{Paging, TokenQuery, TokenSort};
 pub use super::own_account::ProfileUpdate;
 pub use super::registration::{FirstAdmin, Registration};
 
-/// The sessions service: signs people in and out, and changes their own accounts. Made by
+/// The sessions service: signs people in and out, and changes their own accounts. Returned by
 /// [`Keyward::sessions`](crate::Keyward::sessions).
 ///
 /// ```
@@ -260,7 +260,7 @@ fn unexpired_sessions(owner: OwnerId, now: Timestamp) -> TokenQuery {
 /// Returns the signed-in person.
 ///
 /// # Errors
-/// [`ServiceError::Forbidden`] if the actor is no person.
+/// [`ServiceError::Forbidden`] if the actor is not a person.
 pub(super) fn person(actor: ResolvedActor) -> Result<Owner, ServiceError> {
     match actor {
         ResolvedActor::Person(Grantor { owner: Some(owner), .. }) => Ok(owner),

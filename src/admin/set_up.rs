@@ -37,10 +37,10 @@ impl Keyward {
     /// It reads from the audit log where people signed in within the last 30 days (the latest 64 addresses of each), so that password
     /// guesses by strangers lock no person out at these networks.
     ///
-    /// It logs how many tokens rest on which key. If there is nothing to do, it writes nothing.
+    /// It logs how many tokens use each key. If there is nothing to do, it writes nothing.
     ///
     /// # Errors
-    /// [`ServiceError::Store`] if the store fails; [`ServiceError::KeyMismatch`] if the data rests on other keys than those of the
+    /// [`ServiceError::Store`] if the store fails; [`ServiceError::KeyMismatch`] if the data uses other keys than the
     /// configuration. Then nothing is changed.
     pub async fn set_up(&self) -> Result<SetUp, ServiceError> {
         let tokens = [
@@ -120,7 +120,7 @@ async fn set_up(unit: &mut UnitOfWork, defaults: Vec<DefaultToken>) -> Result<Se
 }
 
 impl ServiceContext {
-    /// Logs how many tokens rest on which key, and warns of keys that are not configured.
+    /// Logs how many tokens use each key, and warns of keys that are not configured.
     async fn report_keys(&self) -> Result<(), ServiceError> {
         let mut view = self.view().await?;
         let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
@@ -138,12 +138,10 @@ impl ServiceContext {
                     tokens,
                     "secrets are sealed with an encryption key that is not configured: they cannot be shown again"
                 ),
-                (_, true) => tracing::info!(key = id, tokens, "tokens rest on this hash key"),
-                (_, false) => tracing::warn!(
-                    key = id,
-                    tokens,
-                    "tokens rest on a hash key that is not configured: they are rejected"
-                ),
+                (_, true) => tracing::info!(key = id, tokens, "tokens use this hash key"),
+                (_, false) => {
+                    tracing::warn!(key = id, tokens, "tokens use a hash key that is not configured: they are rejected")
+                }
             }
         }
         Ok(())

@@ -63,7 +63,8 @@ impl ServiceContext {
         }
     }
 
-    /// Reads the networks at which owners signed in lately from the audit log: a restart during a flood of guesses locks no owner out.
+    /// Reads the networks at which owners signed in recently from the audit log: a restart during a flood of guesses locks no owner
+    /// out.
     pub(super) async fn restore_networks(&self) -> Result<(), ServiceError> {
         let mut view = self.view().await?;
         let (now, moment) = (view.now(), self.state.resolver.clock.moment());

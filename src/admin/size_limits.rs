@@ -48,7 +48,7 @@ pub(super) fn report_oversized<'a>(
         let alike = alike.entry((action, resource.as_ref())).or_default();
         *alike += 1;
         if *alike > ALIKE {
-            errors.add(list.at(i), format!("must be one of at most {ALIKE} for {action} on the same subject"));
+            errors.add(list.at(i), format!("must be one of at most {ALIKE} for {action} on the same resource"));
         }
         if errors.is_full() {
             return;

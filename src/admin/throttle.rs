@@ -1,6 +1,6 @@
 //! The rate limit on password guesses.
 //!
-//! Where an account signed in lately, only its failures at that network count: strangers elsewhere cannot lock the owner out, see
+//! Where an account signed in recently, only its failures at that network count: strangers elsewhere cannot lock the owner out, see
 //! [`KnownNetworks`]. Wrong guesses from the same network can.
 //!
 //! Elsewhere failures count for each account at each network, for each account, and for each network. The account is the e-mail address

@@ -169,7 +169,7 @@ impl IntoParams for TargetFilters {
     }
 }
 
-/// Lists audit events, the latest first. A reader who is no super admin sees as much of an event as of its target
+/// Lists audit events, the latest first. A reader who is not a super admin sees as much of an event as of its target
 /// elsewhere. Events of a target that the reader may not see are left out, as if there were none.
 #[utoipa::path(get, path = "/admin/audit-logs", tag = "Audit log", params(
     SmallPages,

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn csv_field_is_quoted_and_is_no_formula() {
+    fn csv_field_is_quoted_and_is_not_a_formula() {
         for (field, written) in [
             ("a", "\"a\""),
             ("", "\"\""),

@@ -29,7 +29,7 @@ pub(super) struct Failure {
     lost: Option<NoLongerValid>,
 }
 
-/// A field that is wrong.
+/// An invalid field.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) path: Vec<String>,
@@ -57,7 +57,7 @@ pub(super) struct ErrorAnswer {
     error: ErrorBody,
 }
 
-/// What went wrong.
+/// The error.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ErrorBody {
@@ -70,29 +70,30 @@ struct ErrorBody {
     details: ErrorDetails,
 }
 
-/// Which fields are wrong, where that can be said.
+/// The invalid fields, if the error is about fields.
 #[derive(Serialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 struct ErrorDetails {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<FieldErrorBody>,
-    /// A word for what is wrong: `EMAIL_ALREADY_TAKEN`.
+    /// A word for programs, more specific than `name`: `EMAIL_ALREADY_TAKEN`.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<&'static str>,
 }
 
-/// A field that is wrong.
+/// An invalid field.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct FieldErrorBody {
-    /// Where it is, from the outside in: `["adminPermissions", "0", "action"]`. Empty for the body as a whole.
+    /// The path of the field, from the outside in: `["adminPermissions", "0", "action"]`. Empty for the body as a
+    /// whole.
     path: Vec<String>,
-    /// What is wrong with it.
+    /// A sentence for people.
     message: String,
     /// The same word as the error's.
     name: &'static str,
-    /// What was sent there, if it is short and no secret.
+    /// The value that was sent, if it is short and not a secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     value: Option<Value>,
 }

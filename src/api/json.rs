@@ -56,7 +56,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Value, Problem> {
             Err(Problem::at([""; 0], message))
         }
         (Err(_), Some(path)) => Err(Problem::at(path.into_iter().rev(), "is there twice")),
-        (Err(error), None) => Err(Problem::at([""; 0], format!("The body is no JSON: {error}"))),
+        (Err(error), None) => Err(Problem::at([""; 0], format!("The body is not JSON: {error}"))),
     }
 }
 

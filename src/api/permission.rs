@@ -20,18 +20,18 @@ const NAME_LENGTH: usize = 255;
 pub(super) struct Permission {
     /// Its place in the list, from 1.
     id: usize,
-    /// What is done.
+    /// The action.
     action: String,
-    /// What it is done to.
+    /// The resource of the action.
     #[serde(rename = "subject")]
     resource: Option<String>,
     properties: Properties,
-    /// Under which conditions: one of them has to hold. None: always.
+    /// The conditions, of which one has to hold. Empty: the permission always applies.
     conditions: Vec<String>,
     action_parameters: Nothing,
 }
 
-/// How far a permission goes.
+/// The limits of a permission.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Properties {
@@ -50,13 +50,13 @@ pub(super) struct Nothing {}
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct SentPermission {
-    /// What is done.
+    /// The action.
     action: String,
-    /// What it is done to.
+    /// The resource of the action.
     #[serde(rename = "subject")]
     resource: Option<String>,
     properties: Option<SentProperties>,
-    /// Under which conditions. Of a token whose owner is no super admin they are the owner's, whatever is sent.
+    /// The conditions. A token gets those of its owner instead, unless the owner is a super admin.
     conditions: Option<Vec<String>>,
     #[serde(default)]
     #[expect(dead_code, reason = "places are counted anew")]
@@ -65,11 +65,11 @@ pub(super) struct SentPermission {
     action_parameters: Option<Nothing>,
 }
 
-/// How far a permission is to go.
+/// The requested limits of a permission.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 struct SentProperties {
-    /// Only these fields: one at least. Left out: all. `null` is no way to say so.
+    /// Only these fields: one at least. Left out: all. `null` is rejected.
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     fields: Option<Vec<String>>,

@@ -47,7 +47,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
         let pairs = Query::<Vec<(String, String)>>::from_request_parts(parts, state).await;
-        let Query(pairs) = pairs.map_err(|_| Problem::at([""; 0], "the query is no list of parameters"))?;
+        let Query(pairs) = pairs.map_err(|_| Problem::at([""; 0], "the query is not a list of parameters"))?;
         let (mut values, mut filters, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, value) in pairs {
             if value.contains('\0') {
@@ -175,7 +175,7 @@ impl Params {
     /// A 400 that names each invalid or unknown parameter.
     pub(super) fn finish(self) -> Result<(), Failure> {
         let unknown = self.values.into_keys().chain(self.filters.into_iter().map(|(name, _)| name));
-        let unknown = unknown.map(|name| Problem::at([name], "is no parameter of this list"));
+        let unknown = unknown.map(|name| Problem::at([name], "is not a parameter of this list"));
         let problems: Vec<Problem> = self.problems.into_iter().chain(unknown).collect();
         if problems.is_empty() { Ok(()) } else { Err(Failure::invalid(problems)) }
     }
@@ -200,7 +200,7 @@ fn parse_filter<F: Copy>(
     }
     let Some((_, field, field_type)) = fields.iter().find(|(known, ..)| Some(known) == parts.first()).copied() else {
         let known: Vec<&str> = fields.iter().map(|(known, ..)| *known).collect();
-        return Err(format!("is no field to filter by: use {}", known.join(", ")));
+        return Err(format!("is not a field to filter by: use {}", known.join(", ")));
     };
     if matches!(field_type, FieldType::Id) && parts.get(1) == Some(&"id") {
         parts.remove(1);

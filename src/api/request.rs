@@ -5,7 +5,7 @@ use crate::domain::parse_id;
 use axum::extract::{FromRequestParts, Path};
 use http::request::Parts;
 
-/// The id in the path. A text that is no id is answered 404.
+/// The id in the path. A text that is not an id is answered 404.
 pub(super) struct Id(pub(super) i64);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {

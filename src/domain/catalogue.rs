@@ -303,13 +303,13 @@ impl Catalogue {
         };
         match resource {
             None if !entry.resources().is_empty() => {
-                report(FieldName::Resource.into(), resource_name, format!("{action} needs a subject"))
+                report(FieldName::Resource.into(), resource_name, format!("{action} needs a resource"))
             }
             Some(resource) if entry.resources().is_empty() => {
                 report(
                     FieldName::Resource.into(),
                     resource_name,
-                    format!("{action} has no subject: leave out {resource}"),
+                    format!("{action} has no resource: leave out {resource}"),
                 );
             }
             Some(resource) if !entry.resources().contains(resource) => {
@@ -386,8 +386,8 @@ mod tests {
             ("webhooks", None, &all, &[][..], &[][..]),
             ("read", Some("article"), &some(&["body", "title"]), &[IS_CREATOR], &[]),
             ("write", None, &all, &[], &["action: there is no action write"]),
-            ("read", None, &all, &[], &["resource: read needs a subject"]),
-            ("webhooks", Some("home"), &all, &[], &["resource: webhooks has no subject: leave out home"]),
+            ("read", None, &all, &[], &["resource: read needs a resource"]),
+            ("webhooks", Some("home"), &all, &[], &["resource: webhooks has no resource: leave out home"]),
             ("read", Some("user"), &all, &[], &["resource: read cannot be done to user"]),
             ("webhooks", None, &some(&["title"]), &[], &["fields: webhooks has no fields: leave them out"]),
             ("read", Some("article"), &some(&["body", "slug"]), &[], &["fields.1: article has no field slug"]),

@@ -18,13 +18,13 @@ pub enum Ceiling {
 /// A grant exceeds the owner's ceiling.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BeyondCeiling {
-    /// What the owner lacks.
+    /// The permission that the owner lacks.
     pub excess: Excess,
     /// The grant's action and resource, for the message.
     pub(super) of: String,
 }
 
-/// What an owner lacks for a grant.
+/// The part of a grant that exceeds the ceiling of its owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Excess {
     /// The action on that resource.

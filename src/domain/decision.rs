@@ -204,7 +204,7 @@ impl Decision {
     }
 }
 
-/// Attributes of the row's creator are set by the host, never by a request, and are no fields.
+/// Attributes of the row's creator are set by the host, never by a request, and are not fields.
 const CREATOR: [Attribute; 2] = [Attribute::CREATOR_ID, Attribute::CREATOR_ROLE_IDS];
 
 fn check_write<'a>(allowed: Option<Fields>, fields: impl IntoIterator<Item = &'a str>) -> Result<(), Denied> {

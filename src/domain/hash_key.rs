@@ -26,7 +26,7 @@ impl HashKeyId {
     }
 }
 
-/// Why a hash key is invalid.
+/// The reason why a hash key is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHashKey {

@@ -164,12 +164,12 @@ impl fmt::Display for KeyMismatch {
         match &self.problem {
             KeyProblem::HashKey(id) | KeyProblem::EncryptionKey(id) => write!(
                 f,
-                ": set the former key again, alone or behind a new one with another name (`2030:NEW,{id}:FORMER`), or give up what rests on \
-                 it with `{}`",
+                ": set the former key again, alone or behind a new one with another name (`2030:NEW,{id}:FORMER`), or give up the data that \
+                 uses it with `{}`",
                 self.kind().flag()
             ),
             KeyProblem::HashKeys(..) => {
-                f.write_str(": set the former key again, behind the new one, or give up what rests on it with `accept_new_hash_key`")
+                f.write_str(": set the former key again, behind the new one, or give up the data that uses it with `accept_new_hash_key`")
             }
             KeyProblem::StrapiHashKey => {
                 f.write_str(": set the former key again, or give these tokens up with `accept_new_hash_key`")

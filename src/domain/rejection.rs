@@ -28,7 +28,7 @@ pub enum Reason {
     Unavailable(Unavailable),
 }
 
-/// Why a path is ambiguous.
+/// The reason why a path is ambiguous.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Ambiguity {
@@ -50,7 +50,7 @@ pub enum Ambiguity {
     Rewritten,
 }
 
-/// Why a credential is invalid. Clients cannot distinguish these.
+/// The reason why a credential is invalid. Clients cannot distinguish these.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum InvalidCredential {
@@ -64,7 +64,7 @@ pub enum InvalidCredential {
     Unknown,
 }
 
-/// Why the store is unavailable.
+/// The reason why the store is unavailable.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Unavailable {

@@ -29,7 +29,7 @@ impl fmt::Debug for SealedSecret {
     }
 }
 
-/// Why a sealed secret cannot be opened.
+/// The reason why a sealed secret cannot be opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Unsealable {
@@ -46,7 +46,7 @@ pub enum Unsealable {
     NotGenuine,
 }
 
-/// Why encryption keys are invalid.
+/// The reason why encryption keys are invalid.
 #[cfg(feature = "reveal")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid encryption key (same form as a hash key): {0}")]

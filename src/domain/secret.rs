@@ -133,7 +133,7 @@ pub struct VerifiedSecret {
     pub kind: Option<TokenKind>,
 }
 
-/// Why a credential cannot be valid.
+/// The reason why a credential cannot be valid.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum VerifyError {
     /// It does not have the form of a secret.
@@ -401,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn an_invitation_is_no_bearer_secret() {
+    fn an_invitation_is_not_a_bearer_secret() {
         let f = format(KEY);
         let issued = f.issue_invitation(&OsEntropy).unwrap();
         let text = issued.secret.expose();

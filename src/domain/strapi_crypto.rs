@@ -14,7 +14,7 @@ use std::fmt;
 #[derive(Clone)]
 pub struct StrapiEncryptionKey(AesGcm<Aes256, U16>);
 
-/// Why a secret that Strapi sealed cannot be opened.
+/// The reason why a secret that Strapi sealed cannot be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum UnsealError {
     /// It does not have the form of a sealed secret.

@@ -32,7 +32,7 @@ pub struct Group {
     encoded_slashes: bool,
     pub(super) same_origin: bool,
     pub(super) pages: Option<Pages>,
-    /// The path that rejections in HTML link back to. Without one, rejections are no pages.
+    /// The path that rejections in HTML link back to. Without one, rejections are not pages.
     pub(super) start: Option<Arc<str>>,
     pub(super) access: Access,
     id: GroupId,

@@ -1,8 +1,8 @@
 //! The same-origin check of page groups.
 //!
 //! It is stricter than that of tower-http (`csrf`), which lets requests pass that have neither `Sec-Fetch-Site` nor
-//! `Origin`, or whose `Sec-Fetch-Site` is `none`: there, no word counts as a client that is no browser. Here a cookie
-//! may count, so a proof is needed.
+//! `Origin`, or whose `Sec-Fetch-Site` is `none`: there, no word counts as a client that is not a browser. Here a
+//! cookie may count, so a proof is needed.
 
 use http::header::{HOST, HeaderName, ORIGIN};
 use http::{HeaderMap, Method, Uri};

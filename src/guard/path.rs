@@ -55,7 +55,7 @@ enum Segment {
 
 fn read(path: &[u8]) -> Result<Judged, Ambiguity> {
     let mut judged = Judged::default();
-    // The text before the first slash is no segment.
+    // The text before the first slash is not a segment.
     let mut segment = Segment::Name;
     let mut at = 0;
     while at < path.len() {

@@ -40,7 +40,7 @@ pub struct Rejection {
     location: Option<HeaderValue>,
     anonymous: bool,
     retry_after: Option<Duration>,
-    /// The path that a page links back to. Without one, the rejection is no page.
+    /// The path that a page links back to. Without one, the rejection is not a page.
     start: Option<Arc<str>>,
     /// Boxed, as few rejections have it and all are moved.
     detail: Option<Box<PageDetail>>,

@@ -9,7 +9,7 @@
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
 //! | [`stores`] | SQLite, PostgreSQL, memory, and a store of your own |
-//! | [`many_nodes`] | the staleness bound, what it rests on, and measurements during faults |
+//! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
 //! | [`migrating`] | running beside a Strapi 5, and importing from it |
 //! | [`testing`] | tests of a service that keyward guards |

@@ -24,8 +24,8 @@ pub trait ReadAccounts {
     async fn ceiling(&mut self, id: OwnerId) -> Result<Ceiling, StoreError>;
     /// Returns the number of active super admins other than this owner.
     async fn other_super_admins(&mut self, id: OwnerId) -> Result<u64, StoreError>;
-    /// Returns whether an owner who is no super admin, in whatever state, has a role of each of these lists. It may be one role that is
-    /// in both.
+    /// Returns whether an owner who is not a super admin, in whatever state, has a role of each of these lists. It may be one role
+    /// that is in both.
     async fn roles_meet(&mut self, one: &[RoleId], other: &[RoleId]) -> Result<bool, StoreError>;
     /// Returns an owner's password hash, if the owner has a password.
     async fn password(&mut self, id: OwnerId) -> Result<Option<PasswordHash>, StoreError>;

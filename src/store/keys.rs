@@ -6,9 +6,9 @@ use async_trait::async_trait;
 /// Reads the check values of keys.
 #[async_trait]
 pub trait ReadKeys {
-    /// Returns the check values of the keys that the data rests on.
+    /// Returns the check values of the keys that the data uses.
     async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError>;
-    /// Returns the number of tokens that rest on each key, by kind and id.
+    /// Returns the number of tokens that use each key, by kind and id.
     async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError>;
 }
 

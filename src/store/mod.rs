@@ -53,12 +53,12 @@ pub trait Store: Send + Sync + 'static {
     /// Returns the token with this digest and the sequence of the last change, both from one snapshot.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails. An unknown digest is no error.
+    /// [`StoreError`] if the store fails. An unknown digest is not an error.
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError>;
 
     /// Stores when tokens were last used; of two uses the later one stays. Tokens that do not exist are skipped.
     ///
-    /// A use is no change: it does not raise the sequence.
+    /// A use is not a change: it does not raise the sequence.
     ///
     /// # Errors
     /// [`StoreError`] if no use was stored.
@@ -67,7 +67,7 @@ pub trait Store: Send + Sync + 'static {
     /// Returns how the changes of other nodes become known.
     fn following(&self) -> Following;
 
-    /// Returns the check values of the keys that the data rests on; `None` if this store has none.
+    /// Returns the check values of the keys that the data uses; `None` if this store has none.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.

@@ -58,7 +58,7 @@ pub trait WriteTokens {
     ) -> Result<(), StoreError>;
     /// Stores a token's sealed secret.
     async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError>;
-    /// Deletes a token with its grants and sealed secret. A token that does not exist is no error.
+    /// Deletes a token with its grants and sealed secret. A token that does not exist is not an error.
     async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError>;
     /// Deletes an owner's sessions, and returns their digests.
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;

@@ -95,7 +95,7 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The id in the path. A text that is no id is answered 404.
+/// The id in the path. A text that is not an id is answered 404.
 pub(super) struct Id(pub(super) i64);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {

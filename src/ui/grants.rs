@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn order_of_grants_is_no_change() {
+    fn order_of_grants_is_not_a_change() {
         let before = [read(&["title"], &["own"]), Grant::new("unknown"), read(&["body", "title"], &[])];
         assert_eq!(select(&["title", "body"]).update_grants(&before, &registry()), None);
         assert!(select(&[]).update_grants(&[read(&["title"], &[])], &registry()).is_some());

@@ -215,7 +215,7 @@ mod tests {
         // Permissions that the form does not show stay.
         assert_eq!(Selection::default().update_permissions(&before, &empty), None);
         assert_eq!(Selection::default().update_permissions(&before, &known), Some(Vec::new()));
-        // Fields that left the catalogue are no change.
+        // Fields that left the catalogue are not a change.
         let gone = [read(&["title", "gone"]), read(&["title", "body"]).when(own.clone())];
         let (shown, hidden) = known.split_permissions(&gone);
         assert_eq!(Selection::from_permissions(&shown).update_permissions(&gone, &known), None);

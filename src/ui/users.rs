@@ -163,7 +163,7 @@ fn role_options(context: &UserContext, viewer: &Viewer, owner: Option<&Owner>, s
     context.roles.values().map(option).collect()
 }
 
-/// Parses the selected roles. The service rejects ids that are no roles.
+/// Parses the selected roles. The service rejects ids that are not roles.
 fn parse_roles(form: &FormFields) -> Vec<RoleId> {
     let mut ids: Vec<RoleId> = form.all("role").map(|id| RoleId(id.parse().unwrap_or_default())).collect();
     ids.sort_unstable();

@@ -85,7 +85,7 @@ async fn typescript_generator_makes_types_that_compile() {
     run(Command::new(generator).arg(file).arg("--output").arg(&out));
     let text = std::fs::read_to_string(&out).unwrap();
     for name in ["getAdminTokensSelf", "putRolesByIdPermissions", "postLogin"] {
-        assert!(text.contains(&format!("{name}: {{")), "{name} is no operation");
+        assert!(text.contains(&format!("{name}: {{")), "{name} is not an operation");
     }
     run(Command::new(compiler).args(["--noEmit", "--strict"]).arg(&out));
 }

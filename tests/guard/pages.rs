@@ -121,7 +121,7 @@ async fn cross_origin_form_is_rejected() {
     post().header(HOST, "a.test").header(ORIGIN, "https://evil.test").await.assert_rejected(Reason::CrossOrigin);
     post().header(SITE, "same-origin").await.assert_ok();
     post().header(HOST, "a.test").header(ORIGIN, "https://a.test").await.assert_ok();
-    // A program that sends a bearer token is no form.
+    // A program that sends a bearer token is not a form.
     app.post("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 
     app.post("/admin/auth/login").await.assert_rejected(Reason::CrossOrigin);

@@ -1,7 +1,7 @@
 //! The protocol as a model: its actions and properties.
 //!
-//! A decision changes no state, so it is no action: the properties evaluate in every state the decision from the cache and that of a
-//! look-up that lands now.
+//! A decision changes no state, so it is not an action: the properties evaluate in every state the decision from the cache and that
+//! of a look-up that lands now.
 
 use crate::Mistake;
 use crate::node::{Answer, Flight, Node, OVER, Poll, Revoke, Taken};

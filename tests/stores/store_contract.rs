@@ -142,7 +142,7 @@ mod sqlite {
     }
 
     #[tokio::test]
-    async fn file_that_is_no_database_is_rejected_and_unchanged() {
+    async fn file_that_is_not_a_database_is_rejected_and_unchanged() {
         let (_dir, file) = place();
         let text = "This is a letter, and not a database. ".repeat(200);
         std::fs::write(&file, &text).unwrap();
@@ -190,7 +190,7 @@ mod sqlite {
 
         for _ in 0..2 {
             let store = SqliteStore::open(&file).await.unwrap();
-            assert_eq!(seq(&store).await, before, "the migration is no change of permissions");
+            assert_eq!(seq(&store).await, before, "the migration is not a change of permissions");
             let mut tx = store.begin().await.unwrap();
             assert_eq!(tx.role_with_name("author").await.unwrap(), Some(roles[0]), "the older role has the name");
             assert_eq!(tx.role(roles[1]).await.unwrap().unwrap().name, "AUTHOR", "the other role keeps its spelling");

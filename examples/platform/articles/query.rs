@@ -8,7 +8,7 @@ use keyward::authz::Value;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 
-/// The members that are visible on every row, whatever the decision: they are no fields.
+/// The members that are visible on every row, whatever the decision: they are not fields.
 const ALWAYS: [&str; 4] = ["id", "documentId", "createdAt", "updatedAt"];
 
 pub(super) struct Query {

@@ -135,7 +135,7 @@ async fn change_authority(
         (TokenAuthority::Admin { owner, grants: now }, Some(grants), None) => {
             let ceiling = unit.view().ceiling(owner).await?;
             let grants = with_chosen(grants, &now, &ceiling);
-            // Chosen conditions that stay are no new choice.
+            // Chosen conditions that stay are not a new choice.
             let new: Vec<Grant> = grants.iter().map(|g| as_new(g, &now, &ceiling)).collect();
             check_grants(unit, owner, &new).await?;
             TokenAuthority::Admin { owner, grants }

@@ -156,7 +156,7 @@ impl Tokens {
     /// # Errors
     /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the policy does not allow the lifespan, the owner has as many tokens as
     ///   [`Policy::tokens_per_owner`](crate::admin::Policy::tokens_per_owner) allows, or a grant names something that is not registered, is
-    ///   listed twice, is not covered by the owner's permissions, or has conditions although the owner is no super admin;
+    ///   listed twice, is not covered by the owner's permissions, or has conditions although the owner is not a super admin;
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
     /// - [`NotFound`](ServiceError::NotFound) if there is no such owner, [`OwnerInactive`](ServiceError::OwnerInactive) if it is not active;
     /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token, or a person other than the owner.
@@ -303,7 +303,7 @@ async fn issue_content(
 async fn open_session(unit: &mut UnitOfWork, new: NewSession, issued: Issued) -> Result<IssuedToken, ServiceError> {
     let NewSession { owner, idle, lifespan } = new;
     if !unit.grantor().await?.is_program() {
-        return Err(ServiceError::Forbidden("only the program opens sessions"));
+        return Err(ServiceError::Forbidden("only the host program can open sessions"));
     }
     ensure_active(unit, owner).await?;
     let authority = TokenAuthority::Session { owner, idle };
@@ -322,7 +322,7 @@ fn check_texts(name: &str, description: &str, errors: &mut FieldErrors) -> Resul
 }
 
 fn limit_reached(field: FieldName, most: u64, of: &str) -> ServiceError {
-    ServiceError::invalid(field, format!("there are already {most} {of}, which is the most: delete one first"))
+    ServiceError::invalid(field, format!("there are already {most} {of}, which is the limit: delete one first"))
 }
 
 /// Returns the record of a new token, and its secret.

@@ -22,7 +22,7 @@ use super::unit_of_work::UnitOfWork;
 use crate::domain::{Ceiling, ConditionClause, FieldName, Grant, OwnerId, TokenId, TokenKind, TokenKinds};
 use std::collections::HashMap;
 
-/// The tokens service: issues, changes, reads and revokes tokens. Made by [`Keyward::tokens`](crate::Keyward::tokens).
+/// The tokens service: issues, changes, reads and revokes tokens. Returned by [`Keyward::tokens`](crate::Keyward::tokens).
 #[derive(Clone, Debug)]
 pub struct Tokens {
     context: ServiceContext,

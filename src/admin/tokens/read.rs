@@ -86,14 +86,14 @@ impl Tokens {
     /// Returns the token that acts, without its secret and without its owner: its name, its expiry and its grants.
     ///
     /// # Errors
-    /// [`Forbidden`](ServiceError::Forbidden) if the actor is no token of these kinds.
+    /// [`Forbidden`](ServiceError::Forbidden) if the actor is not a token of these kinds.
     pub async fn read_own(&self) -> Result<DescribedToken, ServiceError> {
         let mut view = self.context.view().await?;
         match self.context.actor(&mut *view).await? {
             ResolvedActor::Token(token) if self.kinds.contains(token.kind()) => {
                 Ok(DescribedToken { owner: None, ..describe_one(&mut *view, token).await? })
             }
-            _ => Err(ServiceError::Forbidden("a session is no admin token: send an admin token")),
+            _ => Err(ServiceError::Forbidden("a session is not an admin token: send an admin token")),
         }
     }
 

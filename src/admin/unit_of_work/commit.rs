@@ -114,7 +114,7 @@ impl Drop for InvalidationGuard {
 /// Settles a commit whose outcome is unknown, by one more change with the same tags.
 ///
 /// After such a commit every principal with these tags has to be loaded again, and what is loaded may be from before it. The next
-/// change comes after it, whether it happened or not. Until then requests that rest on the tags are answered 503.
+/// change comes after it, whether it happened or not. Until then requests that depend on the tags are answered 503.
 async fn settle(store: Arc<dyn WriteStore>, state: Arc<AdminState>, tags: Vec<Tag>, mut stop: Stop) {
     let mut pause = Duration::from_millis(10);
     loop {

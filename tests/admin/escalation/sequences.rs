@@ -186,7 +186,7 @@ async fn controlled_account_does_not_widen_the_rows_of_the_actor() {
     setup.person("lea", &[legal]).await;
     let puppet = setup.puppet(eve, "puppet", &[legal]).await;
     let (puppets, _) = setup.services(puppet);
-    forbidden(puppets.set_roles(eve, vec![desk, legal]).await, "may more than you");
+    forbidden(puppets.set_roles(eve, vec![desk, legal]).await, "permissions that you do not have");
     let (owners, _) = setup.services(eve);
     forbidden(owners.set_roles(puppet, vec![desk, legal]).await, "with these roles");
 }

@@ -186,7 +186,8 @@ async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: V
     (me, token)
 }
 
-/// no-escalation: after each call of a person who is no super admin, an account that gained permissions has none beyond that person's.
+/// no-escalation: after each call of a person who is not a super admin, an account that gained permissions has none beyond that
+/// person's.
 async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs: Vec<Permission>, calls: Vec<Call>) {
     let (me, _) = stage(&world, mine, theirs).await;
     let mut play = Play { world, actor: Actor::Person(me), names: 0 };

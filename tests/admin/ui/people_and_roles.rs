@@ -248,7 +248,7 @@ async fn forged_form_cannot_grant_disabled_permissions() {
     let sent = [("version", version.as_str()), ("name", "Weak")];
     let refused = setup.post(&warden, &format!("{ROLES}/{role}"), &sent).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
-    refused.says("this role may more than you");
+    refused.says("this role has permissions that you do not have");
     let shown = setup.get(&warden, &format!("{USERS}/{ada}")).await;
     shown.says("This user has permissions that you don’t have");
     let version = setup.owner(ada).await.version().to_string();

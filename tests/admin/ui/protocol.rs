@@ -186,7 +186,7 @@ async fn sign_in_page_redirects_signed_in_people() {
     assert!(text(form.assert_status(200)).contains("Your session has ended"));
     open(&app, &session, "/admin/auth/session").await.assert_status(401);
     app.get("/admin/auth/session").await.assert_status(401);
-    // A token is no session, in any header.
+    // A token is not a session, in any header.
     let token = world.super_admin().issue().await;
     open(&app, &token, SIGN_IN).await.assert_status(200);
     app.get(SIGN_IN).bearer(&session.secret).await.assert_status(200);

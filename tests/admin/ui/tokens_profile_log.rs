@@ -1,4 +1,5 @@
-//! The pages of API tokens, of the own profile and of the audit log: what they show to whom, and what they change.
+//! The pages of API tokens, of the person's own profile and of the audit log: their contents for each viewer, and their
+//! changes.
 
 use http::header::{LOCATION, SET_COOKIE};
 use keyward::admin::{Actor, OwnerUpdate, Password, ProfileUpdate, TokenUpdate};

@@ -213,9 +213,9 @@ fn token_of_a_super_admin_has_only_its_grants() {
     assert_eq!(principal(vec![], &Ceiling::Unlimited).verdict(&action("read")), Verdict::Denied);
 }
 
-/// A missing resource is no wildcard, neither in a grant nor in a requirement.
+/// A missing resource is not a wildcard, neither in a grant nor in a requirement.
 #[test]
-fn missing_resource_is_no_wildcard() {
+fn missing_resource_is_not_a_wildcard() {
     let with = principal(vec![Grant::new("read").on("article")], &Ceiling::Unlimited);
     let without = principal(vec![Grant::new("read")], &Ceiling::Unlimited);
     assert_eq!(with.verdict(&action("read")), Verdict::Denied);

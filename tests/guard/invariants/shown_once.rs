@@ -13,7 +13,7 @@ struct Setup {
     world: World<Shim>,
     shim: Shim,
     app: App,
-    /// A person who may do everything with tokens and is no super admin.
+    /// A person who may do everything with tokens and is not a super admin.
     editor: Key,
 }
 

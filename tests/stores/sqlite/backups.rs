@@ -109,7 +109,7 @@ async fn restore_brings_back_the_backup_and_keeps_the_former_file() {
 }
 
 #[tokio::test]
-async fn file_that_is_no_backup_is_not_restored() {
+async fn file_that_is_not_a_backup_is_not_restored() {
     let (dir, file) = place();
     let world = opened(&file).await;
     let key = world.editor().issue().await;

@@ -40,7 +40,7 @@ pub fn all(strong: &str) -> Vec<Case> {
     case("a NUL in the secret", get(&format!("Authorization: Bearer {strong}\0\r\n")), BAD);
     case("a CR in the secret", get(&format!("Authorization: Bearer {strong}\rx\r\n")), BAD);
     case(
-        "bytes that are no text",
+        "bytes that are not text",
         [b"GET /admin/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer \xff\xfe\r\n\r\n"
             .as_slice()]
         .concat(),

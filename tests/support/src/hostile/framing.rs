@@ -120,7 +120,7 @@ pub fn all(next: usize, secret: &str) -> Vec<Framing> {
     }
     case("an extension without end", CHUNKED, &format!("0;{}\r\n\r\n", "x".repeat(70_000)), Nowhere);
     case("trailers without end", CHUNKED, &format!("0\r\n{}\r\n", "X: y\r\n".repeat(20_000)), Nowhere);
-    // A trailer is no credential.
+    // A trailer is not a credential.
     case("a credential in a trailer", CHUNKED, &format!("0\r\n{}\r\n", authorization(secret)), BeforeTheNext);
     framings
 }
