@@ -44,6 +44,20 @@ pub struct Keyward {
 /// The half of an installation that guards routes; it also works on a store that can only be read.
 ///
 /// Clones share one installation. Call [`shutdown`](Self::shutdown) after the server has stopped.
+///
+/// A guard has no services, so it cannot issue or change tokens:
+/// ```compile_fail,E0599
+/// fn issue(guard: keyward::guard::Guard) {
+///     let tokens = guard.tokens();
+/// }
+/// ```
+///
+/// [`Keyward`] has them:
+/// ```
+/// fn issue(keyward: keyward::Keyward) {
+///     let tokens = keyward.tokens();
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Guard {
     store: Arc<dyn Store>,

@@ -21,8 +21,8 @@ pub(crate) struct Demo {
     custom: IssuedToken,
 }
 
-/// Returns whether there is demo data, of this start or an earlier one. Its domain, `example.test`, cannot exist (RFC
-/// 6761).
+/// Returns whether the database has demo data, of this start or an earlier one. Its domain, `example.test`, cannot
+/// exist (RFC 6761).
 pub(crate) async fn exists(keyward: &Keyward) -> Result<bool, BoxError> {
     Ok(keyward.store().view().await?.owner_with_email("root@example.test").await?.is_some())
 }
@@ -31,11 +31,11 @@ pub(crate) async fn create(keyward: &Keyward, database: &Database) -> Result<Dem
     let role = NewRole::new("Editor").description("Reads titles, and all of their own articles");
     let role = role.permissions(editor_permissions()?);
     let role = keyward.roles().create(role).await?.id;
-    let root = person(keyward, "Root", "Admin", RoleId::SUPER_ADMIN).await?;
-    let editor = person(keyward, "Edda", "Editor", role).await?;
+    let root = create_user(keyward, "Root", "Admin", RoleId::SUPER_ADMIN).await?;
+    let editor = create_user(keyward, "Edda", "Editor", role).await?;
     for (creator, title, body) in [
-        (root, "About this platform", "What only its author and administrators read."),
-        (root, "Release notes", "Nothing was released yet."),
+        (root, "About this platform", "Only its author and administrators can read this."),
+        (root, "Release notes", "Nothing has been released yet."),
         (root, "Roadmap", "PostgreSQL, then the settings pages."),
         (editor, "A first draft", "Edda's own words."),
         (editor, "A second draft", "More of Edda's own words."),
@@ -48,12 +48,12 @@ pub(crate) async fn create(keyward: &Keyward, database: &Database) -> Result<Dem
         change.commit().await?;
     }
     Ok(Demo {
-        root: admin(keyward, "Root's token", root, root_grants()).await?,
-        editor: admin(keyward, "Edda's token", editor, editor_grants()?).await?,
+        root: issue_admin(keyward, "Root's token", root, root_grants()).await?,
+        editor: issue_admin(keyward, "Edda's token", editor, editor_grants()?).await?,
         editor_id: editor,
-        read_only: content(keyward, "Reads", ContentAccess::ReadOnly).await?,
-        full_access: content(keyward, "Reads and writes", ContentAccess::FullAccess).await?,
-        custom: content(
+        read_only: issue_content(keyward, "Reads", ContentAccess::ReadOnly).await?,
+        full_access: issue_content(keyward, "Reads and writes", ContentAccess::FullAccess).await?,
+        custom: issue_content(
             keyward,
             "Only lists",
             ContentAccess::Custom([Action::new("api::article.article.find")].into()),
@@ -66,7 +66,7 @@ fn explorer(verb: &str) -> Permission {
     Permission::new(format!("plugin::content-manager.explorer.{verb}")).on(RESOURCE)
 }
 
-/// Titles of all articles; bodies and changes of the editor's own articles only.
+/// Returns the permissions of editors: titles of all articles; bodies and changes of their own articles only.
 fn editor_permissions() -> Result<Vec<Permission>, BoxError> {
     let own = || ConditionClause::from_list([IS_CREATOR]);
     Ok(vec![
@@ -91,25 +91,30 @@ fn root_grants() -> Vec<Grant> {
     explorer.into_iter().chain(webhooks).collect()
 }
 
-async fn person(keyward: &Keyward, firstname: &str, lastname: &str, role: RoleId) -> Result<OwnerId, BoxError> {
+async fn create_user(keyward: &Keyward, firstname: &str, lastname: &str, role: RoleId) -> Result<OwnerId, BoxError> {
     let new = NewOwner::new(format!("{}@example.test", firstname.to_lowercase())).named(firstname, lastname);
     let id = keyward.owners().create(new.roles([role])).await?.id;
     keyward.owners().set_password(id, Password::new(PASSWORD)).await?;
     Ok(id)
 }
 
-async fn admin(keyward: &Keyward, name: &str, owner: OwnerId, grants: Vec<Grant>) -> Result<IssuedToken, BoxError> {
+async fn issue_admin(
+    keyward: &Keyward,
+    name: &str,
+    owner: OwnerId,
+    grants: Vec<Grant>,
+) -> Result<IssuedToken, BoxError> {
     let new = NewAdminToken::new(name, owner).grants(grants).lifespan(Lifespan::days(90));
     Ok(keyward.tokens().issue_admin(new).await?)
 }
 
-async fn content(keyward: &Keyward, name: &str, access: ContentAccess) -> Result<IssuedToken, BoxError> {
+async fn issue_content(keyward: &Keyward, name: &str, access: ContentAccess) -> Result<IssuedToken, BoxError> {
     let new = NewContentToken::new(name, access).lifespan(Lifespan::Unlimited);
     Ok(keyward.tokens().issue_content(new).await?)
 }
 
 impl Demo {
-    /// Prints the secrets, which are shown only now, and requests to try, each under its response.
+    /// Prints the secrets, which cannot be shown again, and requests to try, each below its expected response.
     pub(crate) fn print(&self, url: &str) {
         let cm = format!("{url}/admin/content-manager/collection-types/api::article.article");
         println!("# Demo data was created. Its secrets are shown once; paste the lines into a shell.");

@@ -12,10 +12,10 @@ use keyward::guard::{ProxyHeader, SessionCookie};
 pub(crate) struct Front {
     /// Addresses and networks of trusted proxies.
     pub(crate) proxies: Vec<String>,
-    /// They name their client in `Forwarded`, not in `X-Forwarded-For`.
+    /// Whether the proxies report the client in `Forwarded` instead of `X-Forwarded-For`.
     pub(crate) forwarded: bool,
     pub(crate) base_path: String,
-    /// Whether the cookie needs HTTPS, if an option sets it.
+    /// Whether the cookie needs HTTPS; `None` if no option says so.
     pub(crate) secure_cookies: Option<bool>,
 }
 
@@ -25,7 +25,7 @@ impl Front {
         !self.proxies.is_empty() || !self.base_path.is_empty() || self.secure_cookies == Some(true)
     }
 
-    /// `alone`: no other machine can connect, as far as the options tell.
+    /// Applies the options to a builder. `alone` is true if, by the options, no other machine can connect.
     pub(crate) fn apply(self, mut builder: Builder, alone: bool) -> Builder {
         if !self.proxies.is_empty() {
             let header = if self.forwarded { ProxyHeader::Forwarded } else { ProxyHeader::XForwardedFor };
@@ -46,7 +46,7 @@ pub(crate) async fn own_machine_only(request: Request, next: Next) -> Response {
         return next.run(request).await;
     }
     let text = "This server has demo data, whose passwords are public, and rejects requests that a proxy has forwarded: start it \
-                with another database, or with --demo if that is meant.\n";
+                with another database, or with --demo to serve them through the proxy.\n";
     (StatusCode::FORBIDDEN, text).into_response()
 }
 

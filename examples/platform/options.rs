@@ -47,7 +47,7 @@ Environment:
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
-    /// No other machine can connect, as far as the options tell: there may be a proxy that they do not name.
+    /// Whether, by the options, no other machine can connect. There may be a proxy that the options do not name.
     pub(crate) alone: bool,
     pub(crate) place: Place,
     /// The connection of a store in PostgreSQL.
@@ -56,7 +56,7 @@ pub(crate) struct Options {
     pub(crate) empty: bool,
     pub(crate) demo: bool,
     pub(crate) front: Front,
-    /// Done instead of serving.
+    /// The task to run instead of serving.
     pub(crate) task: Option<Task>,
     pub(crate) accept_new_hash_key: bool,
     pub(crate) accept_new_encryption_key: bool,

@@ -3,7 +3,7 @@
 
 use keyward::token::{EncryptionKeys, HashKeyRing, InvalidEncryptionKey, InvalidHashKey};
 
-/// Public, for trials on one machine. Trial databases rest on these texts, so they stay as they are.
+/// Public keys, for trials on one machine. Do not change them: existing trial databases use them.
 const DEVELOPMENT_HASH_KEY: &str = "development-only-salt-that-everybody-knows-0123456789";
 const DEVELOPMENT_ENCRYPTION_KEY: &str = "development-only-encryption-key-that-everybody-knows-0123456789";
 
@@ -37,7 +37,7 @@ pub(crate) fn read(
     }
 }
 
-/// Parses the hash keys; `None` if none is set and other machines can connect.
+/// Parses the hash keys; `None` if none is set and other machines can connect (`alone` is false).
 pub(crate) fn hash_keys(text: Option<String>, alone: bool) -> Result<Option<HashKeyRing>, InvalidHashKey> {
     match text {
         Some(text) => HashKeyRing::parse(&text).map(Some),

@@ -22,20 +22,20 @@ use std::collections::HashMap;
 
 const STRONGER: &str = "this account has permissions that you do not have";
 const USED: &str =
-    "only a super admin or the account itself changes the e-mail address and password of an account that has been used";
-const OTHERWISE: &str = "with these roles they may reach rows that you may not: only a super admin gives them, or an admin who holds \
-                         their permissions without conditions";
-const SHARED: &str = "members of a role that you add would reach the rows of this account by a condition on shared roles: only a super \
-                      admin gives it, or an admin who holds their permissions without conditions";
-const TAKEN_OVER: &str =
-    "this account may reach rows that you may not: only a super admin changes its e-mail address or invites it again";
-const SUSPENDED: &str = "this account may reach rows that you may not: only a super admin lets it sign in again";
-const SUPER: &str = "only a super admin makes super admins";
+    "this account has been used: only a super admin or the account itself can change its e-mail address and password";
+const OTHERWISE: &str = "with these roles the account may reach rows that you cannot reach: only a super admin can assign them, or an \
+                         admin who holds their permissions without conditions";
+const SHARED: &str = "by a condition on shared roles, members of the added role would reach rows of this account: only a super admin can \
+                      assign it, or an admin who holds its permissions without conditions";
+const TAKEN_OVER: &str = "this account may reach rows that you cannot reach: only a super admin can change its e-mail address or invite it again";
+const SUSPENDED: &str = "this account may reach rows that you cannot reach: only a super admin can activate it again";
+const SUPER: &str = "only a super admin can assign the super admin role";
 const MORE: &str = "this role exceeds your permissions: ask a super admin to assign it";
-const ONESELF: &str = "your own roles are added by another admin";
+const ONESELF: &str = "you cannot add roles to your own account: ask another admin";
 const PROVE: &str = "change your own e-mail address and password with your current password, in your profile";
 
-/// The rules for one actor. Every check fails with [`ServiceError::Forbidden`], unless said otherwise.
+/// The rules for one actor. A failed check returns [`ServiceError::Forbidden`], unless its `# Errors` section names another
+/// variant.
 pub(super) struct AccountPolicy(Grantor);
 
 impl AccountPolicy {
@@ -233,7 +233,7 @@ impl AccountPolicy {
         roles.iter().filter(|role| role.permissions.iter().any(&mut shares)).map(|role| role.id).collect()
     }
 
-    /// Returns the actor's permissions; empty for the host program and super admins, whose checks end before.
+    /// Returns the actor's permissions; empty for the host program and super admins, for whom the checks return earlier.
     fn holdings(&self) -> Holdings<'_> {
         let held = match &self.0.ceiling {
             Ceiling::Of(held) => held.as_slice(),

@@ -19,7 +19,7 @@ pub(super) async fn apply_renames(unit: &mut UnitOfWork, renames: &[Rename]) -> 
         }
     }
     for kind in [TokenKind::Admin, TokenKind::Content] {
-        // A rename moves no token to another page.
+        // The list is sorted by id, so a rename moves no token to another page of the list.
         for page in 1.. {
             let paging = Paging { page, page_size: Paging::LARGEST };
             let query = TokenQuery { paging, sort: TokenSort::Id, ..TokenQuery::of(kind) };

@@ -1,8 +1,8 @@
-//! The reused memory for password hashes.
+//! Reusable memory for password hashes.
 //!
-//! A hash fills 19 MiB. Allocated for each, the freed ones would stay with the allocator, and the process would grow to hundreds of
-//! megabytes. So a buffer is made when it is first needed, wiped after each use, and reused. There are never more buffers than hashes
-//! that run at a time.
+//! A hash needs 19 MiB. If each hash allocated its own memory, the allocator would keep the freed blocks, and the process would
+//! grow to hundreds of megabytes. So a buffer is allocated when it is first needed, wiped after each use, and reused. There are
+//! never more buffers than hashes that run at the same time.
 
 use argon2::Block;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,14 +15,14 @@ pub(super) struct HashMemory(Mutex<Vec<Vec<Block>>>);
 /// A buffer for one hash. When it is dropped, it is wiped and returned for reuse.
 pub(super) struct HashBuffer {
     blocks: Vec<Block>,
-    home: Arc<HashMemory>,
+    pool: Arc<HashMemory>,
 }
 
 impl HashMemory {
     /// Returns a buffer of `blocks` KiB; `None` if the system has no memory for it.
     pub(super) fn buffer(self: &Arc<Self>, blocks: usize) -> Option<HashBuffer> {
         let kept = self.lock().pop();
-        let mut buffer = HashBuffer { blocks: kept.unwrap_or_default(), home: self.clone() };
+        let mut buffer = HashBuffer { blocks: kept.unwrap_or_default(), pool: self.clone() };
         if buffer.blocks.len() < blocks {
             buffer.blocks.try_reserve_exact(blocks - buffer.blocks.len()).ok()?;
             buffer.blocks.resize(blocks, Block::new());
@@ -36,7 +36,7 @@ impl HashMemory {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<Block>>> {
-        // No holder panics in the middle of a change.
+        // Poisoning is ignored: no code panics while it changes the list.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -53,7 +53,7 @@ impl Drop for HashBuffer {
             return;
         }
         self.blocks.iter_mut().for_each(Zeroize::zeroize);
-        self.home.lock().push(std::mem::take(&mut self.blocks));
+        self.pool.lock().push(std::mem::take(&mut self.blocks));
     }
 }
 
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(again.blocks().as_ptr(), at);
         assert!(again.blocks().iter().all(|block| block.as_ref().iter().all(|word| *word == 0)));
         drop((again, other));
-        assert_eq!(memory.lock().len(), 2, "as many as were in use at a time");
+        assert_eq!(memory.lock().len(), 2, "as many as were in use at the same time");
     }
 
     #[test]

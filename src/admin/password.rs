@@ -148,7 +148,7 @@ impl Hasher {
             memory.buffer(BLOCKS).map(|mut buffer| work(&mut buffer))
         };
         let done = tokio::task::spawn_blocking(work).await;
-        done.ok().flatten().ok_or_else(|| self.queue.busy())
+        done.ok().flatten().ok_or_else(|| self.queue.reject_busy())
     }
 }
 

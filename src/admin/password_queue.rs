@@ -1,16 +1,16 @@
 //! The queue for hashing passwords.
 //!
-//! A few hashes run at a time. A client that waits for one holds a place. Each of the two lanes has its own places, so that strangers
-//! cannot fill those of known clients:
+//! A few hashes run at a time. A client holds a place while it waits and while its hash runs. Each of the two lanes has its own
+//! places, so that strangers cannot take those of known clients:
 //!
-//! | lane | clients | places for each running hash | of these at most |
+//! | lane | clients | places per running hash | limit |
 //! | --- | --- | --- | --- |
-//! | known | an account at a network where it signed in recently; a signed-in person | 17 | 5 an account |
-//! | | a new password, which takes a session or an invitation | | half |
-//! | stranger | all others, and known clients without a place in their lane | 17 | a quarter a network |
+//! | known | an account at a network where it signed in recently; a signed-in person | 17 | 5 per account |
+//! | | a client that sets a new password with a session or an invitation | | half of the places |
+//! | stranger | all others, and known clients without a place in their lane | 17 | a quarter of the places per network |
 //!
-//! One stranger at a time queues for a hash, behind all known clients that queue already. So a known client waits for one stranger at
-//! most, and neither lane starves the other.
+//! Only one stranger at a time waits for a running hash to end, behind all known clients that wait already. So a known client waits
+//! for one stranger at most, and neither lane starves the other.
 
 use super::ServiceError;
 use crate::domain::{Clock, LogLimit};
@@ -20,10 +20,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// The number of clients that wait for each running hash, in each lane.
+/// The number of clients that may wait for each running hash, in each lane.
 const QUEUE: usize = 16;
+/// The longest wait for a hash.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The most places of an account: as many as its guesses at an address.
+/// The most places of an account: as many as it has guesses at an address.
 const OF_ACCOUNT: usize = 5;
 
 /// The lane in which a client waits. Accounts and networks are keyed hashes.
@@ -49,7 +50,7 @@ pub(super) struct PasswordQueue {
 struct Places {
     known: usize,
     strangers: usize,
-    /// Without those that have none.
+    /// The places of each key. A key without a place has no entry.
     by_key: HashMap<Key, usize>,
 }
 
@@ -107,7 +108,7 @@ impl PasswordQueue {
         };
         let Some(key) = key else {
             drop(places);
-            return Err(self.busy());
+            return Err(self.reject_busy());
         };
         *places.lane(key) += 1;
         *places.by_key.entry(key).or_default() += 1;
@@ -116,14 +117,14 @@ impl PasswordQueue {
 
     /// Returns this key, if its lane has a free place and it has fewer than `most`.
     fn key_with_place(&self, places: &Places, key: Key, most: usize) -> Option<Key> {
-        // Without an address, networks cannot be told apart.
+        // Clients without an address share one key, so the limit of a network does not apply.
         let most = if key == Key::NoNetwork { self.size } else { most };
         let all = if key.is_known() { places.known } else { places.strangers };
         let taken = places.by_key.get(&key).copied().unwrap_or_default();
         (all < self.size && taken < most).then_some(key)
     }
 
-    /// Waits until the hash of the client in this place may run.
+    /// Waits until the hash of the client with this place may run.
     ///
     /// # Errors
     /// [`Busy`](ServiceError::Busy) if that takes too long.
@@ -136,12 +137,12 @@ impl PasswordQueue {
         };
         match tokio::time::timeout(PATIENCE, turn).await {
             Ok(Ok(permit)) => Ok(Turn { _place: place, _permit: permit }),
-            _ => Err(self.busy()),
+            _ => Err(self.reject_busy()),
         }
     }
 
-    /// Counts a client that is answered [`ServiceError::Busy`]. The log has one line for many of them.
-    pub(super) fn busy(&self) -> ServiceError {
+    /// Counts a client that is answered 503, and returns [`ServiceError::Busy`]. The log has one line for many of them.
+    pub(super) fn reject_busy(&self) -> ServiceError {
         self.busy.fetch_add(1, Ordering::Relaxed);
         #[cfg(feature = "metrics")]
         metrics::counter!("keyward_sign_ins_busy_total").increment(1);
@@ -162,7 +163,7 @@ fn stranger(network: Option<u64>) -> Key {
 }
 
 fn lock(places: &Mutex<Places>) -> MutexGuard<'_, Places> {
-    // No holder panics in the middle of a change.
+    // Poisoning is ignored: no code panics while it changes the counts.
     places.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

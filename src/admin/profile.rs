@@ -1,4 +1,4 @@
-//! Profiles of accounts: their checks, and the loads that every service of accounts needs.
+//! Checks profiles of accounts, and loads accounts with their roles.
 
 use super::ServiceError;
 use super::error::FieldErrors;
@@ -58,11 +58,12 @@ impl ProfileChange {
 /// The most bytes of an e-mail address (RFC 5321, section 4.5.3.1.3, without the angle brackets).
 const EMAIL_LENGTH: usize = 254;
 
-/// Returns an e-mail address in its stored form: trimmed, in lower case and composed (NFC). Only a message to it tells whether it
-/// exists.
+/// Returns an e-mail address in its stored form: trimmed, in lower case and composed (NFC).
+///
+/// It checks the form only, not whether the address exists.
 ///
 /// # Errors
-/// [`ServiceError::Invalid`] if it is malformed or too long.
+/// [`ServiceError::Invalid`] if the address is malformed or too long.
 pub(super) fn checked_email(text: &str) -> Result<String, ServiceError> {
     let field = FieldName::Email;
     let text = text.trim();

@@ -110,8 +110,8 @@ impl Roles {
         self.update(id, RoleUpdate { permissions: Some(permissions), ..RoleUpdate::default() }).await
     }
 
-    /// Counts the grants that [`set_permissions`](Self::set_permissions) would take from tokens, by the same rules. It changes nothing
-    /// and blocks no writer. A person has one preview at a time: another one waits up to 5 s.
+    /// Counts the grants that [`set_permissions`](Self::set_permissions) would remove from tokens, by the same rules. It changes
+    /// nothing and blocks no writer. A person has one preview at a time: another one waits up to 5 s.
     ///
     /// # Errors
     /// As for [`update`](Self::update); and [`TooManyAttempts`](ServiceError::TooManyAttempts) after that wait.
@@ -152,7 +152,7 @@ pub(super) async fn load_role(view: &mut dyn View, id: RoleId) -> Result<Role, S
     view.role(id).await?.ok_or(ServiceError::NotFound("role"))
 }
 
-/// A [`RoleUpdate`] in its stored form, and its errors.
+/// A [`RoleUpdate`] in its stored form, and the errors found so far.
 struct Changes {
     name: Option<String>,
     description: Option<String>,
@@ -273,8 +273,8 @@ async fn may_give_to_members(
             break;
         }
         if permission.when != ConditionClause::Always && index.check_gift(permission).is_err() {
-            let message = "this role has members: only a super admin adds a permission under conditions, or an admin who holds it \
-                           without conditions";
+            let message = "this role has members: only a super admin can add a permission under conditions, or an admin who holds \
+                           it without conditions";
             errors.add_value(FieldName::Permissions.at(i), message, permission.scope.action.to_string());
         }
     }
@@ -294,7 +294,7 @@ async fn ensure_name_available(unit: &mut UnitOfWork, name: &str, own: Option<Ro
     }
 }
 
-/// Checks that one more role is within the limit of the policy, as lists of roles have no pages.
+/// Checks that one more role is within the limit of the policy. The limit exists because lists of roles have no pages.
 async fn ensure_room(unit: &mut UnitOfWork) -> Result<(), ServiceError> {
     let most = unit.state.settings.policy.roles;
     match unit.view().roles().await?.len() as u64 {

@@ -1,4 +1,4 @@
-//! Limits on the size of one change. No installation needs as much; without a limit one request could take seconds.
+//! Limits on the size of one change. They are far above practical sizes; without them one request could take seconds.
 
 use super::ServiceError;
 use super::error::FieldErrors;
@@ -56,7 +56,7 @@ pub(super) fn report_oversized<'a>(
     }
 }
 
-/// Rejects filters that ask for several parts of one field: stores apply one each.
+/// Rejects filters that ask for several parts of one field, because stores apply one part of each field.
 pub(super) fn check_filters<F: Copy + PartialEq>(filters: &[Filter<F>]) -> Result<(), ServiceError> {
     match one_part_each(filters) {
         true => Ok(()),

@@ -59,7 +59,7 @@ pub(super) fn format_lifespan(lifespan: Option<Duration>) -> String {
     lifespan.map_or("Unlimited".to_owned(), |span| Span(span).to_string())
 }
 
-/// Parses the selected one of [`lifespan_options`].
+/// Parses the selected option of [`lifespan_options`].
 pub(super) fn parse_lifespan(form: &FormFields) -> Lifespan {
     match form.text("lifespan") {
         "unlimited" => Lifespan::Unlimited,

@@ -19,7 +19,7 @@ pub(super) enum MatrixKind {
     Role,
 }
 
-/// A form of boxes, in tabs.
+/// The boxes of a form, in tabs.
 pub(super) struct Matrix {
     pub(super) tabs: Vec<Tab>,
     pub(super) readonly: bool,
@@ -29,7 +29,7 @@ pub(super) struct Matrix {
 pub(super) struct Tab {
     pub(super) id: &'static str,
     pub(super) title: &'static str,
-    /// The number of boxes that are checked, also in part.
+    /// The number of boxes that are checked, wholly or partly.
     pub(super) selected: usize,
     pub(super) columns: Vec<Column>,
     pub(super) rows: Vec<Row>,
@@ -178,8 +178,8 @@ impl MatrixBuilder<'_> {
         Row { id: format!("{tab}-r{r}"), title: resource.display_name.clone(), cells, fields, unfolded }
     }
 
-    /// Builds a tab of actions without a resource. `categories` returns the category and subcategory of those that
-    /// belong to it.
+    /// Builds a tab of actions without a resource. `categories` returns the category and subcategory of a section, or
+    /// `None` if the section belongs to another tab.
     fn group_tab(
         &self,
         id: &'static str,

@@ -16,12 +16,12 @@
 //! ```
 //!
 //! A person signs in at `/admin/auth/login` and gets a session cookie, which is valid on these pages only, never on the
-//! API. A page without a valid session redirects there, and back after the sign-in. Forms have to come from a page of
-//! the same origin.
+//! API. A page without a valid session redirects to it, and the sign-in redirects back. Forms have to come from a page
+//! of the same origin.
 //!
-//! The cookie is `SameSite=Strict`, so browsers do not send it with a link from a mail. The sign-in page then loads
-//! itself again from its own site, and redirects if there is a session. After a sign-in it checks that the browser kept
-//! the cookie, and shows an error if not.
+//! The cookie is `SameSite=Strict`, so browsers do not send it when a person follows a link in an e-mail. The sign-in
+//! page then loads itself again from its own site, and redirects if there is a session. After a sign-in it checks that
+//! the browser kept the cookie, and shows an error if not.
 //!
 //! Pages call a service on behalf of the person who is signed in, and render the result. The services hold the rules.
 

@@ -129,7 +129,7 @@ impl ActionClauses {
     }
 }
 
-/// Returns the conditions of most fields, which an added field gets too. A tie goes to a clause with conditions,
+/// Returns the conditions that most fields have; an added field gets them too. A tie goes to a clause with conditions,
 /// because it allows less.
 fn most_common_clause(fields: &BTreeMap<Field, ConditionClause>) -> ConditionClause {
     let mut counts: HashMap<&ConditionClause, usize> = HashMap::new();

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub const READ: &str = "admin::webhooks.read";
 
-/// The bound of staleness.
+/// The staleness bound of the nodes: `max_staleness` by default.
 pub const BOUND: Duration = Duration::from_secs(2);
 
 pub struct Node {
@@ -19,13 +19,14 @@ pub struct Node {
 }
 
 impl Node {
-    pub async fn on(url: &str) -> Self {
-        Self::with(url, PostgresOptions::default()).await
+    pub async fn connect(url: &str) -> Self {
+        Self::connect_with(url, PostgresOptions::default()).await
     }
 
-    pub async fn with(url: &str, options: PostgresOptions) -> Self {
+    pub async fn connect_with(url: &str, options: PostgresOptions) -> Self {
         let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
-        let store = PostgresStore::connect_with(url, options).await.unwrap_or_else(|error| panic!("{}", told(&error)));
+        let store =
+            PostgresStore::connect_with(url, options).await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
         let keyward = Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));
@@ -47,8 +48,8 @@ impl Node {
         self.app.get("/admin/x").bearer(&key.secret).await.status.as_u16()
     }
 
-    /// Waits for this status and returns how long that took; fails after `most`.
-    pub async fn until(&self, key: &IssuedToken, status: u16, most: Duration) -> Duration {
+    /// Waits until a request with this key gets this status. Returns the time that it took; panics after `most`.
+    pub async fn wait_for_status(&self, key: &IssuedToken, status: u16, most: Duration) -> Duration {
         let began = Instant::now();
         loop {
             let answered = self.status(key).await;
@@ -61,7 +62,7 @@ impl Node {
     }
 
     /// Waits until the node is ready. Failed look-ups make it not ready for some seconds.
-    pub async fn until_ready(&self) {
+    pub async fn wait_until_ready(&self) {
         let began = Instant::now();
         while !self.keyward.health().ready {
             assert!(began.elapsed() < 5 * BOUND, "not ready: {:?}", self.keyward.health());
@@ -71,19 +72,21 @@ impl Node {
 }
 
 /// Returns an error with all its causes.
-pub fn told(error: &dyn std::error::Error) -> String {
+pub fn error_chain(error: &dyn std::error::Error) -> String {
     match error.source() {
-        Some(cause) => format!("{error}: {}", told(cause)),
+        Some(cause) => format!("{error}: {}", error_chain(cause)),
         None => error.to_string(),
     }
 }
 
-pub async fn by_hand(url: &str, statement: &str) {
+/// Executes a statement past keyward.
+pub async fn execute(url: &str, statement: &str) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(statement.to_owned())).execute(&mut connection).await.unwrap();
 }
 
-pub async fn number(url: &str, query: &str) -> i64 {
+/// Returns the number that a query selects.
+pub async fn query_number(url: &str, query: &str) -> i64 {
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query(AssertSqlSafe(query.to_owned())).fetch_one(&mut connection).await.unwrap().get(0)
 }

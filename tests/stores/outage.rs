@@ -93,7 +93,7 @@ struct Node {
 
 impl Node {
     /// Uses more connections than concurrent look-ups are allowed, so that the connections are not the limit.
-    async fn on(url: &str) -> Self {
+    async fn connect(url: &str) -> Self {
         let options = PostgresOptions::default().connections(2 * Limits::default().lookups as u32);
         let inner = PostgresStore::connect_with(url, options).await.unwrap();
         let store = Counting { inner, now: Arc::default(), most: Arc::default() };
@@ -240,7 +240,7 @@ async fn stopped_server_is_503_after_the_lease_and_recovers() {
         Ok(server) => server,
         Err(why) => return eprintln!("SKIPPED: a server of one's own. {why}"),
     };
-    let node = Node::on(server.url()).await;
+    let node = Node::connect(server.url()).await;
     let mut observer = PgConnection::connect(server.url()).await.unwrap();
     let mut warm = node.issue(WARM + 2 * COLD).await;
     let mut cold = warm.split_off(WARM);

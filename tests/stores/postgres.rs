@@ -1,6 +1,6 @@
 //! PostgreSQL beyond the store contract: several nodes, changes by hand, killed sessions and poolers. `outage.rs` stops the server.
 
-use crate::node::{BOUND, Node, by_hand, number, told};
+use crate::node::{BOUND, Node, error_chain, execute, query_number};
 use keyward::admin::OwnerState;
 use keyward::store::{Digest, PostgresOptions, StoreError};
 use keyward::store::{Following, NewRole, Store, WriteStore, contract};
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn change_on_one_node_applies_on_another() {
     let Some(url) = postgres::create_database().await else { return };
-    let (one, two) = (Node::on(&url).await, Node::on(&url).await);
+    let (one, two) = (Node::connect(&url).await, Node::connect(&url).await);
     let key = one.issue("ci").await;
     assert_eq!((one.status(&key).await, two.status(&key).await), (200, 200));
     let owner = key.token.owner().unwrap();
@@ -21,20 +21,20 @@ async fn change_on_one_node_applies_on_another() {
         one.keyward.owners().set_state(owner, state).await.unwrap();
         let status = if state == OwnerState::Active { 200 } else { 401 };
         assert_eq!(one.status(&key).await, status, "immediately on the node of the change");
-        let took = two.until(&key, status, BOUND).await;
+        let took = two.wait_for_status(&key, status, BOUND).await;
         println!("{state:?} on the other node after {took:?}");
     }
     one.keyward.tokens().revoke(key.token.id).await.unwrap();
     assert_eq!(one.status(&key).await, 401);
-    two.until(&key, 401, BOUND).await;
+    two.wait_for_status(&key, 401, BOUND).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn change_by_hand_written_sql_applies() {
     let Some(url) = postgres::create_database().await else { return };
-    let node = Node::on(&url).await;
+    let node = Node::connect(&url).await;
     let key = node.issue("ci").await;
-    let seq = async || number(&url, "SELECT seq FROM keyward_epoch").await;
+    let seq = async || query_number(&url, "SELECT seq FROM keyward_epoch").await;
     for (statement, status) in [
         ("UPDATE keyward_owner SET state = 'blocked'", 401),
         ("UPDATE keyward_owner SET state = 'active'", 200),
@@ -42,15 +42,15 @@ async fn change_by_hand_written_sql_applies() {
         ("DELETE FROM keyward_token", 401),
     ] {
         let before = seq().await;
-        by_hand(&url, statement).await;
-        node.until(&key, status, BOUND).await;
+        execute(&url, statement).await;
+        node.wait_for_status(&key, status, BOUND).await;
         assert!(seq().await > before, "{statement} is in the log");
     }
     // A service call is one change, independently of the number of rows.
     let before = seq().await;
     node.issue("other").await;
     assert_eq!(seq().await, before + 2, "one change for the owner and one for the token");
-    let (epoch, rows) = (seq().await, number(&url, "SELECT COUNT(*) FROM keyward_change").await);
+    let (epoch, rows) = (seq().await, query_number(&url, "SELECT COUNT(*) FROM keyward_change").await);
     assert_eq!(epoch, rows, "no gaps");
 }
 
@@ -62,33 +62,33 @@ async fn shutdown_closes_every_connection() {
     const LISTENERS: &str =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'";
     let Some(url) = postgres::create_database().await else { return };
-    let node = Node::on(&url).await;
+    let node = Node::connect(&url).await;
     node.keyward.set_up().await.unwrap();
     let key = node.issue("ci").await;
     assert_eq!(node.status(&key).await, 200);
     let began = Instant::now();
-    while number(&url, LISTENERS).await == 0 {
+    while query_number(&url, LISTENERS).await == 0 {
         assert!(began.elapsed() < 5 * BOUND, "the listener is connected");
     }
-    assert!(number(&url, SESSIONS).await > 2);
+    assert!(query_number(&url, SESSIONS).await > 2);
     node.keyward.shutdown().await;
     // The server ends a session a moment after its connection is closed.
     let began = Instant::now();
-    while number(&url, SESSIONS).await > 0 {
-        assert!(began.elapsed() < BOUND, "{} sessions are left", number(&url, SESSIONS).await);
+    while query_number(&url, SESSIONS).await > 0 {
+        assert!(began.elapsed() < BOUND, "{} sessions are left", query_number(&url, SESSIONS).await);
     }
-    node.until(&key, 503, 2 * BOUND).await;
+    node.wait_for_status(&key, 503, 2 * BOUND).await;
     assert!(node.keyward.tokens().revoke(key.token.id).await.is_err());
-    assert_eq!(number(&url, SESSIONS).await, 0);
+    assert_eq!(query_number(&url, SESSIONS).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_sessions_are_replaced() {
     let Some(url) = postgres::create_database().await else { return };
-    let node = Node::on(&url).await;
+    let node = Node::connect(&url).await;
     let key = node.issue("ci").await;
     for _ in 0..5 {
-        by_hand(
+        execute(
             &url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
@@ -96,7 +96,7 @@ async fn killed_sessions_are_replaced() {
         .await;
         let digest = Digest::Native([1; 27]);
         assert!(node.keyward.store().resolve(&digest).await.unwrap().record.is_none(), "a look-up is retried once");
-        node.until(&key, 200, BOUND).await;
+        node.wait_for_status(&key, 200, BOUND).await;
     }
     node.issue("another").await;
 }
@@ -106,7 +106,7 @@ async fn killed_sessions_are_replaced() {
 async fn interrupted_commit_is_settled() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
-    by_hand(
+    execute(
         &url,
         "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(30); RETURN NULL; END'; \
          CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON keyward_change DEFERRABLE INITIALLY DEFERRED \
@@ -118,10 +118,10 @@ async fn interrupted_commit_is_settled() {
     let commit = tokio::spawn(async move { tx.commit(&[]).await });
     let committing = "SELECT COUNT(*) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active' \
                       AND datname = current_database()";
-    while number(&url, committing).await == 0 {
+    while query_number(&url, committing).await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    by_hand(
+    execute(
         &url,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active' \
          AND datname = current_database()",
@@ -129,7 +129,7 @@ async fn interrupted_commit_is_settled() {
     .await;
     let error = commit.await.unwrap().unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "known to have failed: {error:?}");
-    by_hand(&url, "DROP TRIGGER slow ON keyward_change").await;
+    execute(&url, "DROP TRIGGER slow ON keyward_change").await;
     let mut tx = store.begin().await.unwrap();
     assert_eq!(tx.seq(), 1);
     assert!(tx.role_with_name("cut off").await.unwrap().is_none());
@@ -152,7 +152,7 @@ async fn statement_of_a_cancelled_writer_ends_on_the_server() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     store.close().await;
-    by_hand(
+    execute(
         &url,
         "CREATE TABLE ends (after TEXT); \
          CREATE FUNCTION ends() RETURNS trigger LANGUAGE plpgsql AS \
@@ -164,7 +164,7 @@ async fn statement_of_a_cancelled_writer_ends_on_the_server() {
     let mut tx = store.begin().await.unwrap();
     tx.insert_role(NewRole::new("slow")).await.unwrap();
     tx.commit(&[]).await.unwrap();
-    let ends = number(&url, "SELECT COUNT(*) FROM ends WHERE after = '2min'").await;
+    let ends = query_number(&url, "SELECT COUNT(*) FROM ends WHERE after = '2min'").await;
     assert_eq!(ends, 1);
 }
 
@@ -179,22 +179,22 @@ async fn store_contract_holds_in_transaction_pooler_mode() {
 #[tokio::test]
 async fn failure_to_open_names_the_cause() {
     let Some(url) = postgres::create_database().await else { return };
-    let told = async |url: &str| told(&PostgresStore::connect(url).await.unwrap_err());
+    let connect_error = async |url: &str| error_chain(&PostgresStore::connect(url).await.unwrap_err());
     for address in ["mysql://x", "", "host=x", "postgres://x:port/y"] {
-        let told = told(address).await;
-        assert!(told.contains("write postgres://"), "{address}: {told}");
+        let message = connect_error(address).await;
+        assert!(message.contains("write postgres://"), "{address}: {message}");
     }
-    let hosts = told("postgres://keyward@one.example.test,two.example.test/keyward").await;
+    let hosts = connect_error("postgres://keyward@one.example.test,two.example.test/keyward").await;
     assert!(hosts.contains("several hosts"), "{hosts}");
     PostgresStore::connect(&url).await.unwrap().close().await;
-    by_hand(
+    execute(
         &url,
         "INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) \
          VALUES (99, 'later', TRUE, '', 0)",
     )
     .await;
-    let told = told(&url).await;
-    assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
+    let message = connect_error(&url).await;
+    assert!(message.contains("migration 99") && message.contains("newer version"), "{message}");
 }
 
 #[tokio::test]
@@ -206,9 +206,9 @@ async fn unsupported_address_options_are_rejected_and_not_shown() {
         ("postgres://u:x?hunter2=x@127.0.0.1:1/d", "unknown parameter in the database address:"),
     ] {
         let error = PostgresStore::connect(address).await.unwrap_err();
-        let (told, shown) = (told(&error), format!("{error:?}"));
-        assert!(told.contains(named) && told.contains("leave it out"), "{told}");
-        assert!(![told, shown].iter().any(|text| text.contains("hunter2")), "{error:?}");
+        let (message, shown) = (error_chain(&error), format!("{error:?}"));
+        assert!(message.contains(named) && message.contains("leave it out"), "{message}");
+        assert!(![message, shown].iter().any(|text| text.contains("hunter2")), "{error:?}");
     }
     assert!(!log.text().contains("hunter2"), "{}", log.text());
 }
@@ -218,14 +218,14 @@ async fn old_changes_are_removed_in_batches() {
     let Some(url) = postgres::create_database().await else { return };
     let store = PostgresStore::connect(&url).await.unwrap();
     // The first 2 400 changes are old, and so is the last one.
-    by_hand(
+    execute(
         &url,
         "UPDATE keyward_epoch SET seq = 2501, op_id = NULL; INSERT INTO keyward_change (seq, op_id, at, tags) \
          SELECT n, n, CASE WHEN n <= 2400 OR n = 2501 THEN 7 ELSE 8 END, '[]' FROM generate_series(1, 2501) n",
     )
     .await;
     let Following::Log(mut log) = store.following() else { unreachable!() };
-    let first = async || number(&url, "SELECT MIN(seq) FROM keyward_change").await;
+    let first = async || query_number(&url, "SELECT MIN(seq) FROM keyward_change").await;
     for (gone, left) in [(1000, 1001), (1000, 2001), (400, 2401), (0, 2401)] {
         assert_eq!(log.forget(Timestamp(8)).await.unwrap(), gone);
         assert_eq!(first().await, left);
@@ -256,7 +256,7 @@ async fn migration_adds_comparable_names() {
     let owner = tx.insert_owner(NewOwner::new("a@x")).await.unwrap();
     tx.commit(&[]).await.unwrap();
     store.close().await;
-    by_hand(
+    execute(
         &url,
         "DROP INDEX keyward_role_comparable; ALTER TABLE keyward_role DROP COLUMN name_key; \
          DROP INDEX keyward_token_comparable; ALTER TABLE keyward_token DROP COLUMN name_key; \
@@ -266,10 +266,10 @@ async fn migration_adds_comparable_names() {
          DELETE FROM keyward_migrations WHERE version = 20",
     )
     .await;
-    let before = number(&url, "SELECT seq FROM keyward_epoch").await;
+    let before = query_number(&url, "SELECT seq FROM keyward_epoch").await;
     for _ in 0..2 {
         let store = PostgresStore::connect(&url).await.unwrap();
-        assert_eq!(number(&url, "SELECT seq FROM keyward_epoch").await, before, "no change of what is judged by");
+        assert_eq!(query_number(&url, "SELECT seq FROM keyward_epoch").await, before, "no change of what is judged by");
         let mut view = store.view().await.unwrap();
         assert_eq!(view.role_with_name("editor").await.unwrap(), Some(one), "the older role has the name");
         assert_eq!(view.role(other).await.unwrap().unwrap().name, "EDITOR", "the other role keeps its spelling");

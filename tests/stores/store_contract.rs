@@ -136,8 +136,8 @@ mod sqlite {
     #[tokio::test]
     async fn in_memory_address_is_rejected() {
         for path in [":memory:", "", "file::memory:?cache=shared", "file:some.db"] {
-            let told = rejection(SqliteStore::open(path).await);
-            assert!(told.contains("names no file") && told.contains("MemoryStore"), "{path:?}: {told}");
+            let message = rejection(SqliteStore::open(path).await);
+            assert!(message.contains("names no file") && message.contains("MemoryStore"), "{path:?}: {message}");
         }
     }
 
@@ -146,18 +146,18 @@ mod sqlite {
         let (_dir, file) = place();
         let text = "This is a letter, and not a database. ".repeat(200);
         std::fs::write(&file, &text).unwrap();
-        let told = rejection(SqliteStore::open(&file).await);
-        assert!(told.contains("is not an SQLite database"), "{told}");
+        let message = rejection(SqliteStore::open(&file).await);
+        assert!(message.contains("is not an SQLite database"), "{message}");
         assert_eq!(std::fs::read_to_string(&file).unwrap(), text);
     }
 
     #[tokio::test]
     async fn missing_directory_is_reported() {
         let (dir, _) = place();
-        let told = rejection(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
-        assert!(told.contains("missing does not exist: create it"), "{told}");
-        let told = rejection(SqliteStore::open(dir.path()).await);
-        assert!(told.contains("is a directory: name a file in it"), "{told}");
+        let message = rejection(SqliteStore::open(dir.path().join("missing/keyward.db")).await);
+        assert!(message.contains("missing does not exist: create it"), "{message}");
+        let message = rejection(SqliteStore::open(dir.path()).await);
+        assert!(message.contains("is a directory: name a file in it"), "{message}");
     }
 
     #[tokio::test]
@@ -167,8 +167,8 @@ mod sqlite {
         let newer = "INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) \
                      VALUES (99, 'later', TRUE, x'00', 0)";
         sqlx::query(newer).execute(&mut raw(&file).await).await.unwrap();
-        let told = rejection(SqliteStore::open(&file).await);
-        assert!(told.contains("migration 99") && told.contains("newer version"), "{told}");
+        let message = rejection(SqliteStore::open(&file).await);
+        assert!(message.contains("migration 99") && message.contains("newer version"), "{message}");
     }
 
     /// Restores the schema before names were compared in normalized form.
@@ -255,8 +255,8 @@ mod sqlite {
             sqlx::query("PRAGMA ignore_check_constraints = ON").execute(&mut connection).await.unwrap();
             sqlx::query(damage).execute(&mut connection).await.unwrap();
             let answer = store.resolve(&digest).await;
-            let Err(StoreError::Corrupt(told)) = &answer else { panic!("{damage}: {answer:?}") };
-            assert!(told.contains(column), "{damage}: {told}");
+            let Err(StoreError::Corrupt(message)) = &answer else { panic!("{damage}: {answer:?}") };
+            assert!(message.contains(column), "{damage}: {message}");
         }
     }
 
@@ -366,13 +366,13 @@ mod sqlite {
     /// Returns an error with all its causes.
     fn rejection(opened: Result<SqliteStore, StoreError>) -> String {
         let Err(error) = opened else { panic!("it was opened") };
-        let mut told = error.to_string();
+        let mut message = error.to_string();
         let mut next = std::error::Error::source(&error);
         while let Some(source) = next {
-            told = format!("{told}: {source}");
+            message = format!("{message}: {source}");
             next = source.source();
         }
-        told
+        message
     }
 
     struct Stopped;

@@ -59,7 +59,7 @@ async fn role_change_does_not_open_rows_of_a_colleague() {
     let body = json!({"roles": [eve.role().0]});
     let answer = app.put(&path).bearer(&eve.secret).json(&body).await;
     let error = answer.assert_status(403).json()["error"]["message"].to_string();
-    assert!(error.contains("only a super admin gives it"), "{error}");
+    assert!(error.contains("only a super admin can assign it"), "{error}");
     assert_eq!(user(&app, &eve, &path).await["roles"][0]["id"], vic.role().0);
 }
 

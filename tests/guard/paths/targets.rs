@@ -38,7 +38,7 @@ const NAMES: [&str; 30] = [
     "caf\u{e9}",
 ];
 
-/// Segments that are empty, or that some parsers read as others.
+/// Segments that are empty, or that some parsers decode to other segments.
 const ODD: [&str; 36] = [
     "",
     "",

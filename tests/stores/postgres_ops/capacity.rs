@@ -1,6 +1,6 @@
 //! Exhausted connections, and contention for the epoch's row.
 
-use crate::node::{BOUND, Node, by_hand, number, told};
+use crate::node::{BOUND, Node, error_chain, execute, query_number};
 use keyward::PostgresStore;
 use keyward::admin::IssuedToken;
 use keyward::store::{PostgresOptions, StoreError};
@@ -19,7 +19,7 @@ const SESSIONS: &str = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = cu
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn look_ups_without_a_connection_are_503_until_one_is_free() {
     let Some(url) = postgres::create_database().await else { return };
-    let node = Arc::new(Node::with(&url, PostgresOptions::default().connections(4)).await);
+    let node = Arc::new(Node::connect_with(&url, PostgresOptions::default().connections(4)).await);
     let cached = node.issue("cached").await;
     let mut cold = Vec::new();
     for i in 0..32 {
@@ -34,14 +34,14 @@ async fn look_ups_without_a_connection_are_503_until_one_is_free() {
     let (began, mut most) = (Instant::now(), 0);
     while began.elapsed() < Duration::from_secs(6) {
         assert_eq!(node.status(&cached).await, 200, "the poller has its own connection");
-        most = most.max(number(&url, SESSIONS).await);
+        most = most.max(query_number(&url, SESSIONS).await);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     locked.store(false, Ordering::Relaxed);
     raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
     let unlocked = Instant::now();
     for key in &cold {
-        node.until(key, 200, BOUND).await;
+        node.wait_for_status(key, 200, BOUND).await;
     }
     println!("at most {most} sessions; {} tokens looked up {:?} after the lock", cold.len(), unlocked.elapsed());
     // Four readers, again four for each of the two seconds that the server gives them and the one that has begun, and up to six that
@@ -68,20 +68,20 @@ async fn ask(node: Arc<Node>, key: Arc<IssuedToken>, locked: Arc<AtomicBool>) ->
 async fn server_without_free_connections_is_503() {
     let Some(url) = postgres::create_database().await else { return };
     let role = url.rsplit('/').next().unwrap().to_owned();
-    by_hand(&url, &format!("CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}")).await;
+    execute(&url, &format!("CREATE ROLE {role} LOGIN; GRANT ALL ON SCHEMA public TO {role}")).await;
     let address = url.replacen("//keyward@", &format!("//{role}@"), 1);
-    let node = Node::on(&address).await;
+    let node = Node::connect(&address).await;
     let key = node.issue("ci").await;
-    by_hand(&url, &format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
+    execute(&url, &format!("ALTER ROLE {role} CONNECTION LIMIT 0")).await;
     let all = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
-    by_hand(&url, &all).await;
+    execute(&url, &all).await;
     for _ in 0..3 {
         assert_eq!(node.status(&key).await, 503);
     }
-    let told = told(&PostgresStore::connect(&address).await.unwrap_err());
-    assert!(told.contains("too many connections"), "{told}");
-    by_hand(&url, &format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await;
-    let took = node.until(&key, 200, BOUND).await;
+    let message = error_chain(&PostgresStore::connect(&address).await.unwrap_err());
+    assert!(message.contains("too many connections"), "{message}");
+    execute(&url, &format!("ALTER ROLE {role} CONNECTION LIMIT -1")).await;
+    let took = node.wait_for_status(&key, 200, BOUND).await;
     println!("back {took:?} after there was room");
 }
 
@@ -89,7 +89,7 @@ async fn server_without_free_connections_is_503() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn writer_waits_5_seconds_for_the_epoch_and_leaves_no_lock() {
     let Some(url) = postgres::create_database().await else { return };
-    let node = Node::on(&url).await;
+    let node = Node::connect(&url).await;
     let key = node.issue("ci").await;
     assert_eq!(node.status(&key).await, 200);
     let mut hand = PgConnection::connect(&url).await.unwrap();
@@ -102,7 +102,7 @@ async fn writer_waits_5_seconds_for_the_epoch_and_leaves_no_lock() {
     let waiting =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let began = Instant::now();
-    while number(&url, waiting).await > 0 {
+    while query_number(&url, waiting).await > 0 {
         assert!(began.elapsed() < Duration::from_secs(1), "the writer still waits on the server");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -115,7 +115,7 @@ async fn writer_waits_5_seconds_for_the_epoch_and_leaves_no_lock() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cancelled_writers_free_their_connections() {
     let Some(url) = postgres::create_database().await else { return };
-    let node = Node::on(&url).await;
+    let node = Node::connect(&url).await;
     let key = node.issue("ci").await;
     let mut hand = PgConnection::connect(&url).await.unwrap();
     raw_sql("BEGIN; UPDATE keyward_epoch SET seq = seq").execute(&mut hand).await.unwrap();
@@ -126,7 +126,7 @@ async fn cancelled_writers_free_their_connections() {
     }
     let blocked =
         "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while number(&url, blocked).await < 4 {
+    while query_number(&url, blocked).await < 4 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     for writer in waiting {
@@ -138,7 +138,7 @@ async fn cancelled_writers_free_their_connections() {
     let began = Instant::now();
     node.keyward.store().note_uses(&used).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(2), "it waited {:?}", began.elapsed());
-    assert!(number(&url, blocked).await > 0, "the server has not ended them");
+    assert!(query_number(&url, blocked).await > 0, "the server has not ended them");
     raw_sql("ROLLBACK").execute(&mut hand).await.unwrap();
     node.issue("another").await;
 }
@@ -150,8 +150,8 @@ async fn startup_does_not_wait_forever_for_another_startup() {
     let mut stuck = PgConnection::connect(&url).await.unwrap();
     raw_sql("BEGIN; SELECT pg_advisory_xact_lock(7738711720364864)").execute(&mut stuck).await.unwrap();
     let starting = tokio::time::timeout(Duration::from_secs(40), PostgresStore::connect(&url));
-    let told = told(&starting.await.expect("the start still waits").unwrap_err());
-    assert!(told.contains("up to date for 30 s") && told.contains("pg_locks"), "{told}");
+    let message = error_chain(&starting.await.expect("the start still waits").unwrap_err());
+    assert!(message.contains("up to date for 30 s") && message.contains("pg_locks"), "{message}");
     raw_sql("ROLLBACK").execute(&mut stuck).await.unwrap();
     PostgresStore::connect(&url).await.unwrap().close().await;
 }

@@ -1,6 +1,6 @@
 //! Errors when a store cannot be opened: the address, the cause and the remedy, and no part of a password.
 
-use crate::node::{by_hand, told};
+use crate::node::{error_chain, execute};
 use keyward::PostgresStore;
 use keyward::store::PostgresOptions;
 use keyward_test_support::postgres;
@@ -9,7 +9,7 @@ use keyward_test_support::process::free_port;
 
 async fn rejection(url: &str) -> String {
     let error = PostgresStore::connect_with(url, PostgresOptions::default()).await.unwrap_err();
-    format!("{} {error:?}", told(&error))
+    format!("{} {error:?}", error_chain(&error))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,13 +19,13 @@ async fn database_with_a_limited_encoding_is_rejected() {
     for (encoding, name) in [("LATIN1", latin.clone()), ("SQL_ASCII", format!("{latin}_ascii"))] {
         let create =
             format!("CREATE DATABASE {name} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0");
-        by_hand(&url, &create).await;
+        execute(&url, &create).await;
         let address = format!("{}/{name}", url.rsplit_once('/').unwrap().0);
-        let told = rejection(&address).await;
+        let message = rejection(&address).await;
         for part in [&*name, encoding, "ENCODING 'UTF8'", "pg_dump"] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(message.contains(part), "{part}: {message}");
         }
-        let made = crate::node::number(&address, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'");
+        let made = crate::node::query_number(&address, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'");
         assert_eq!(made.await, 0);
     }
 }
@@ -39,7 +39,7 @@ async fn connection_error_names_the_address_without_the_password() {
     let Ok(server) = Server::start_with(&[], &[("pg_hba.conf", hba)]) else { return };
     let port: u16 = server.url().rsplit(':').next().unwrap().split('/').next().unwrap().parse().unwrap();
     let long = "hunter2-".repeat(500);
-    by_hand(server.url(), "CREATE ROLE ada LOGIN PASSWORD 'right'").await;
+    execute(server.url(), "CREATE ROLE ada LOGIN PASSWORD 'right'").await;
     let unused = free_port().unwrap();
     for password in ["hunter2", "hunter2%40x%2Fy%3Az%25%23", "hunter2:x", "hunter2@x", &long] {
         for (host, database, cause) in [
@@ -47,26 +47,35 @@ async fn connection_error_names_the_address_without_the_password() {
             (format!("127.0.0.1:{unused}"), "postgres", "nothing listens"),
             (format!("no-such-host.invalid:{port}"), "postgres", "cannot reach the host"),
         ] {
-            let told = rejection(&format!("postgres://ada:{password}@{host}/{database}")).await;
-            assert!(told.contains(&format!("ada@{host}/{database}")) && told.contains(cause), "{told}");
-            assert!(!told.contains("hunter2") && !told.contains("x/y"), "{told}");
+            let message = rejection(&format!("postgres://ada:{password}@{host}/{database}")).await;
+            assert!(message.contains(&format!("ada@{host}/{database}")) && message.contains(cause), "{message}");
+            assert!(!message.contains("hunter2") && !message.contains("x/y"), "{message}");
         }
     }
-    let told = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/missing")).await;
-    assert!(told.contains("ada@127.0.0.1") && told.contains("no such database") && !told.contains("right"), "{told}");
-    by_hand(server.url(), "CREATE DATABASE closed").await;
-    by_hand(server.url(), "REVOKE CONNECT ON DATABASE closed FROM PUBLIC").await;
-    let told = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/closed")).await;
-    assert!(told.contains("/closed") && told.contains("lacks a right") && !told.contains("right@"), "{told}");
+    let message = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/missing")).await;
+    assert!(
+        message.contains("ada@127.0.0.1") && message.contains("no such database") && !message.contains("right"),
+        "{message}"
+    );
+    execute(server.url(), "CREATE DATABASE closed").await;
+    execute(server.url(), "REVOKE CONNECT ON DATABASE closed FROM PUBLIC").await;
+    let message = rejection(&format!("postgres://ada:right@127.0.0.1:{port}/closed")).await;
+    assert!(
+        message.contains("/closed") && message.contains("lacks a right") && !message.contains("right@"),
+        "{message}"
+    );
 }
 
 /// Without encoding, these passwords change the address. The store connects to none of them and shows none.
 #[tokio::test]
 async fn password_that_breaks_the_address_is_not_shown() {
     for password in ["hunter2/swordfish", "12/swordfish", "hunter2#swordfish", "12#swordfish", "hunter2?swordfish"] {
-        let told = rejection(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
-        assert!(!told.contains("hunter2") && !told.contains("swordfish") && !told.contains("ada:12"), "{told}");
-        assert!(told.contains("%2F for /") || told.contains("leave it out"), "{told}");
+        let message = rejection(&format!("postgres://ada:{password}@127.0.0.1:1/auth")).await;
+        assert!(
+            !message.contains("hunter2") && !message.contains("swordfish") && !message.contains("ada:12"),
+            "{message}"
+        );
+        assert!(message.contains("%2F for /") || message.contains("leave it out"), "{message}");
     }
 }
 
@@ -99,7 +108,7 @@ async fn permanent_failure_is_not_reported_as_a_conflict() {
         ("53100", "unavailable"),
         ("P0001", "unavailable"),
     ] {
-        by_hand(&url, &trigger(code)).await;
+        execute(&url, &trigger(code)).await;
         let mut tx = store.begin().await.unwrap();
         let said = match tx.insert_role(NewRole::new("x")).await {
             Err(StoreError::Conflict(_)) => "conflict",

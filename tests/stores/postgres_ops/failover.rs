@@ -1,6 +1,6 @@
 //! Failover to a replica, and a server that is behind.
 
-use crate::node::{BOUND, Node, by_hand, number, told};
+use crate::node::{BOUND, Node, error_chain, execute, query_number};
 use crate::postgres_ops::proxy::{Older, Proxy};
 use keyward::PostgresStore;
 use keyward::admin::{IssuedToken, OwnerState};
@@ -30,10 +30,10 @@ impl Pair {
     /// The primary commits nothing that the replica has not confirmed.
     async fn synchronous() -> Option<Self> {
         let pair = Self::start()?;
-        by_hand(pair.primary.url(), "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
-        by_hand(pair.primary.url(), "SELECT pg_reload_conf()").await;
+        execute(pair.primary.url(), "ALTER SYSTEM SET synchronous_standby_names = '*'").await;
+        execute(pair.primary.url(), "SELECT pg_reload_conf()").await;
         let confirming = "SELECT COUNT(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
-        while number(pair.primary.url(), confirming).await == 0 {
+        while query_number(pair.primary.url(), confirming).await == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         Some(pair)
@@ -41,14 +41,14 @@ impl Pair {
 
     async fn caught_up(&self) {
         let behind = "SELECT COUNT(*) FROM pg_stat_replication WHERE replay_lsn = pg_current_wal_lsn()";
-        while number(self.primary.url(), behind).await == 0 {
+        while query_number(self.primary.url(), behind).await == 0 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 }
 
 async fn promote(replica: &Server) {
-    by_hand(replica.url(), "SELECT pg_promote()").await;
+    execute(replica.url(), "SELECT pg_promote()").await;
 }
 
 fn heartbeat() -> PostgresOptions {
@@ -58,17 +58,17 @@ fn heartbeat() -> PostgresOptions {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn replica_is_rejected_and_renews_no_lease() {
     let Some(pair) = Pair::start() else { return };
-    let told = told(&PostgresStore::connect(pair.replica.url()).await.unwrap_err());
-    assert!(told.contains("replica in recovery") && told.contains("primary"), "{told}");
+    let message = error_chain(&PostgresStore::connect(pair.replica.url()).await.unwrap_err());
+    assert!(message.contains("replica in recovery") && message.contains("primary"), "{message}");
 
     let proxy = Proxy::to(pair.primary.url()).await;
-    let node = Node::on(&proxy.url(pair.primary.url())).await;
+    let node = Node::connect(&proxy.url(pair.primary.url())).await;
     let key = node.issue("ci").await;
     assert_eq!(node.status(&key).await, 200);
     pair.caught_up().await;
     proxy.lead_to(pair.replica.url(), Older::End);
     let led = Instant::now();
-    node.until(&key, 503, 2 * BOUND).await;
+    node.wait_for_status(&key, 503, 2 * BOUND).await;
     assert!(led.elapsed() > BOUND / 2, "cached tokens are accepted until the lease ends");
     while led.elapsed() < 2 * BOUND {
         assert_eq!(node.status(&key).await, 503);
@@ -76,7 +76,7 @@ async fn replica_is_rejected_and_renews_no_lease() {
     }
     assert!(node.keyward.tokens().revoke(key.token.id).await.is_err());
     proxy.lead_to(pair.primary.url(), Older::End);
-    let took = node.until(&key, 200, BOUND).await;
+    let took = node.wait_for_status(&key, 200, BOUND).await;
     println!("back {took:?} after the address led to the primary again");
 }
 
@@ -84,9 +84,9 @@ async fn replica_is_rejected_and_renews_no_lease() {
 async fn former_primary_is_503_after_failover() {
     let Some(pair) = Pair::synchronous().await else { return };
     // Even if the role's setting does not ask for it.
-    by_hand(pair.primary.url(), "ALTER ROLE keyward SET synchronous_commit = off").await;
-    let node = Node::with(pair.primary.url(), heartbeat()).await;
-    let unaware = Node::on(pair.primary.url()).await;
+    execute(pair.primary.url(), "ALTER ROLE keyward SET synchronous_commit = off").await;
+    let node = Node::connect_with(pair.primary.url(), heartbeat()).await;
+    let unaware = Node::connect(pair.primary.url()).await;
     let (key, other) = (node.issue("ci").await, node.issue("other").await);
     assert_eq!((node.status(&key).await, unaware.status(&key).await), (200, 200));
     promote(&pair.replica).await;
@@ -96,11 +96,11 @@ async fn former_primary_is_503_after_failover() {
     let revoke = tokio::spawn(async move { revoke.revoke(other.token.id).await });
     // Not even if its session is ended while it waits. Then it is in the log of this server only.
     let waiting = "FROM pg_stat_activity WHERE query = 'COMMIT' AND wait_event = 'SyncRep'";
-    while number(pair.primary.url(), &format!("SELECT COUNT(*) {waiting}")).await == 0 {
+    while query_number(pair.primary.url(), &format!("SELECT COUNT(*) {waiting}")).await == 0 {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    by_hand(pair.primary.url(), &format!("SELECT pg_terminate_backend(pid) {waiting}")).await;
-    node.until(&key, 503, 2 * BOUND).await;
+    execute(pair.primary.url(), &format!("SELECT pg_terminate_backend(pid) {waiting}")).await;
+    node.wait_for_status(&key, 503, 2 * BOUND).await;
     let passed = promoted.elapsed();
     assert!(passed <= BOUND + Duration::from_millis(100), "accepted for {passed:?}");
     while promoted.elapsed() < 3 * BOUND {
@@ -108,13 +108,13 @@ async fn former_primary_is_503_after_failover() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let revoked = revoke.await.unwrap().unwrap_err();
-    assert!(told(&revoked).contains("outcome of the commit is unknown"), "{}", told(&revoked));
+    assert!(error_chain(&revoked).contains("outcome of the commit is unknown"), "{}", error_chain(&revoked));
     assert_eq!(unaware.status(&key).await, 200, "without the heartbeat the token is still accepted");
     let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE application_name LIKE 'keyward log%'";
-    let waiting = number(pair.primary.url(), waiting).await;
+    let waiting = query_number(pair.primary.url(), waiting).await;
     assert!(waiting <= 3, "abandoned readers end, but {waiting} are left");
     let revoked = "SELECT COUNT(*) FROM keyward_audit WHERE what = 'token-revoked'";
-    assert_eq!(number(pair.replica.url(), revoked).await, 0);
+    assert_eq!(query_number(pair.replica.url(), revoked).await, 0);
 }
 
 /// The primary dies.
@@ -139,7 +139,7 @@ async fn fail_over(older: Older) {
     let Some(pair) = Pair::synchronous().await else { return };
     let proxy = Proxy::to(pair.primary.url()).await;
     let url = proxy.url(pair.primary.url());
-    let (one, two) = (Node::with(&url, heartbeat()).await, Node::with(&url, heartbeat()).await);
+    let (one, two) = (Node::connect_with(&url, heartbeat()).await, Node::connect_with(&url, heartbeat()).await);
     let (one, two) = (Arc::new(one), Arc::new(two));
     let mut keys = Vec::new();
     for i in 0..8 {
@@ -172,21 +172,21 @@ async fn fail_over(older: Older) {
     proxy.lead_to(pair.replica.url(), older);
     let led = Instant::now();
     for node in [&one, &two] {
-        node.until(&keys[0], 200, BOUND).await;
+        node.wait_for_status(&keys[0], 200, BOUND).await;
     }
     // The load uses cached tokens, which proves nothing: use a new token.
     let (here, there) = (until_it_can(&one, "one").await, until_it_can(&two, "two").await);
     let took = led.elapsed();
     println!("{older:?}: both nodes answer and change things {took:?} after the address led to the new primary");
     assert!(took < BOUND, "{older:?}: {took:?}");
-    two.until(&here, 200, BOUND).await;
-    one.until(&there, 200, BOUND).await;
+    two.wait_for_status(&here, 200, BOUND).await;
+    one.wait_for_status(&there, 200, BOUND).await;
     for node in [&one, &two] {
         assert_eq!((node.status(&revoked).await, node.status(&acknowledged).await), (401, 401));
-        node.until_ready().await;
+        node.wait_until_ready().await;
     }
     one.keyward.tokens().revoke(there.token.id).await.unwrap();
-    two.until(&there, 401, BOUND).await;
+    two.wait_for_status(&there, 401, BOUND).await;
     stop.store(true, Ordering::Relaxed);
     for load in load {
         let (allowed, unavailable) = load.await.unwrap();
@@ -200,7 +200,7 @@ async fn fail_over(older: Older) {
 async fn queries_to_a_silent_primary_end() {
     let Some(pair) = Pair::start() else { return };
     let proxy = Proxy::to(pair.primary.url()).await;
-    let node = Node::on(&proxy.url(pair.primary.url())).await;
+    let node = Node::connect(&proxy.url(pair.primary.url())).await;
     node.issue("ci").await;
     pair.caught_up().await;
     assert!(wait_until(BOUND, || node.keyward.health().ready), "the node is connected to the old primary");
@@ -249,7 +249,7 @@ async fn until_it_can(node: &Node, name: &str) -> IssuedToken {
 async fn server_that_is_behind_starts_an_era() {
     let Some(pair) = Pair::start() else { return };
     let proxy = Proxy::to(pair.primary.url()).await;
-    let node = Node::on(&proxy.url(pair.primary.url())).await;
+    let node = Node::connect(&proxy.url(pair.primary.url())).await;
     let (kept, revoked) = (node.issue("kept").await, node.issue("revoked").await);
     pair.caught_up().await;
     // From here on the servers diverge, as with an older backup or a lagging replica that took over.
@@ -261,19 +261,19 @@ async fn server_that_is_behind_starts_an_era() {
     let lost = node.issue("lost").await;
     node.keyward.tokens().revoke(revoked.token.id).await.unwrap();
     assert_eq!((node.status(&kept).await, node.status(&revoked).await, node.status(&lost).await), (200, 401, 200));
-    let head = number(pair.primary.url(), "SELECT seq FROM keyward_epoch").await.cast_unsigned();
+    let head = query_number(pair.primary.url(), "SELECT seq FROM keyward_epoch").await.cast_unsigned();
     assert!(wait_until(BOUND, || node.keyward.health().applied_seq == Some(head)));
     let era = node.keyward.health().era;
     proxy.lead_to(behind.url(), Older::End);
     // Its log ends before the changes that this node has applied.
-    node.until(&lost, 401, BOUND).await;
+    node.wait_for_status(&lost, 401, BOUND).await;
     assert!(node.keyward.health().era > era);
     assert_eq!((node.status(&kept).await, node.status(&revoked).await), (200, 200), "as the backup says");
 
     // The log of the other server is longer and has other changes under the same numbers.
     let here = node.issue("here").await;
     assert_eq!(node.status(&here).await, 200);
-    let elsewhere = Node::on(ahead.url()).await;
+    let elsewhere = Node::connect(ahead.url()).await;
     for i in 0..10 {
         elsewhere.issue(&format!("elsewhere{i}")).await;
     }
@@ -281,7 +281,7 @@ async fn server_that_is_behind_starts_an_era() {
     elsewhere.keyward.owners().set_state(owner, OwnerState::Deactivated).await.unwrap();
     let (before, era) = (node.keyward.health().applied_seq.unwrap(), node.keyward.health().era);
     proxy.lead_to(ahead.url(), Older::End);
-    node.until(&kept, 401, BOUND).await;
+    node.wait_for_status(&kept, 401, BOUND).await;
     assert!(wait_until(BOUND, || node.keyward.health().applied_seq > Some(before)));
     assert!(node.keyward.health().era > era);
     assert_eq!(node.status(&here).await, 401);

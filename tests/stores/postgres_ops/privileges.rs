@@ -1,6 +1,6 @@
 //! Privileges that a role needs, and the errors if it lacks them. The steps are those of the operating guide.
 
-use crate::node::{BOUND, Node, by_hand, number, told};
+use crate::node::{BOUND, Node, error_chain, execute, query_number};
 use keyward::PostgresStore;
 use keyward::store::PostgresOptions;
 use keyward_test_support::postgres;
@@ -48,7 +48,7 @@ impl Roles {
     }
 
     async fn step(&self, n: usize) {
-        by_hand(&self.url, &self.steps[n]).await;
+        execute(&self.url, &self.steps[n]).await;
     }
 }
 
@@ -57,7 +57,7 @@ fn options() -> PostgresOptions {
 }
 
 async fn rejection(url: &str, options: PostgresOptions) -> String {
-    told(&PostgresStore::connect_with(url, options).await.unwrap_err())
+    error_chain(&PostgresStore::connect_with(url, options).await.unwrap_err())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,36 +65,39 @@ async fn privileges_of_the_guide_are_sufficient_and_necessary() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
     let (service, schema) = (roles.name("kw_service"), "\"keyward\"");
-    let told = rejection(&roles.url("kw_service"), options()).await;
-    assert!(told.contains(&service) && told.contains(&format!("GRANT USAGE, CREATE ON SCHEMA {schema}")), "{told}");
+    let message = rejection(&roles.url("kw_service"), options()).await;
+    assert!(
+        message.contains(&service) && message.contains(&format!("GRANT USAGE, CREATE ON SCHEMA {schema}")),
+        "{message}"
+    );
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
-    let told = rejection(&roles.url("kw_service"), options()).await;
-    assert!(told.contains(&format!("GRANT USAGE ON SCHEMA {schema} TO \"{service}\"")), "{told}");
-    by_hand(&roles.url, &format!("GRANT USAGE ON SCHEMA keyward TO {service}")).await;
-    let told = rejection(&roles.url("kw_service"), options()).await;
-    assert!(told.contains("keyward_token") && told.contains(&format!("TO \"{service}\"")), "{told}");
+    let message = rejection(&roles.url("kw_service"), options()).await;
+    assert!(message.contains(&format!("GRANT USAGE ON SCHEMA {schema} TO \"{service}\"")), "{message}");
+    execute(&roles.url, &format!("GRANT USAGE ON SCHEMA keyward TO {service}")).await;
+    let message = rejection(&roles.url("kw_service"), options()).await;
+    assert!(message.contains("keyward_token") && message.contains(&format!("TO \"{service}\"")), "{message}");
 
     roles.step(1).await;
     // Everything that a node does, including its start.
-    let node = Node::with(&roles.url("kw_service"), options()).await;
+    let node = Node::connect_with(&roles.url("kw_service"), options()).await;
     node.keyward.set_up().await.unwrap();
     let key = node.issue("ci").await;
     assert_eq!(node.status(&key).await, 200);
-    by_hand(&roles.url("kw_service"), "UPDATE keyward.keyward_owner SET state = 'blocked'").await;
-    node.until(&key, 401, BOUND).await;
+    execute(&roles.url("kw_service"), "UPDATE keyward.keyward_owner SET state = 'blocked'").await;
+    node.wait_for_status(&key, 401, BOUND).await;
     let may = format!(
         "SELECT COUNT(*) FROM pg_class WHERE relnamespace = CAST('keyward' AS regnamespace) AND relkind = 'r' \
          AND has_table_privilege('{service}', oid, 'TRUNCATE, REFERENCES, TRIGGER')"
     );
-    assert_eq!(number(&roles.url, &may).await, 0, "privileges on data only");
+    assert_eq!(query_number(&roles.url, &may).await, 0, "privileges on data only");
     let may = format!("SELECT COUNT(*) FROM (SELECT 1 WHERE has_schema_privilege('{service}', 'keyward', 'CREATE')) x");
-    assert_eq!(number(&roles.url, &may).await, 0);
+    assert_eq!(query_number(&roles.url, &may).await, 0);
 
     roles.step(2).await;
     let read = roles.url("kw_audit");
-    assert!(number(&read, "SELECT COUNT(*) FROM keyward.keyward_audit").await > 0);
-    let told = rejection(&read, options()).await;
-    assert!(told.contains("keyward_token") && told.contains("GRANT SELECT"), "{told}");
+    assert!(query_number(&read, "SELECT COUNT(*) FROM keyward.keyward_audit").await > 0);
+    let message = rejection(&read, options()).await;
+    assert!(message.contains("keyward_token") && message.contains("GRANT SELECT"), "{message}");
 }
 
 /// A release with pending migrations names the role to start it as.
@@ -104,16 +107,16 @@ async fn missing_migration_privilege_names_the_role_that_has_it() {
     roles.step(0).await;
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
     roles.step(1).await;
-    by_hand(
+    execute(
         &roles.url,
         "ALTER TABLE keyward.keyward_epoch DROP COLUMN installation; \
          DELETE FROM keyward.keyward_migrations WHERE version = 10",
     )
     .await;
-    let told = rejection(&roles.url("kw_service"), options()).await;
+    let message = rejection(&roles.url("kw_service"), options()).await;
     let (service, owner) = (roles.name("kw_service"), roles.name("kw_migrate"));
     for part in ["\"keyward\"", &format!("\"{service}\""), &format!("as their owner \"{owner}\"")] {
-        assert!(told.contains(part), "{part}: {told}");
+        assert!(message.contains(part), "{part}: {message}");
     }
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
     // The service may use tables that the owner creates later, by the default privileges.
@@ -124,13 +127,13 @@ async fn missing_migration_privilege_names_the_role_that_has_it() {
 async fn missing_create_privilege_names_the_grant() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
-    by_hand(&roles.url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
+    execute(&roles.url, "REVOKE CREATE ON SCHEMA public FROM PUBLIC").await;
     let service = roles.name("kw_service");
-    let told = rejection(&roles.url("kw_service"), PostgresOptions::default()).await;
-    assert!(told.contains(&service) && told.contains("no schema of its search path"), "{told}");
-    let told = rejection(&roles.url("kw_service"), PostgresOptions::default().schema("new one")).await;
-    assert!(told.contains(&format!("CREATE SCHEMA \"new one\" AUTHORIZATION \"{service}\"")), "{told}");
-    assert!(told.contains(&format!("GRANT CREATE ON DATABASE \"{}\"", roles.database)), "{told}");
+    let message = rejection(&roles.url("kw_service"), PostgresOptions::default()).await;
+    assert!(message.contains(&service) && message.contains("no schema of its search path"), "{message}");
+    let message = rejection(&roles.url("kw_service"), PostgresOptions::default().schema("new one")).await;
+    assert!(message.contains(&format!("CREATE SCHEMA \"new one\" AUTHORIZATION \"{service}\"")), "{message}");
+    assert!(message.contains(&format!("GRANT CREATE ON DATABASE \"{}\"", roles.database)), "{message}");
 }
 
 /// Tables that the role cannot see are not taken for missing ones.
@@ -139,9 +142,9 @@ async fn tables_in_an_inaccessible_schema_are_not_recreated_elsewhere() {
     let Some(roles) = Roles::new().await else { return };
     roles.step(0).await;
     PostgresStore::connect_with(&roles.url("kw_migrate"), options()).await.unwrap().close().await;
-    by_hand(&roles.url, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
+    execute(&roles.url, "GRANT CREATE ON SCHEMA public TO PUBLIC").await;
     let path = format!("{}?options[search_path]=keyward,public", roles.url("kw_service"));
-    let told = rejection(&path, PostgresOptions::default()).await;
-    assert!(told.contains("GRANT USAGE ON SCHEMA \"keyward\""), "{told}");
-    assert_eq!(number(&roles.url, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'").await, 0);
+    let message = rejection(&path, PostgresOptions::default()).await;
+    assert!(message.contains("GRANT USAGE ON SCHEMA \"keyward\""), "{message}");
+    assert_eq!(query_number(&roles.url, "SELECT COUNT(*) FROM pg_tables WHERE schemaname = 'public'").await, 0);
 }

@@ -1,6 +1,6 @@
 //! Encrypted connections.
 
-use crate::node::{BOUND, Node, told};
+use crate::node::{BOUND, Node, error_chain};
 use keyward::{NewOwner, PostgresStore, RoleId};
 use keyward_test_support::postgres;
 use keyward_test_support::postgres::Server;
@@ -46,7 +46,7 @@ fn asking(server: &Server, mode: &str, authority: &Path) -> String {
 }
 
 async fn refused(url: &str) -> String {
-    told(&PostgresStore::connect(url).await.unwrap_err())
+    error_chain(&PostgresStore::connect(url).await.unwrap_err())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -57,12 +57,12 @@ async fn every_connection_is_encrypted_and_verified() {
     let (authority, other) = (Authority::new("an authority"), Authority::new("another authority"));
     let server = authority.server("127.0.0.1");
     let url = asking(&server, "verify-full", authority.path());
-    let (one, two) = (Node::on(&url).await, Node::on(&url).await);
+    let (one, two) = (Node::connect(&url).await, Node::connect(&url).await);
     let key = one.issue("ci").await;
     assert_eq!((one.status(&key).await, two.status(&key).await), (200, 200));
     one.keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
     one.keyward.tokens().revoke(key.token.id).await.unwrap();
-    two.until(&key, 401, BOUND).await;
+    two.wait_for_status(&key, 401, BOUND).await;
 
     // The connections of each node: readers, the writer (on one), the poller of the log, and the listener for hints.
     let mut by_hand = PgConnection::connect(&url).await.unwrap();
@@ -82,12 +82,12 @@ async fn every_connection_is_encrypted_and_verified() {
     assert!(all >= 7, "{all}");
     assert_eq!(all, encrypted);
 
-    let told = refused(&asking(&server, "verify-full", other.path())).await;
-    assert!(told.contains("UnknownIssuer") && told.contains("sslrootcert"), "{told}");
-    let told = refused(&asking(&server, "verify-ca", other.path())).await;
-    assert!(told.contains("UnknownIssuer") && told.contains("sslrootcert"), "{told}");
-    let told = refused(&asking(&server, "verify-full", Path::new("/nowhere/ca.pem"))).await;
-    assert!(told.contains("sslrootcert") && told.contains("not there"), "{told}");
+    let message = refused(&asking(&server, "verify-full", other.path())).await;
+    assert!(message.contains("UnknownIssuer") && message.contains("sslrootcert"), "{message}");
+    let message = refused(&asking(&server, "verify-ca", other.path())).await;
+    assert!(message.contains("UnknownIssuer") && message.contains("sslrootcert"), "{message}");
+    let message = refused(&asking(&server, "verify-full", Path::new("/nowhere/ca.pem"))).await;
+    assert!(message.contains("sslrootcert") && message.contains("not there"), "{message}");
 }
 
 #[tokio::test]
@@ -97,8 +97,8 @@ async fn certificate_for_another_host_is_rejected() {
     }
     let authority = Authority::new("an authority");
     let server = authority.server("db.example.test");
-    let told = refused(&asking(&server, "verify-full", authority.path())).await;
-    assert!(told.contains("host that the address names") && told.contains("db.example.test"), "{told}");
+    let message = refused(&asking(&server, "verify-full", authority.path())).await;
+    assert!(message.contains("host that the address names") && message.contains("db.example.test"), "{message}");
     // Use `verify-full`: this mode accepts every server that the authority has signed for.
     PostgresStore::connect(&asking(&server, "verify-ca", authority.path())).await.unwrap().close().await;
 }
@@ -108,7 +108,7 @@ async fn unencrypted_server_is_rejected() {
     let Some(url) = postgres::create_database().await else { return };
     let authority = Authority::new("an authority");
     for mode in ["require", "verify-ca", "verify-full"] {
-        let told = refused(&format!("{url}?sslmode={mode}&sslrootcert={}", authority.path().display())).await;
-        assert!(told.contains("cannot be encrypted") && told.contains("pg_hba.conf"), "{mode}: {told}");
+        let message = refused(&format!("{url}?sslmode={mode}&sslrootcert={}", authority.path().display())).await;
+        assert!(message.contains("cannot be encrypted") && message.contains("pg_hba.conf"), "{mode}: {message}");
     }
 }

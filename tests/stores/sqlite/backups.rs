@@ -74,14 +74,14 @@ async fn failed_backup_replaces_nothing_and_leaves_nothing() {
     let there = dir.path().join("there");
     fs::write(&there, "another file").unwrap();
     for done in [world.store.backup(&there).await, SqliteStore::backup_file(&file, &there).await] {
-        let told = rejection(done);
-        assert!(told.contains(&*there.to_string_lossy()) && told.contains("there already"), "{told}");
+        let message = rejection(done);
+        assert!(message.contains(&*there.to_string_lossy()) && message.contains("there already"), "{message}");
     }
     assert_eq!(fs::read_to_string(&there).unwrap(), "another file");
-    let told = rejection(world.store.backup(dir.path().join("missing/copy")).await);
-    assert!(told.contains("missing does not exist"), "{told}");
-    let told = rejection(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
-    assert!(told.contains("none.db"), "{told}");
+    let message = rejection(world.store.backup(dir.path().join("missing/copy")).await);
+    assert!(message.contains("missing does not exist"), "{message}");
+    let message = rejection(SqliteStore::backup_file(dir.path().join("none.db"), dir.path().join("copy")).await);
+    assert!(message.contains("none.db"), "{message}");
     assert_eq!(names(&dir), ["keyward.db", "keyward.db-shm", "keyward.db-wal", "there"]);
 }
 
@@ -93,8 +93,8 @@ async fn restore_brings_back_the_backup_and_keeps_the_former_file() {
     world.store.backup(&copy).await.unwrap();
     let late = late.issue().await;
     world.keyward.tokens().revoke(gone.token).await.unwrap();
-    let told = rejection(SqliteStore::restore(&copy, &file).await);
-    assert!(told.contains(&*file.to_string_lossy()) && told.contains("open in another process"), "{told}");
+    let message = rejection(SqliteStore::restore(&copy, &file).await);
+    assert!(message.contains(&*file.to_string_lossy()) && message.contains("open in another process"), "{message}");
     app(&world).get("/admin/any").bearer(&late.secret).await.assert_ok();
     world.keyward.shutdown().await;
 
@@ -124,8 +124,8 @@ async fn file_that_is_not_a_backup_is_not_restored() {
         (&other, "no tables of keyward"),
         (&dir.path().join("none"), "no such file"),
     ] {
-        let told = rejection(SqliteStore::restore(from, &file).await);
-        assert!(told.contains(&*from.to_string_lossy()) && told.contains(why), "{told}");
+        let message = rejection(SqliteStore::restore(from, &file).await);
+        assert!(message.contains(&*from.to_string_lossy()) && message.contains(why), "{message}");
     }
     assert_eq!(names(&dir), ["keyward.db", "letter", "other"]);
     app(&opened(&file).await).get("/admin/any").bearer(&key.secret).await.assert_ok();
@@ -165,9 +165,9 @@ async fn backup_copied_over_a_database_and_its_log_is_rejected() {
         let copied_over = dir.path().join(format!("copied-over-{moved}.db"));
         killed(&file, &copied_over, age);
         fs::copy(&backup, &copied_over).unwrap();
-        let told = rejection(SqliteStore::open(&copied_over).await.map(drop));
+        let message = rejection(SqliteStore::open(&copied_over).await.map(drop));
         for part in [&*copied_over.to_string_lossy(), "-wal", "-shm", "copied over"] {
-            assert!(told.contains(part), "{part}: {told}");
+            assert!(message.contains(part), "{part}: {message}");
         }
         assert!(rejection(SqliteStore::backup_file(&copied_over, dir.path().join("x")).await).contains("copied over"));
         for suffix in ["-wal", "-shm"] {

@@ -91,8 +91,8 @@ async fn replaced_file_is_noticed_within_the_lease_and_takes_no_change() {
 
     begun.commit(&[]).await.unwrap_err();
     app.get("/admin/any").bearer(&cold.secret).await.assert_status(503);
-    let told = chain(&world.keyward.tokens().revoke(cached.token).await.unwrap_err());
-    assert!(told.contains(&*file.to_string_lossy()) && told.contains("another file"), "{told}");
+    let message = chain(&world.keyward.tokens().revoke(cached.token).await.unwrap_err());
+    assert!(message.contains(&*file.to_string_lossy()) && message.contains("another file"), "{message}");
     world.clock.advance(LATER);
     app.get("/admin/any").bearer(&cached.secret).await.assert_status(503);
     assert!(!world.keyward.health().ready);
@@ -118,8 +118,8 @@ async fn moved_file_is_used_again_when_it_is_back() {
     world.keyward.store().sign_in_candidate("ada@example.test").await.unwrap();
     fs::rename(&file, &away).unwrap();
     app.get("/admin/any").bearer(&cold.secret).await.assert_status(503);
-    let told = chain(&world.keyward.tokens().revoke(key.token).await.unwrap_err());
-    assert!(told.contains(&*file.to_string_lossy()) && told.contains("no longer there"), "{told}");
+    let message = chain(&world.keyward.tokens().revoke(key.token).await.unwrap_err());
+    assert!(message.contains(&*file.to_string_lossy()) && message.contains("no longer there"), "{message}");
     let now = [keyward::store::Use { token: key.token, at: Timestamp(1), address: None }];
     assert!(world.keyward.store().note_uses(&now).await.is_err());
     assert!(world.keyward.store().sign_in_candidate("ada@example.test").await.is_err());
@@ -140,8 +140,8 @@ async fn emptied_file_is_503() {
     let key = world.editor().issue().await;
     fs::File::create(&file).unwrap();
     app(&world).get("/admin/any").bearer(&key.secret).await.assert_status(503);
-    let told = chain(&world.keyward.tokens().revoke(key.token).await.unwrap_err());
-    assert!(told.contains(&*file.to_string_lossy()) && told.contains("emptied"), "{told}");
+    let message = chain(&world.keyward.tokens().revoke(key.token).await.unwrap_err());
+    assert!(message.contains(&*file.to_string_lossy()) && message.contains("emptied"), "{message}");
 }
 
 #[cfg(unix)]

@@ -8,13 +8,13 @@ use std::error::Error;
 /// Returns an error with all its causes.
 async fn wrong(address: &str) -> String {
     let error = StrapiStore::open(address).await.expect_err(address);
-    let mut told = error.to_string();
+    let mut message = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        told += &format!(": {error}");
+        message += &format!(": {error}");
         cause = error.source();
     }
-    told
+    message
 }
 
 #[tokio::test]
@@ -36,8 +36,8 @@ async fn invalid_addresses_and_files_are_rejected() {
         ("postgres:hunter2".to_owned(), "write postgres://"),
         ("postgres://u:hunter2@127.0.0.1:1/x".to_owned(), "refused"),
     ] {
-        let told = wrong(&address).await;
-        assert!(told.contains(says) && !told.contains("hunter2"), "{address}: {told}");
+        let message = wrong(&address).await;
+        assert!(message.contains(says) && !message.contains("hunter2"), "{address}: {message}");
     }
     assert!(!file("none.db").exists(), "no file is created");
 }
@@ -64,8 +64,8 @@ async fn foreign_or_older_schema_is_rejected() {
             ),
         ] {
             setup.sql(change).await;
-            let told = wrong(&setup.address).await;
-            assert!(told.contains(says), "{told}");
+            let message = wrong(&setup.address).await;
+            assert!(message.contains(says), "{message}");
             setup.sql(back).await;
         }
         StrapiStore::open(&setup.address).await.unwrap().close().await;
@@ -76,8 +76,8 @@ async fn foreign_or_older_schema_is_rejected() {
 async fn column_of_another_type_fails_startup() {
     let Some(mut setup) = Setup::on_postgres().await else { return };
     setup.sql("ALTER TABLE strapi_api_tokens ALTER COLUMN expires_at TYPE TEXT").await;
-    let told = wrong(&setup.address).await;
-    assert!(told.contains("the tables cannot be read: check that the role may SELECT"), "{told}");
+    let message = wrong(&setup.address).await;
+    assert!(message.contains("the tables cannot be read: check that the role may SELECT"), "{message}");
 }
 
 #[tokio::test]
@@ -90,8 +90,8 @@ async fn read_privilege_is_sufficient_and_its_absence_is_reported() {
     by_root(format!("CREATE ROLE {role} LOGIN PASSWORD 'x'")).await;
     let (scheme, rest) = setup.address.split_once("//").unwrap();
     let address = format!("{scheme}//{role}:x@{}", rest.split_once('@').unwrap().1);
-    let told = wrong(&address).await;
-    assert!(told.contains("may SELECT") && told.contains("permission denied"), "{told}");
+    let message = wrong(&address).await;
+    assert!(message.contains("may SELECT") && message.contains("permission denied"), "{message}");
     by_root(format!("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")).await;
     let store = StrapiStore::open(&address).await.unwrap();
     assert_eq!(crate::strapi::setup::ask(&setup.keyward_on(store), &secret).await.1, 200);

@@ -112,8 +112,8 @@ fn wrong_salt_fails_startup_with_the_encryption_key() {
     ] {
         let mut command = beside(&database, hash_key);
         let output = command.args(["--encryption-key", key]).output().unwrap();
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(!output.status.success() && told.contains(says), "{told}");
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success() && stderr.contains(says), "{stderr}");
     }
     let mut right = beside(&database, hash_key);
     right.args(["--encryption-key", key]);

@@ -16,12 +16,13 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Starts a pooler in this mode that gives sessions in turn. `None`, with a message, if this machine has no PgBouncer.
+    /// Starts a pooler in this mode that uses its server sessions round robin. Returns `None` and prints a message if this machine
+    /// has no PgBouncer.
     pub fn start(mode: &str) -> Option<Self> {
         Self::start_with(mode, true)
     }
 
-    pub fn start_with(mode: &str, in_turn: bool) -> Option<Self> {
+    pub fn start_with(mode: &str, round_robin: bool) -> Option<Self> {
         let server = shared_server()?;
         let path = std::env::var_os("PATH").unwrap_or_default();
         let places = std::env::split_paths(&path).chain(["/usr/sbin".into()]);
@@ -35,22 +36,22 @@ impl Pooler {
         let port = free_port().unwrap();
         let (users, settings) = (directory.path().join("users"), directory.path().join("settings"));
         write_private(&users, "\"keyward\" \"\"\n").unwrap();
-        // At least three sessions per database: in turn, two transactions never share a session by chance.
+        // At least three sessions per database: round robin, two transactions in a row never use the same session.
         let text = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr=127.0.0.1\nlisten_port={port}\n\
              unix_socket_dir=\nauth_type=trust\nauth_file={}\npool_mode={mode}\nmax_client_conn=1000\n\
              default_pool_size=20\nmin_pool_size=3\nserver_round_robin={}\nserver_idle_timeout=5\n",
             port_of(server.url()),
             users.display(),
-            u8::from(in_turn)
+            u8::from(round_robin)
         );
         write_private(&settings, &text).unwrap();
         let mut pooler = Self { program, directory, port, child: None };
-        pooler.go_on();
+        pooler.restart();
         Some(pooler)
     }
 
-    pub fn go_on(&mut self) {
+    pub fn restart(&mut self) {
         let mut command = unprivileged(&self.program);
         command.arg(self.directory.path().join("settings")).current_dir("/");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
