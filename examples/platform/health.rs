@@ -20,7 +20,7 @@ fn healthz(guard: &Guard) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(guard.health())).into_response()
 }
 
-/// 200 if requests with a token would be answered now, else 503.
+/// Returns 200 if requests with a token would be answered now, else 503.
 fn readyz(guard: &Guard) -> Response {
     let fresh = [(header::CACHE_CONTROL, "no-store")];
     if guard.health().ready {

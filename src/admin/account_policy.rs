@@ -132,7 +132,7 @@ impl AccountPolicy {
                 errors.add_value(path, SUPER, id);
                 continue;
             }
-            for beyond in role.permissions.iter().filter_map(|permission| ceiling.check_gift(permission).err()) {
+            for beyond in role.permissions.iter().filter_map(|permission| ceiling.check_delegation(permission).err()) {
                 if errors.is_full() {
                     break;
                 }

@@ -189,7 +189,7 @@ async fn write(context: ServiceContext, counts: &Counts) -> Result<(), ServiceEr
 
 impl FailedSignIns {
     fn lock(&self) -> MutexGuard<'_, Pending> {
-        // No holder panics in the middle of a change.
+        // Poisoning is ignored: no code panics while it changes the value.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -52,7 +52,7 @@ impl KnownNetworks {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u64, Vec<KnownNetwork>>> {
-        // No holder panics in the middle of a change.
+        // Poisoning is ignored: no code panics while it changes the value.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

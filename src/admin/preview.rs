@@ -40,7 +40,7 @@ impl PreviewTurns {
     }
 
     fn of(&self, id: OwnerId) -> Arc<tokio::sync::Mutex<()>> {
-        // No holder panics in the middle of a change.
+        // Poisoning is ignored: no code panics while it changes the value.
         let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(turn) = turns.get(&id).and_then(Weak::upgrade) {
             return turn;

@@ -243,7 +243,7 @@ fn may_give(grantor: &Grantor, permissions: &[Permission]) -> Result<(), Service
         if errors.is_full() {
             break;
         }
-        if let Err(beyond) = ceiling.check_gift(permission) {
+        if let Err(beyond) = ceiling.check_delegation(permission) {
             let (path, action) = (FieldName::Permissions.at(i), permission.scope.action.to_string());
             errors.add_value(path, format!("more than you hold: {beyond}"), action);
         }
@@ -272,7 +272,7 @@ async fn may_give_to_members(
         if errors.is_full() {
             break;
         }
-        if permission.when != ConditionClause::Always && index.check_gift(permission).is_err() {
+        if permission.when != ConditionClause::Always && index.check_delegation(permission).is_err() {
             let message = "this role has members: only a super admin can add a permission under conditions, or an admin who holds \
                            it without conditions";
             errors.add_value(FieldName::Permissions.at(i), message, permission.scope.action.to_string());

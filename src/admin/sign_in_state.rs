@@ -33,7 +33,7 @@ impl SignInState {
     /// Returns the code that proves access to the output of this process. The first call makes it, in the format of an invitation;
     /// it serves no other purpose.
     pub(super) fn setup_code(&self, format: &SecretFormat, entropy: &dyn Entropy) -> Result<Secret, ServiceError> {
-        // No holder panics in the middle of a change.
+        // Poisoning is ignored: no code panics while it changes the value.
         let mut stored = self.setup_code.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(code) = &*stored {
             return Ok(code.clone());

@@ -6,9 +6,9 @@
 //! Elsewhere failures count for each account at each network, for each account, and for each network. The account is the e-mail address
 //! that was typed, whether it exists or not.
 //!
-//! They are counted in a [`Sketch`], which drops no count early. A client is rejected because of others only if all three of its cells
-//! are full by chance: with the 5 000 failed accounts in five minutes that a machine has time to hash, that is less than one in a
-//! million million.
+//! Failures are counted in a [`Sketch`], which drops no count early. A client is rejected because of others only if all three of
+//! its cells are full by chance. A machine has time to hash about 5 000 guesses in five minutes; then that probability is below
+//! 10^-12.
 
 use super::known_networks::KnownNetworks;
 use super::password_queue::Lane;
@@ -40,7 +40,7 @@ pub(super) struct Throttle {
 
 /// A guess. It counts as a failure before its outcome is known, so that simultaneous guesses cannot exceed the limit.
 ///
-/// If it is dropped, it stays counted once its password is being checked; a client that hangs up before has guessed nothing.
+/// If it is dropped, it stays counted once its password is being checked; a client that disconnects earlier has guessed nothing.
 #[must_use]
 pub(super) struct Guess<'t> {
     throttle: &'t Throttle,
@@ -127,7 +127,7 @@ impl Throttle {
     }
 
     fn lock(&self) -> MutexGuard<'_, [Sketch; 3]> {
-        // No holder panics in the middle of a change.
+        // Poisoning is ignored: no code panics while it changes the value.
         self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,7 +4,7 @@ use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::Failure;
 use super::json::{non_null, text_or_null};
-use super::permission::{Permission, Sent, SentPermission, show_grants, show_permissions};
+use super::permission::{Permission, SentPermission, SentPermissions, show_grants, show_permissions};
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
 use super::state::Api;
@@ -193,7 +193,8 @@ pub(super) async fn create(
     // Every caller of an admin group has an owner; no owner has the id 0.
     let owner = caller.owner.unwrap_or(OwnerId(0));
     let super_admin = api.is_super_admin(owner).await?;
-    let sent = Sent { under: GRANTS_FIELD, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
+    let sent =
+        SentPermissions { under: GRANTS_FIELD, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
     let grants = sent.grants(super_admin, api.keyward.conditions())?;
     let new = admin::NewAdminToken {
         name,
@@ -243,7 +244,7 @@ pub(super) async fn update(
         Err(error) => return Err(error.into()),
     };
     let list = update.admin_permissions.as_deref().unwrap_or_default();
-    let sent = Sent { under: GRANTS_FIELD, list, most: GRANTS };
+    let sent = SentPermissions { under: GRANTS_FIELD, list, most: GRANTS };
     let grants = sent.grants(super_admin, api.keyward.conditions())?;
     let change = TokenUpdate {
         name: update.name,

@@ -111,7 +111,7 @@ fn show(
 }
 
 /// A list of permissions that a client sent.
-pub(super) struct Sent<'a> {
+pub(super) struct SentPermissions<'a> {
     /// The name of the list in the body.
     pub(super) under: &'static str,
     pub(super) list: &'a [SentPermission],
@@ -119,7 +119,7 @@ pub(super) struct Sent<'a> {
     pub(super) most: usize,
 }
 
-impl Sent<'_> {
+impl SentPermissions<'_> {
     /// Parses the permissions. The service checks that the names exist.
     pub(super) fn read(&self) -> Result<Vec<domain::Permission>, Failure> {
         if self.list.len() > self.most {

@@ -4,7 +4,7 @@ use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, Problem};
 use super::json::{non_null, text_or_null};
-use super::permission::{Permission, Sent, SentPermission, show_permissions};
+use super::permission::{Permission, SentPermission, SentPermissions, show_permissions};
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
 use super::state::Api;
@@ -245,7 +245,7 @@ pub(super) async fn set_permissions(
 ) -> Result<Answer<Vec<Permission>>, Failure> {
     let roles = api.roles(&caller);
     roles.may_change()?;
-    let sent = Sent { under: "permissions", list: &body.permissions, most: PERMISSIONS };
+    let sent = SentPermissions { under: "permissions", list: &body.permissions, most: PERMISSIONS };
     let permissions = sent.read()?;
     let role = roles.set_permissions(RoleId(id), permissions).await.map_err(|error| match error {
         ServiceError::Impossible(_) => role_failure(error),

@@ -63,6 +63,8 @@ impl Comparison {
         self
     }
 
+    /// Ends the comparison.
+    ///
     /// # Errors
     /// A 400 that names each changed field.
     pub(super) fn finish(self) -> Result<(), Failure> {

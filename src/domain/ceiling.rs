@@ -65,7 +65,7 @@ impl Ceiling {
         self.index_of(&grant.scope.action, grant.scope.resource.as_ref()).check(grant)
     }
 
-    /// Checks that an owner with this ceiling may give `permission` to others.
+    /// Checks that an owner with this ceiling may delegate `permission` to others.
     ///
     /// Each of its fields must be held under conditions that are no stricter; all fields only by a permission that has
     /// all.
@@ -73,8 +73,8 @@ impl Ceiling {
     /// # Errors
     /// Returns [`BeyondCeiling`] with what the owner lacks.
     #[cfg_attr(not(any(feature = "strapi", feature = "ui")), allow(dead_code, reason = "other features ask an index"))]
-    pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
-        self.index_of(&permission.scope.action, permission.scope.resource.as_ref()).check_gift(permission)
+    pub(crate) fn check_delegation(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
+        self.index_of(&permission.scope.action, permission.scope.resource.as_ref()).check_delegation(permission)
     }
 
     /// Builds an index of the permissions for this action on this resource only.
@@ -170,7 +170,7 @@ mod tests {
             read().fields(only(&["body", "slug"])).when(own.clone()),
             read().fields(only(&["body"])).when(shared.clone()),
         ]);
-        let gift = |p: Permission| ceiling.check_gift(&p).map_err(|e| e.excess);
+        let gift = |p: Permission| ceiling.check_delegation(&p).map_err(|e| e.excess);
         assert_eq!(gift(read().fields(only(&["title"]))), Ok(()));
         assert_eq!(gift(read().fields(only(&["title", "body"])).when(own.clone())), Ok(()));
         assert_eq!(gift(read().fields(only(&["body"])).when(ConditionClause::from_list(["own", "shared"]))), Ok(()));

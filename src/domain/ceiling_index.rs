@@ -61,7 +61,7 @@ impl<'c> CeilingIndex<'c> {
         Self { held: Some(held) }
     }
 
-    /// Like [`Ceiling::check`].
+    /// Checks a grant like [`Ceiling::check`].
     pub(crate) fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
         let excess = match held.get(&(&grant.scope.action, grant.scope.resource.as_ref())) {
@@ -71,8 +71,8 @@ impl<'c> CeilingIndex<'c> {
         excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.scope.action, grant.scope.resource.as_ref())))
     }
 
-    /// Like [`Ceiling::check_gift`].
-    pub(crate) fn check_gift(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
+    /// Checks a permission like [`Ceiling::check_delegation`].
+    pub(crate) fn check_delegation(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
         let Some(held) = &self.held else { return Ok(()) };
         let (action, resource) = (&permission.scope.action, permission.scope.resource.as_ref());
         let excess = match held.get(&(action, resource)) {
@@ -222,7 +222,7 @@ impl Ceiling {
                 let index = CeilingIndex::over(
                     held.iter().filter(|p| asked.contains(&(&p.scope.action, p.scope.resource.as_ref()))),
                 );
-                others.iter().all(|permission| index.check_gift(permission).is_ok())
+                others.iter().all(|permission| index.check_delegation(permission).is_ok())
             }
         }
     }
@@ -255,7 +255,7 @@ mod tests {
             }
         }
 
-        pub(super) fn check_gift(held: &[Permission], gift: &Permission) -> Result<(), Excess> {
+        pub(super) fn check_delegation(held: &[Permission], gift: &Permission) -> Result<(), Excess> {
             check(held, gift)?;
             let held = concerning(held, gift);
             let enough = |fields: &Fields, condition: Option<&ConditionId>| {
@@ -312,8 +312,8 @@ mod tests {
             let (index, grant) = (ceiling.index(), Grant::from(&asked));
             prop_assert_eq!(index.check(&grant).map_err(|e| e.excess), plain::check(&held, &asked));
             prop_assert_eq!(ceiling.check(&grant).map_err(|e| e.excess), plain::check(&held, &asked));
-            let gift = plain::check_gift(&held, &asked);
-            prop_assert_eq!(index.check_gift(&asked).map_err(|e| e.excess), gift.clone());
+            let gift = plain::check_delegation(&held, &asked);
+            prop_assert_eq!(index.check_delegation(&asked).map_err(|e| e.excess), gift.clone());
             prop_assert_eq!(ceiling.covers(&Ceiling::Of(vec![asked.clone()])), gift.is_ok());
             let all = held.iter().filter(|p| p.scope.action == asked.scope.action && p.scope.resource == asked.scope.resource);
             let union = all.map(|p| p.scope.fields.clone()).reduce(|a, b| a.union(&b));
@@ -327,7 +327,7 @@ mod tests {
     fn a_super_admin_may_give_everything() {
         let index = Ceiling::Unlimited.index();
         let read = Permission::new("read").when(ConditionClause::from_list(["own"]));
-        assert!(index.check(&Grant::from(&read)).is_ok() && index.check_gift(&read).is_ok());
+        assert!(index.check(&Grant::from(&read)).is_ok() && index.check_delegation(&read).is_ok());
         assert!(index.shown_conditions(&Grant::from(&read)).is_empty());
         assert_eq!(index.shown_conditions(&Grant::from(&read).chosen(read.when.clone())), read.when.as_slice());
     }

@@ -34,7 +34,7 @@ impl LogLimit {
         Some(std::mem::take(&mut state.count))
     }
 
-    /// Like [`count`](Self::count), by the system's clock.
+    /// Counts a line like [`count`](Self::count), by the system's clock.
     pub(crate) fn count_now(&self) -> Option<u64> {
         self.count(SystemClock.moment())
     }

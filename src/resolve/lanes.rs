@@ -1,8 +1,8 @@
 //! Admission of look-ups to the store.
 //!
-//! A bounded number of look-ups reads the store at a time; the others wait in lanes. No lane can take all permits but
-//! that of known tokens: they cannot be made up, so a quarter of the permits is reserved for them. The rest is for
-//! tokens not seen since the start, of which doubtful ones get a small part:
+//! A bounded number of look-ups reads the store at a time; the others wait in lanes. Only the lane of
+//! known tokens can take all permits: such tokens cannot be made up, so a quarter of the permits is reserved for them.
+//! The other lanes are for tokens that the node has not seen since it started; doubtful tokens get a small part:
 //!
 //! | lane | requests | permits, of 16 |
 //! | --- | --- | --- |

@@ -106,7 +106,7 @@ impl MenuBuilder<'_> {
 
     fn can_grant(&self, fields: Fields, when: ConditionClause) -> bool {
         let scope = Scope { action: self.entry.id.clone(), resource: self.resource.cloned(), fields };
-        self.ceiling.check_gift(&Permission { scope, when }).is_ok()
+        self.ceiling.check_delegation(&Permission { scope, when }).is_ok()
     }
 
     /// Returns the conditions of a menu. Selected ones stay in it, even if they are no longer registered.

@@ -99,7 +99,7 @@ pub(super) struct Pager {
 }
 
 impl Pager {
-    /// `page` is the number that the address asks for. A page after the last one means the last one.
+    /// Selects the page with this number, as the address gives it. A number after the last page selects the last page.
     pub(super) fn new(total: usize, size: usize, page: &str, href: impl Fn(&str) -> String) -> Self {
         let last = total.div_ceil(size).max(1);
         let page = page.parse().unwrap_or(1).clamp(1, last);

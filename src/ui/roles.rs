@@ -183,8 +183,9 @@ async fn show_new(
     };
     let Role { name, description, permissions, .. } = viewer.roles().read(RoleId(from)).await?;
     let ceiling = viewer.ceiling().await?;
-    let (copied, left_out): (Vec<_>, Vec<_>) =
-        permissions.into_iter().partition(|p| ceiling.check_gift(p).is_ok() && pages.registry.shows_permission(p));
+    let (copied, left_out): (Vec<_>, Vec<_>) = permissions
+        .into_iter()
+        .partition(|p| ceiling.check_delegation(p).is_ok() && pages.registry.shows_permission(p));
     let (name, selection) = (format!("{name} (copy)"), Selection::from_permissions(&copied));
     render_new(&pages, &viewer, StatusCode::OK, &errors, (&name, &description), &selection, left_out.len()).await
 }

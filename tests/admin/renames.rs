@@ -37,13 +37,14 @@ fn installation(store: Arc<impl WriteStore>, catalogue: Catalogue) -> Keyward {
     Keyward::builder(store).hash_key(hash_key).admin("/admin").content("/api").catalogue(catalogue).build().unwrap()
 }
 
-struct Held {
+/// The role and the tokens that use the old names.
+struct Ids {
     role: RoleId,
     admin: TokenId,
     content: TokenId,
 }
 
-async fn issue(keyward: &Keyward) -> Held {
+async fn issue(keyward: &Keyward) -> Ids {
     keyward.set_up().await.unwrap();
     let fields = || Fields::only(["heading", "body"]).unwrap();
     let read = Permission::new("explorer.read").on("post").fields(fields());
@@ -53,7 +54,7 @@ async fn issue(keyward: &Keyward) -> Held {
     let admin = keyward.tokens().issue_admin(NewAdminToken::new("admin", owner).grants([grant])).await.unwrap();
     let access = ContentAccess::Custom(["post.find".into()].into());
     let content = keyward.tokens().issue_content(NewContentToken::new("content", access)).await.unwrap();
-    Held { role, admin: admin.token.id, content: content.token.id }
+    Ids { role, admin: admin.token.id, content: content.token.id }
 }
 
 async fn events(keyward: &Keyward) -> Vec<(AuditAction, Option<AuditCause>)> {

@@ -93,7 +93,7 @@ fn within_ceiling(ceiling: &Ceiling, grant: Grant) -> (Grant, Option<String>) {
     let bare = Grant { chosen: ConditionClause::Always, ..grant.clone() };
     let implied = |rule: &EffectivePermission| rule.guard.implies(&there);
     let kept = if ceiling.effect(&bare).iter().all(implied) { bare } else { grant };
-    let narrowed = ceiling.check_gift(&alone).is_err().then(|| {
+    let narrowed = ceiling.check_delegation(&alone).is_err().then(|| {
         let here: Vec<String> =
             ceiling.effect(&kept).iter().map(|rule| rows_text(&rule.scope.fields, &rule.guard)).collect();
         format!("there {}; here {}", rows_text(&alone.scope.fields, &there), here.join(", and "))

@@ -60,7 +60,7 @@ impl Import {
         self
     }
 
-    /// Only reports what the import would do, by all the rules. It changes nothing.
+    /// Makes the import a dry run: it applies all rules and reports the result, but changes nothing.
     #[must_use]
     pub fn dry_run(mut self) -> Self {
         self.dry_run = true;

@@ -47,14 +47,14 @@ impl State {
         self.owners.get(&owner).map_or(&[], |(roles, _)| roles)
     }
 
-    pub(crate) fn held(&self, owner: OwnerId) -> impl Iterator<Item = &Permission> {
+    pub(crate) fn permissions_of(&self, owner: OwnerId) -> impl Iterator<Item = &Permission> {
         self.roles_of(owner).iter().filter_map(|role| self.roles.get(role)).flatten()
     }
 
     /// Returns the permissions of an account, also of a deactivated one: it could be reactivated.
     pub(crate) fn power(&self, owner: OwnerId, rows: &[Row]) -> Power {
         let mut power = Power { unlimited: self.roles_of(owner).contains(&RoleId::SUPER_ADMIN), ..Power::default() };
-        for permission in self.held(owner) {
+        for permission in self.permissions_of(owner) {
             let conditions = permission.when.as_slice();
             for action in ACTIONS.into_iter().filter(|a| is_on_article(permission, a)) {
                 for field in fields(permission) {

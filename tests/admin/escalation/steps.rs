@@ -239,7 +239,8 @@ impl Run {
             Gift::Any(any) => return any.clone(),
             Gift::More(permission) => permissions.push(permission.clone()),
             Gift::Held(n) => {
-                let held: Vec<&Permission> = now.held(actor).chain(self.at_first.held(actor)).collect();
+                let held: Vec<&Permission> =
+                    now.permissions_of(actor).chain(self.at_first.permissions_of(actor)).collect();
                 permissions.extend(held.get(n % held.len().max(1)).copied().cloned());
             }
             Gift::Less(n) if !permissions.is_empty() => drop(permissions.remove(n % permissions.len())),

@@ -83,7 +83,7 @@ impl Powers {
         Self { roles, owners, tokens, content }
     }
 
-    fn held(&self, owner: OwnerId) -> Option<Vec<Permission>> {
+    fn permissions_of(&self, owner: OwnerId) -> Option<Vec<Permission>> {
         let roles = self.owners.get(&owner)?;
         let of = |r: &RoleId| self.roles.get(r).cloned().unwrap_or_default();
         (!roles.contains(&RoleId::SUPER_ADMIN)).then(|| roles.iter().flat_map(of).collect())
@@ -200,15 +200,15 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
             assert_eq!(before, after, "a rejected call changed something: {made}");
             continue;
         }
-        let Some(mine) = before.held(me) else { panic!("{me} is a super admin before {made}") };
+        let Some(mine) = before.permissions_of(me) else { panic!("{me} is a super admin before {made}") };
         let my_roles = before.owners.get(&me).cloned().unwrap_or_default();
         for (owner, roles) in &after.owners {
             assert!(!after.is_boss(*owner) || before.is_boss(*owner), "{owner} is a super admin by {made}");
             if *owner == me {
                 assert!(roles.iter().all(|r| my_roles.contains(r)), "the actor gained a role by {made}");
             }
-            let Some(now) = after.held(*owner) else { continue };
-            let then = before.held(*owner).unwrap_or_default();
+            let Some(now) = after.permissions_of(*owner) else { continue };
+            let then = before.permissions_of(*owner).unwrap_or_default();
             let rows: Vec<_> = std::iter::once(row(owner.0, roles))
                 .chain(std::iter::once(row(-1, &[])))
                 .chain(roles.iter().map(|r| row(-1, &[*r])))

@@ -2,7 +2,7 @@
 //! nothing that its owner may not, and a removed grant does not come back by itself.
 
 use crate::histories::in_file;
-use crate::histories::names::{self, Question, any_holds, held, permissions, questions, row};
+use crate::histories::names::{self, Question, any_holds, covers_grant, permissions, questions, row};
 use keyward::admin::{Actor, OwnerState, ServiceError, TokenUpdate};
 use keyward::authz::{ConditionClause, Conditions};
 use keyward::guard::Principal;
@@ -66,13 +66,13 @@ impl Model {
     fn clamp(&mut self) {
         for id in self.tokens.keys().copied().collect::<Vec<_>>() {
             if let Some(permissions) = self.permissions(self.tokens[&id].0) {
-                self.tokens.get_mut(&id).unwrap().1.retain(|g| held(g, &permissions));
+                self.tokens.get_mut(&id).unwrap().1.retain(|g| covers_grant(g, &permissions));
             }
         }
     }
 
     /// Returns the grants that are stored for these requested ones; `None` if they are rejected.
-    fn kept(&self, owner: OwnerId, asked: &[Grant], before: &[Grant]) -> Option<Vec<Grant>> {
+    fn grants_after_clamp(&self, owner: OwnerId, asked: &[Grant], before: &[Grant]) -> Option<Vec<Grant>> {
         let Some(permissions) = self.permissions(owner) else { return Some(asked.to_vec()) };
         let mut kept = Vec::new();
         for grant in asked {
@@ -85,7 +85,7 @@ impl Model {
                 _ => ConditionClause::Always,
             };
             let mine = if grant.chosen == ConditionClause::Always { chosen.clone() } else { grant.chosen.clone() };
-            if (mine != ConditionClause::Always && mine != chosen) || !held(grant, &permissions) {
+            if (mine != ConditionClause::Always && mine != chosen) || !covers_grant(grant, &permissions) {
                 return None;
             }
             kept.push(grant.clone().chosen(mine));
@@ -171,7 +171,7 @@ impl<S: WriteStore> History<S> {
                 self.names += 1;
                 let new = NewAdminToken::new(format!("token {}", self.names), id).grants(grants.clone());
                 let issued = keyward.tokens().issue_admin(new).await;
-                match self.model.kept(id, &grants, &[]).filter(|_| state.is_active()) {
+                match self.model.grants_after_clamp(id, &grants, &[]).filter(|_| state.is_active()) {
                     Some(kept) => _ = self.model.tokens.insert(issued.unwrap().token.id, (id, kept)),
                     None => assert!(matches!(issued, Err(ServiceError::Invalid(_) | ServiceError::OwnerInactive))),
                 }
@@ -181,7 +181,7 @@ impl<S: WriteStore> History<S> {
                 let (owner, before) = self.model.tokens[&id].clone();
                 let update = TokenUpdate { grants: Some(grants.clone()), ..TokenUpdate::default() };
                 let updated = keyward.tokens().update(id, update).await;
-                match self.model.kept(owner, &grants, &before) {
+                match self.model.grants_after_clamp(owner, &grants, &before) {
                     Some(kept) => {
                         updated.unwrap();
                         self.model.tokens.insert(id, (owner, kept));

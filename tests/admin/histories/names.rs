@@ -101,7 +101,7 @@ impl Question {
 }
 
 /// Returns whether permissions cover a grant: each of its fields by some permission, all fields by one with all.
-pub(crate) fn held(grant: &Grant, permissions: &[Permission]) -> bool {
+pub(crate) fn covers_grant(grant: &Grant, permissions: &[Permission]) -> bool {
     let one = |field: &str| {
         permissions.iter().any(|p| {
             p.scope.action == grant.scope.action

@@ -1,6 +1,6 @@
 //! The configured keys are compared with those that the data was written with.
 
-use super::{OLD_KEY, keys, person, shown, world};
+use super::{OLD_KEY, keys, person, reveal, world};
 use keyward::admin::{Actor, KeyMismatch, SecretAccess, ServiceError};
 use keyward::store::Digest;
 use keyward::store::{KeyKind, WriteStore};
@@ -77,7 +77,7 @@ pub(super) async fn accepted_hash_key_replaces_the_former_one<S: WriteStore + Cl
     let Actor::Person(owner) = ada else { unreachable!() };
     let issued = new.keyward.tokens().issue_admin(NewAdminToken::new("b", owner)).await.unwrap();
     guarded(&new).get("/admin/x").bearer(&issued.secret).await.assert_ok();
-    match shown(&new, ada, id).await {
+    match reveal(&new, ada, id).await {
         SecretAccess::Lost(why @ Unsealable::NotGenuine) => {
             assert!(why.to_string().contains("hash key (KEYWARD_HASH_KEY)") && !why.to_string().contains("encryption"));
         }
@@ -116,7 +116,7 @@ pub(super) async fn wrong_encryption_key_fails_startup_and_is_named_by_a_reveal<
     guarded(&other).get("/admin/x").bearer(&secret).await.assert_ok();
     let accepted = world(&store, &clock, |b| b.encryption(keys(OTHER_KEY)).accept_new_encryption_key());
     accepted.keyward.set_up().await.unwrap();
-    match shown(&accepted, ada, id).await {
+    match reveal(&accepted, ada, id).await {
         SecretAccess::Lost(why @ Unsealable::Damaged(_)) => {
             assert!(why.to_string().contains("encryption key `2025`"), "{why}")
         }

@@ -105,7 +105,7 @@ async fn person<S: WriteStore>(world: &World<S>, name: &str, roles: &[RoleId]) -
     world.keyward.owners().create(new).await.unwrap().id
 }
 
-async fn shown<S: WriteStore>(world: &World<S>, actor: Actor, id: TokenId) -> SecretAccess {
+async fn reveal<S: WriteStore>(world: &World<S>, actor: Actor, id: TokenId) -> SecretAccess {
     world.keyward.tokens().acting_as(actor).open(id).await.unwrap().secret
 }
 
@@ -129,11 +129,11 @@ async fn secret_is_revealed_to_a_session_of_its_owner_only<S: WriteStore + Clone
     let issued = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
     let sibling = tokens.issue_admin(NewAdminToken::new("b", ada)).await.unwrap().token.id;
     let id = issued.token.id;
-    let SecretAccess::Shown(secret) = shown(&world, Actor::Person(ada), id).await else { panic!() };
+    let SecretAccess::Shown(secret) = reveal(&world, Actor::Person(ada), id).await else { panic!() };
     assert_eq!(secret.expose(), issued.secret.expose());
     assert_eq!(count(&world, AuditAction::TokenRevealed).await, 1);
     for other in [Actor::Person(boss), Actor::Token(sibling), Actor::Token(id), Actor::Service] {
-        assert!(matches!(shown(&world, other, id).await, SecretAccess::NotForYou), "{other:?}");
+        assert!(matches!(reveal(&world, other, id).await, SecretAccess::NotForYou), "{other:?}");
     }
     let stranger = Actor::Person(person(&world, "eve", &[]).await);
     assert!(matches!(tokens.clone().acting_as(stranger).open(id).await, Err(ServiceError::NotFound("token"))));
@@ -141,12 +141,12 @@ async fn secret_is_revealed_to_a_session_of_its_owner_only<S: WriteStore + Clone
     assert_eq!(count(&world, AuditAction::TokenRevealed).await, 1, "no secret was revealed since");
 
     let renewed = tokens.regenerate(id).await.unwrap();
-    let SecretAccess::Shown(secret) = shown(&world, Actor::Person(ada), id).await else { panic!() };
+    let SecretAccess::Shown(secret) = reveal(&world, Actor::Person(ada), id).await else { panic!() };
     assert_eq!(secret.expose(), renewed.secret.expose());
 
     let content = tokens.issue_content(NewContentToken::new("c", ContentAccess::ReadOnly)).await.unwrap();
-    assert!(matches!(shown(&world, stranger, content.token.id).await, SecretAccess::Shown(_)));
-    assert!(matches!(shown(&world, Actor::Token(id), content.token.id).await, SecretAccess::NotForYou));
+    assert!(matches!(reveal(&world, stranger, content.token.id).await, SecretAccess::Shown(_)));
+    assert!(matches!(reveal(&world, Actor::Token(id), content.token.id).await, SecretAccess::NotForYou));
 }
 
 async fn lost_encryption_key_breaks_reveal_only<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
@@ -155,9 +155,9 @@ async fn lost_encryption_key_breaks_reveal_only<S: WriteStore + Clone>(store: S,
     let issued = before.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
     let (id, me) = (issued.token.id, Actor::Person(ada));
     let rotated = world(&store, &clock, |b| b.encryption(keys(&format!("{NEW_KEY},{OLD_KEY}"))));
-    assert!(matches!(shown(&rotated, me, id).await, SecretAccess::Shown(_)));
+    assert!(matches!(reveal(&rotated, me, id).await, SecretAccess::Shown(_)));
     for lost in [world(&store, &clock, |b| b), world(&store, &clock, |b| b.encryption(keys(NEW_KEY)))] {
-        match shown(&lost, me, id).await {
+        match reveal(&lost, me, id).await {
             SecretAccess::Lost(Unsealable::NoKey(name)) => assert_eq!(name, "2025"),
             other => panic!("{other:?}"),
         }
@@ -170,14 +170,14 @@ async fn lost_encryption_key_breaks_reveal_only<S: WriteStore + Clone>(store: S,
     }
     let other = format!("2025:{}", &NEW_KEY[5..]);
     let other = world(&store, &clock, |b| b.encryption(keys(&other)));
-    assert!(matches!(shown(&other, me, id).await, SecretAccess::Lost(Unsealable::Damaged(_))));
+    assert!(matches!(reveal(&other, me, id).await, SecretAccess::Lost(Unsealable::Damaged(_))));
 }
 
 async fn secret_shows_once_without_an_encryption_key<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let ada = person(&world, "ada", &[]).await;
     let issued = world.keyward.tokens().issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
-    assert!(matches!(shown(&world, Actor::Person(ada), issued.token.id).await, SecretAccess::NotKept));
+    assert!(matches!(reveal(&world, Actor::Person(ada), issued.token.id).await, SecretAccess::NotKept));
 }
 
 async fn durations_are_limited_to_those_offered<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
@@ -354,7 +354,7 @@ async fn first_startup_creates_default_content_tokens_once<S: WriteStore + Clone
     assert_eq!(names, ["Full Access", "Read Only"]);
     let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
     for described in &listed {
-        assert!(matches!(shown(&world, Actor::Person(boss), described.token.id).await, SecretAccess::Shown(_)));
+        assert!(matches!(reveal(&world, Actor::Person(boss), described.token.id).await, SecretAccess::Shown(_)));
         tokens.revoke(described.token.id).await.unwrap();
     }
     assert!(!world.keyward.set_up().await.unwrap().needs_first_admin);

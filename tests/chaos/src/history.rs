@@ -125,7 +125,7 @@ impl History {
     }
 
     /// Describes the last turns of a token.
-    pub(crate) fn told(&self, token: TokenId) -> String {
+    pub(crate) fn describe_turns(&self, token: TokenId) -> String {
         let turns = &self.tokens[token];
         let last = &turns[turns.len().saturating_sub(4)..];
         let one = |turn: &Turn| {
@@ -279,13 +279,13 @@ mod tests {
 
     const BOUND: Duration = Duration::from_secs(2);
 
-    struct Told {
+    struct Recorder {
         history: History,
         start: Instant,
         token: TokenId,
     }
 
-    impl Told {
+    impl Recorder {
         #[allow(clippy::disallowed_methods, reason = "any instant will do")]
         fn of(passes: bool) -> Self {
             let (mut history, start) = (History::new(BOUND), Instant::now());
@@ -313,7 +313,7 @@ mod tests {
 
     #[test]
     fn stale_allow_within_the_bound_is_valid_on_other_nodes_only() {
-        let mut told = Told::of(true);
+        let mut told = Recorder::of(true);
         told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         assert!(told.decided(1, 2109, 2200, Verdict::Passed).is_none());
         let wrong = told.decided(1, 2111, 2200, Verdict::Passed).unwrap();
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn denial_after_the_bound_of_a_grant_is_a_violation() {
-        let mut told = Told::of(false);
+        let mut told = Recorder::of(false);
         told.change(true, 100, |t| Outcome::Acknowledged(t.at(110)));
         assert!(told.decided(1, 2109, 2110, Verdict::Denied).is_none());
         assert!(told.decided(1, 2111, 2112, Verdict::Denied).is_some());
@@ -337,11 +337,11 @@ mod tests {
 
     #[test]
     fn unacknowledged_change_counts_from_its_first_observation() {
-        let mut told = Told::of(true);
+        let mut told = Recorder::of(true);
         told.change(false, 100, |t| Outcome::Seen(t.at(5000)));
         assert!(told.decided(0, 6999, 7000, Verdict::Passed).is_none(), "the change was not acknowledged");
         assert!(told.decided(0, 7001, 7002, Verdict::Passed).is_some());
-        let mut told = Told::of(true);
+        let mut told = Recorder::of(true);
         told.change(false, 100, |_| Outcome::Never);
         assert!(told.decided(1, 9000, 9001, Verdict::Passed).is_none());
         assert!(told.decided(1, 9000, 9001, Verdict::Denied).is_some(), "the change never happened");
@@ -350,7 +350,7 @@ mod tests {
 
     #[test]
     fn first_of_two_ends_counts() {
-        let mut told = Told::of(true);
+        let mut told = Recorder::of(true);
         told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         told.change(true, 200, |t| Outcome::Acknowledged(t.at(210)));
         told.change(false, 300, |t| Outcome::Acknowledged(t.at(310)));
@@ -362,7 +362,7 @@ mod tests {
 
     #[test]
     fn staleness_is_measured_from_the_response() {
-        let mut told = Told::of(true);
+        let mut told = Recorder::of(true);
         told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         for (node, begins, verdict) in [
             (0, 111, Verdict::Denied),

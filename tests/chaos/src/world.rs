@@ -369,7 +369,7 @@ impl World {
                     false => Verdict::Denied,
                 });
                 if let Some(expected) = expected.filter(|expected| *expected != verdict) {
-                    let turns = self.known().history.told(target.token);
+                    let turns = self.known().history.describe_turns(target.token);
                     let said = format!(
                         "token {} is {verdict:?} at node {}, and has to be {expected:?}: {turns}",
                         target.token,
