@@ -1,4 +1,4 @@
-//! The rules by which a person may change other accounts and give roles (no-escalation).
+//! The rules by which a person may change other accounts and assign roles (no-escalation).
 //!
 //! They hold for sequences of calls, as every step is checked against the permissions that the actor holds at that step:
 //!
@@ -6,8 +6,9 @@
 //!    itself. An account that was only invited can be taken over by a new invitation, which is checked as if it were invited now.
 //! 2. After a change of roles, an account reaches no row that neither the actor nor the account itself reached before. To compare
 //!    permissions is not enough: "rows of accounts that share a role with me" are more rows with one more role.
-//! 3. An account that may have created rows gets no role that lets other accounts reach these rows by a condition on shared roles,
-//!    unless the actor reaches all rows anyway. One of those accounts may be the actor's, or one that the actor has invited.
+//! 3. A condition on shared roles may open the rows of an account to other members of its roles. So an account that may have
+//!    created rows
+//!    gets such a role only from an actor who reaches all rows anyway. The other member may be the actor, or invited by the actor.
 //! 4. A role with members gets permissions under conditions only from an actor who holds them without conditions (see `roles.rs`).
 
 use super::ServiceError;
@@ -205,8 +206,8 @@ impl AccountPolicy {
         }
     }
 
-    /// Checks that members of the added roles reach no rows which the account has created by a condition on shared roles, unless the
-    /// actor holds that permission without conditions.
+    /// Checks that a condition on shared roles does not open the rows of the account to other members of the added roles.
+    /// Permissions that the actor holds without conditions are exempt.
     ///
     /// Every member counts: the actor may be able to sign in as any of them.
     async fn keep_rows_apart(&self, unit: &mut UnitOfWork, added: &[RoleId]) -> Result<(), ServiceError> {

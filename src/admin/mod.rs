@@ -1,7 +1,7 @@
 //! Administration: the services that read and change owners, roles, sessions, tokens and the audit log.
 //!
 //! Every rule lives here or in the domain. A change is one transaction. Once it is committed, it invalidates the guard's cache of this
-//! process, and only then the call returns. It runs in a task of its own: a client that hangs up does not stop it half-way.
+//! process, and only then the call returns. It runs in a task of its own: a client that disconnects does not stop it half-way.
 //!
 //! A service works for the host program, until it is given another actor: `keyward.tokens().acting_as(auth.actor())`. It enforces the rules
 //! of that actor; whether the actor may call it at all is the requirement of the route.

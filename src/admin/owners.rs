@@ -16,8 +16,9 @@ pub use super::owner_update::OwnerUpdate;
 ///
 /// An actor who is not a super admin changes only owners whose permissions it covers, and gives only permissions that it holds. The
 /// e-mail address and password of an account that has been used are changed by super admins, the host program, or the account itself.
-/// A change of roles is rejected if the owner would then reach rows that neither the actor nor the owner reached before, or if it
-/// would open rows of the owner to other members of a role. [Concepts](crate::guide::concepts#no-escalation) has the rules.
+/// A change of roles is rejected if the owner would then reach rows that neither the actor nor the owner reached before. It is also
+/// rejected if it would open rows of the owner to other members of a role. [Concepts](crate::guide::concepts#no-escalation) has the
+/// rules.
 #[derive(Clone, Debug)]
 pub struct Owners(pub(super) ServiceContext);
 

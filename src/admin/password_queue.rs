@@ -69,7 +69,8 @@ pub(super) struct Place {
     key: Key,
 }
 
-/// The permission to hash now. It belongs to the work, not to the client: a client that hangs up frees no place before its hash ends.
+/// The permission to hash now. It belongs to the work, not to the client: a client that disconnects frees no place before its hash
+/// ends.
 #[must_use]
 pub(super) struct Turn {
     // Fields are dropped in order: the place is free before the next hash may run.

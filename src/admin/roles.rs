@@ -253,7 +253,7 @@ fn may_give(grantor: &Grantor, permissions: &[Permission]) -> Result<(), Service
 
 /// Checks that the members of a role get no new permission that the actor holds under conditions only.
 ///
-/// A condition may mean other rows for a member than for the actor: rows of people with the member's roles, say.
+/// A condition may mean other rows for a member than for the actor: for example rows of people with the member's roles.
 async fn may_give_to_members(
     unit: &mut UnitOfWork,
     grantor: &Grantor,

@@ -34,8 +34,8 @@ impl Keyward {
     /// It deletes the grants, and the permissions of roles, whose action the catalogue no longer has. From then on it removes sessions
     /// that have ended, and events that are older than [`Policy::keep_events`](crate::admin::Policy::keep_events).
     ///
-    /// It reads from the audit log where people signed in within the last 30 days (the latest 64 addresses of each), so that password
-    /// guesses by strangers lock no person out at these networks.
+    /// It reads from the audit log where people signed in within the last 30 days (the latest 64 addresses of each). Password
+    /// guesses by strangers then lock no person out at these networks.
     ///
     /// It logs how many tokens use each key. If there is nothing to do, it writes nothing.
     ///

@@ -19,8 +19,8 @@
 //! A failure counts if the request caused or awaited a look-up that found no token. Secrets that fail the offline
 //! check, or that are cached as absent, cost no read and do not count. But *all* invalid credentials of an address over
 //! its budget get 429: otherwise the status would tell a revoked secret from a made-up one (invariant rejected-alike).
-//! The lane is chosen when a request arrives, so of many requests at once more than the budget may use the ordinary
-//! lane, at most for the time of one wait.
+//! The lane is chosen when a request arrives. So if many requests arrive at once, more than the budget may use the
+//! ordinary lane, at most for the time of one wait.
 //!
 //! Counters are cells of a sketch of 3 MiB with keyed hashes. A client cannot choose the addresses that share its
 //! cells. No counter is forgotten early to make room. An address over its budget is not counted further, so a network

@@ -30,8 +30,9 @@ pub struct Health {
     /// succeed.
     ///
     /// Without a lease every request with a genuine credential is a 503; a lease can expire only if a log is followed.
-    /// Look-ups count as failing if, in the last 5 to 10 s, at least 3 and at least half failed, timed out or were not
-    /// started in time. Only look-ups of genuine secrets count, so made-up secrets change nothing here.
+    /// Look-ups count as failing if at least 3, and at least half, failed within the last 5 to 10 s: with an error, by
+    /// a timeout, or without a start in time. Only look-ups of genuine secrets count, so made-up secrets change nothing
+    /// here.
     pub ready: bool,
     /// How this node learns of changes by other nodes.
     pub sync_mode: SyncMode,

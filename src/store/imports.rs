@@ -17,9 +17,9 @@ pub trait ReadImports {
 pub trait WriteImports {
     /// Records for good that a source's key was imported. A key of one kind cannot be imported twice.
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError>;
-    /// Sets when an owner's account was made, for an account that is older than this installation.
+    /// Sets when an owner's account was made. The account is older than this installation.
     async fn backdate_owner(&mut self, id: OwnerId, created_at: Timestamp) -> Result<(), StoreError>;
-    /// Sets when a token was made, when it expires and when it was last used, for a token that is older than this installation and was added in
-    /// this transaction.
+    /// Sets when a token was made, when it expires and when it was last used. The token is older than this installation and was
+    /// added in this transaction.
     async fn backdate_token(&mut self, id: TokenId, times: TokenTimes) -> Result<(), StoreError>;
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 impl ServiceContext {
     /// Runs `work` in a transaction and commits it. An error rolls back.
     ///
-    /// It runs in a task of its own: a client that hangs up does not stop it between the commit and the invalidation.
+    /// It runs in a task of its own: a client that disconnects does not stop it between the commit and the invalidation.
     pub(in crate::admin) async fn transact<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
         T: Send + 'static,

@@ -1,8 +1,8 @@
 //! The unit of work: a transaction whose every mutation brings its cache invalidation and its audit event.
 //!
 //! The transaction is private to this module. Services read through [`UnitOfWork::view`] and write through the methods of the
-//! modules below, each of which makes a mutation, notes the tags of the principals that become stale, and adds the audit event.
-//! The tests hold every one of these methods against a table of the tags and events that each mutation takes.
+//! modules below. Each method makes a mutation, notes the tags of the principals that become stale, and adds the audit event. The
+//! tests compare every method with a table of the tags and events that its mutation requires.
 
 mod accounts;
 mod commit;
