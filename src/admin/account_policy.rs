@@ -7,8 +7,8 @@
 //! 2. After a change of roles, an account reaches no row that neither the actor nor the account itself reached before. To compare
 //!    permissions is not enough: "rows of accounts that share a role with me" are more rows with one more role.
 //! 3. A condition on shared roles may open the rows of an account to other members of its roles. So an account that may have
-//!    created rows
-//!    gets such a role only from an actor who reaches all rows anyway. The other member may be the actor, or invited by the actor.
+//!    created rows gets such a role only from an actor who reaches all rows anyway. The other member may be the actor, or invited by
+//!    the actor.
 //! 4. A role with members gets permissions under conditions only from an actor who holds them without conditions (see `roles.rs`).
 
 use super::ServiceError;

@@ -57,7 +57,7 @@ pub(super) struct ErrorAnswer {
     error: ErrorBody,
 }
 
-/// The error.
+/// The error of a failed request.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct ErrorBody {
