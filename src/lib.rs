@@ -126,6 +126,7 @@ mod resolve;
 pub mod store;
 #[cfg(feature = "strapi")]
 pub mod strapi;
+mod sync;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod time;

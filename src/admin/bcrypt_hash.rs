@@ -61,16 +61,14 @@ mod with {
 #[cfg(not(feature = "strapi"))]
 mod without {
     use super::has_bcrypt_prefix;
-    use std::sync::Once;
+    use crate::sync::atomic::{AtomicBool, Ordering};
 
-    static WARNED: Once = Once::new();
+    static WARNED: AtomicBool = AtomicBool::new(false);
 
     /// Returns false, as bcrypt comes with the feature `strapi`.
     pub(in crate::admin) fn is_valid(hash: &str) -> bool {
-        if has_bcrypt_prefix(hash) {
-            WARNED.call_once(|| {
-                tracing::warn!("an imported password cannot be verified: build with the feature `strapi`");
-            });
+        if has_bcrypt_prefix(hash) && !WARNED.swap(true, Ordering::Relaxed) {
+            tracing::warn!("an imported password cannot be verified: build with the feature `strapi`");
         }
         false
     }

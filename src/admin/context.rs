@@ -5,9 +5,9 @@ use super::state::AdminState;
 use super::{Policy, ServiceError};
 use crate::domain::{Actor, Admission, AdmittedActor, AuditOrigin, Issued, TokenKind, Version};
 use crate::store::{View, WriteStore};
+use crate::sync::Arc;
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 
 /// The context of a service: the store, the shared state, and the actor.
 #[derive(Clone)]

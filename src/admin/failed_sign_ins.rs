@@ -8,12 +8,12 @@ use super::profile::checked_email;
 use super::state::AdminState;
 use crate::domain::{Actor, OwnerId, comparable, network};
 use crate::store::{StoreError, WriteStore};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use serde_json::{Value, json};
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 const WRITE_EVERY: Duration = Duration::from_secs(60);

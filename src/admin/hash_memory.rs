@@ -4,8 +4,8 @@
 //! grow to hundreds of megabytes. So a buffer is allocated when it is first needed, wiped after each use, and reused. There are
 //! never more buffers than hashes that run at the same time.
 
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use argon2::Block;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use zeroize::Zeroize;
 
 /// The buffers that are not in use, each full of zeros.

@@ -4,8 +4,8 @@
 //! one account cannot evict those of others.
 
 use crate::domain::MonotonicTime;
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a network is known after the last sign-in there.

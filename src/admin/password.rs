@@ -14,10 +14,10 @@ use super::error::FieldErrors;
 use super::hash_memory::{HashBuffer, HashMemory};
 use super::password_queue::{Lane, PasswordQueue, Place, Turn};
 use crate::domain::{Clock, Entropy, FieldName, PasswordHash, comparable};
+use crate::sync::Arc;
 use argon2::password_hash::phc;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use std::fmt;
-use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 

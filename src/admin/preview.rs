@@ -15,9 +15,9 @@ use crate::store::{
     TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles,
     WriteTokens,
 };
+use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 

@@ -8,8 +8,8 @@ use super::unit_of_work::UnitOfWork;
 use crate::domain::{AuditAction, ContentAccess, HashKeyId, Issued, KeyKind, KeyUse, TokenAuthority, TokenKind};
 use crate::keyward::Keyward;
 use crate::store::{EventQuery, Paging};
+use crate::sync::Arc;
 use serde_json::{Value, json};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// The outcome of [`Keyward::set_up`].

@@ -9,7 +9,7 @@ use super::throttle::Throttle;
 use super::{Policy, ServiceError};
 use crate::domain::{Clock, Entropy, MonotonicTime, Secret, SecretFormat, Timestamp};
 use crate::store::SignInPlace;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::sync::{Arc, Mutex, PoisonError};
 use subtle::ConstantTimeEq;
 
 /// The state of signing in, besides the store.

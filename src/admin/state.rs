@@ -10,9 +10,9 @@ use crate::domain::{
     SecretFormat, Unregistered,
 };
 use crate::resolve::Resolver;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The state that all services of an installation share, besides the store.
 pub(crate) struct AdminState {

@@ -13,9 +13,9 @@
 use super::known_networks::KnownNetworks;
 use super::password_queue::Lane;
 use crate::domain::{CellWindows, Clock, MonotonicTime, Sketch, comparable, network};
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(5 * 60);

@@ -30,9 +30,9 @@ impl Tag {
         Self(2 << CLASS | id.0.cast_unsigned())
     }
 
-    /// Returns the slot among 2^16.
-    pub(crate) fn slot(self) -> usize {
-        (self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 48) as usize
+    /// Returns the slot among 2^`bits`. Two tags in one slot only cost a look-up.
+    pub(crate) fn slot(self, bits: u32) -> usize {
+        (self.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (64 - bits)) as usize
     }
 }
 

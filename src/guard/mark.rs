@@ -4,10 +4,10 @@
 use super::base::Base;
 use super::gate::Gate;
 use crate::domain::{Reason, Requirement};
+use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::{Arc, Mutex, PoisonError, Weak, thread_local};
 use http::Method;
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// The state of a request that its gate and its handlers share.
 ///

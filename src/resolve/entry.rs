@@ -5,8 +5,8 @@ use super::freshness::{Freshness, LastChecked, Stamp};
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{Conditions, Digest, MonotonicTime, Principal, Reason, Timestamp, TokenAuthority};
 use crate::store::Record;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// A cached token with its principal.

@@ -18,14 +18,12 @@
 
 use crate::domain::{MonotonicTime, Tag};
 use crate::store::{LoggedChange, Poll};
-use arc_swap::ArcSwap;
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Arc, ArcSwap, Mutex, MutexGuard, PoisonError, SLOT_BITS, watch};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
 
-const SLOTS: usize = 1 << 16;
+const SLOTS: usize = 1 << SLOT_BITS;
 
 /// How many change ids are remembered. If more are observed before the log is read so far, a new era begins.
 const MAX_OBSERVED: usize = 4096;
@@ -118,7 +116,7 @@ impl Freshness {
             // Above the value of a new `LastChecked`, which was never current.
             change_count: AtomicU64::new(1),
             lease_until: AtomicU64::new(until.0),
-            changes: watch::Sender::new(()),
+            changes: watch::channel(()).0,
         }
     }
 
@@ -132,7 +130,7 @@ impl Freshness {
         let era = self.era.load();
         era.number == stamp.era
             && stamp.seq >= era.floor.load(Ordering::Acquire)
-            && stamp.tags.iter().all(|tag| era.clock[tag.slot()].load(Ordering::Acquire) <= stamp.seq)
+            && stamp.tags.iter().all(|tag| era.clock[tag.slot(SLOT_BITS)].load(Ordering::Acquire) <= stamp.seq)
     }
 
     /// Like [`is_current`](Self::is_current), for an entry that is checked often.
@@ -251,7 +249,7 @@ impl Freshness {
 
     fn invalidate_in(era: &Era, seq: u64, tags: &[Tag]) {
         for tag in tags {
-            era.clock[tag.slot()].fetch_max(seq, Ordering::AcqRel);
+            era.clock[tag.slot(SLOT_BITS)].fetch_max(seq, Ordering::AcqRel);
         }
     }
 
@@ -408,7 +406,7 @@ mod tests {
     fn tags_of_different_things_differ() {
         let tags = [Tag::ALL, Tag::owner(OwnerId(1)), Tag::role(RoleId(1)), Tag::owner(OwnerId(2))];
         for (i, a) in tags.iter().enumerate() {
-            assert!(tags[i + 1..].iter().all(|b| a != b && a.slot() != b.slot()));
+            assert!(tags[i + 1..].iter().all(|b| a != b && a.slot(SLOT_BITS) != b.slot(SLOT_BITS)));
         }
     }
 }

@@ -6,9 +6,9 @@
 
 use super::{Lane, Resolver};
 use crate::domain::{MonotonicTime, Unavailable};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Serialize, Serializer};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The state of an installation, returned by [`Guard::health`](crate::guard::Guard::health). It contains no secret,

@@ -4,10 +4,9 @@
 
 use super::Resolver;
 use crate::domain::{ConfiguredKeys, KeyKind, Unavailable};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, watch};
 use std::time::Duration;
-use tokio::sync::watch;
 
 /// The pause after a comparison that failed.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);

@@ -4,10 +4,8 @@ use super::entry::Entry;
 use super::freshness::Stamp;
 use super::{HashDigest, Lane, Resolved, Resolver};
 use crate::domain::{Digest, Unavailable};
-use dashmap::DashMap;
+use crate::sync::{Arc, DashMap, watch};
 use dashmap::mapref::entry::Entry as Slot;
-use std::sync::Arc;
-use tokio::sync::watch;
 
 type Outcome = Result<LookupOutcome, Unavailable>;
 pub(super) type Lookups = DashMap<Digest, watch::Receiver<Option<Outcome>>, HashDigest>;

@@ -1,8 +1,8 @@
 //! The numbers of [`Health`] as metrics.
 
 use super::{Health, Resolver};
+use crate::sync::Arc;
 use ::metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// How often the numbers are published.

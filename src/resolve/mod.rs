@@ -26,6 +26,7 @@ use crate::domain::{
     Tag, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
+use crate::sync::Arc;
 use freshness::Stamp;
 use health::Counts;
 use keys::Keys;
@@ -37,7 +38,6 @@ use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tasks::Tasks;
 use usage::Usage;

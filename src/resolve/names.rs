@@ -2,9 +2,9 @@
 //! and fields.
 
 use crate::domain::{Action, Conditions, EffectivePermission, FieldSet, Fields, Principal, Resource, Scope};
+use crate::sync::{Mutex, PoisonError};
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
 
 /// The names that cached principals use, one copy of each.
 #[derive(Default)]

@@ -7,8 +7,8 @@
 use super::{Freshness, Limits, Resolver, Stop};
 use crate::domain::{Clock, MonotonicTime, Timestamp};
 use crate::store::{Applied, BATCH, ChangeLog, LoggedChange, Poll, StoreError};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
+use crate::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use crate::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How long changes are kept in the log: a reader that was away for longer begins a new era.

@@ -1,7 +1,7 @@
 //! The background tasks of an installation, which `shutdown` stops and waits for.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, watch};
+use crate::sync::{Mutex, MutexGuard, PoisonError, watch};
+use tokio::sync::mpsc;
 
 /// The running background tasks. Each selects on [`Stop`] wherever it may be interrupted, and there only.
 pub(crate) struct Tasks {

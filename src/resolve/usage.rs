@@ -3,9 +3,9 @@
 use super::entry::Entry;
 use crate::domain::{Clock, MonotonicTime, Timestamp, TokenId};
 use crate::store::{Store, Use};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How often a token's use is noted.

@@ -11,12 +11,11 @@ use crate::domain::{
     AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
     SealedSecret, SystemClock, Timestamp, Token, TokenId,
 };
-use arc_swap::ArcSwap;
+use crate::sync::{Arc, ArcSwap};
 use async_trait::async_trait;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use std::fmt;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 

@@ -8,8 +8,8 @@ use crate::admin::state::AdminState;
 use crate::domain::Tag;
 use crate::resolve::{LogPosition, Resolver, Stop};
 use crate::store::{StoreError, WriteStore};
+use crate::sync::Arc;
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
 use std::time::Duration;
 
 impl ServiceContext {

@@ -27,9 +27,9 @@ use crate::domain::{
     Timestamp, Version,
 };
 use crate::store::{Transaction, View};
+use crate::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use std::sync::Arc;
 
 /// A transaction whose every mutation brings its cache invalidation and its audit event.
 pub(super) struct UnitOfWork {

@@ -10,10 +10,10 @@ use crate::store::{
     Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
     WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
+use crate::sync::Arc;
 use async_trait::async_trait;
 use rpds::HashTrieMapSync;
 use serde_json::json;
-use std::sync::Arc;
 
 impl Open<Lock> {
     fn next_id(&mut self) -> i64 {

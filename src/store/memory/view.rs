@@ -11,11 +11,11 @@ use crate::store::{
     ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError, TokenField,
     TokenQuery, TokenSort, View,
 };
+use crate::sync::Arc;
 use async_trait::async_trait;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
-use std::sync::Arc;
 
 #[async_trait]
 impl<L: Send> ReadRoles for Open<L> {

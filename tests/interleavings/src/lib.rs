@@ -11,9 +11,9 @@
 //!   value that a load may return.
 //! - [`steps`] explores the order of tasks with shuttle: a number of random orders, the same in every run.
 //!
-//! `build.rs` lists the replacements in the explored copy. The sources themselves contain no switch for it. Each
-//! property is also tested with seeded mistakes: for each one in `mistakes.rs` a test has to fail that passes without
-//! it.
+//! The explored copy has the `sync` of this package in place of keyward's, and few other replacements (`build.rs`). The
+//! sources themselves contain no switch for it. Each property is also tested with seeded mistakes: for each one in
+//! `mistakes.rs` a test has to fail that passes without it.
 //!
 //! Not explored: the internals of the cache and of the map of look-ups (an access to them is one step), and deadlines
 //! (none ever expires).
@@ -27,7 +27,8 @@ mod hands;
 mod mistakes;
 #[cfg(test)]
 mod steps;
-mod swap;
+mod sync;
+#[cfg(test)]
 mod weak;
 
 use std::cell::Cell;

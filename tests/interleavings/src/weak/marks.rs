@@ -1,10 +1,24 @@
 //! A handler writes to a mark, or drops it, while the gate reads the mark and reuses it for the next request.
 
-use super::mark::{GuardHandle, Mark};
-use super::{breaks, counted::Arc, explore};
+mod mark {
+    include!(concat!(env!("OUT_DIR"), "/src/weak/mark.rs"));
+}
+mod base {
+    pub(super) use crate::guard::Base;
+}
+mod gate {
+    /// A placeholder: a mark only holds a reference to its gate.
+    #[derive(Default)]
+    pub(super) struct Gate;
+}
+mod sync;
+
+use super::{breaks, explore};
 use crate::domain::{Reason, action};
 use loom::thread;
+use mark::{GuardHandle, Mark};
 use std::sync::atomic::{AtomicBool, Ordering};
+use sync::Arc;
 
 /// Whether a mark was reused in any order.
 static REUSED: AtomicBool = AtomicBool::new(false);
@@ -17,14 +31,14 @@ fn acquire() -> (GuardHandle, Arc<Mark>) {
 /// gets a blank mark, and the late write does not reach it.
 fn next_mark_stays_blank(write: fn(&Mark)) {
     let (handle, mark) = acquire();
-    let address = Arc::address(&mark);
+    let former = Arc::downgrade(&mark);
     let handler = thread::spawn(move || {
         write(&mark);
         drop(mark);
     });
     drop(handle);
     let (handle, mark) = acquire();
-    if address.ptr_eq(&Arc::address(&mark)) {
+    if former.as_ptr() == Arc::as_ptr(&mark) {
         REUSED.store(true, Ordering::Relaxed);
     }
     let before = is_blank(&handle, &mark);

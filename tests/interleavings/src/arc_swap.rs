@@ -1,3 +1,7 @@
+//! A replacement for `arc_swap`: an index into values that are all kept. A load or a store is one access, as in the
+//! original. Each `sync` has its own copy, on its own atomics.
+
+use super::atomic::{AtomicUsize, Ordering};
 use std::ops::Deref;
 use std::sync::Arc;
 

@@ -1,8 +1,13 @@
 //! One thread makes a change while others check a cached entry.
 
-use super::freshness::{Freshness, LastChecked, Stamp};
+mod freshness {
+    include!(concat!(env!("OUT_DIR"), "/src/weak/freshness.rs"));
+}
+mod sync;
+
 use super::{breaks, explore};
 use crate::domain::{MonotonicTime, OwnerId, Tag};
+use freshness::{Freshness, LastChecked, Stamp};
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicBool, Ordering};
 use loom::thread;
