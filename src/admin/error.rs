@@ -157,3 +157,10 @@ impl FieldErrors {
         if self.0.is_empty() { Ok(()) } else { Err(ServiceError::Exceeds(self.0)) }
     }
 }
+
+/// Returns an error message as a sentence, with a capital first letter.
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) fn capitalize(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
+}

@@ -56,6 +56,8 @@ mod tokens;
 mod unit_of_work;
 
 pub use audit_log::AuditLog;
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) use error::capitalize;
 pub use error::{FieldError, ServiceError};
 #[cfg(feature = "people")]
 pub use invitations::Invitation;

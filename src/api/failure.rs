@@ -1,6 +1,6 @@
 //! Error responses in Strapi's form, and their conversion from errors of the services.
 
-use crate::admin::{FieldError, ServiceError};
+use crate::admin::{FieldError, ServiceError, capitalize};
 use crate::domain::{FieldName, FieldPath, LogLimit, PathSegment};
 use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
@@ -132,7 +132,7 @@ impl Failure {
                     Self::new(StatusCode::UNAUTHORIZED, "UnauthorizedError", "Missing or invalid credentials");
                 Self { lost: Some(NoLongerValid::new(reason)), ..failure }
             }
-            ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capital(why)),
+            ServiceError::Forbidden(why) => Self::new(StatusCode::FORBIDDEN, "ForbiddenError", capitalize(why)),
             ServiceError::Invalid(problems) => Self::invalid(field_errors(problems, wire_path)),
             ServiceError::Exceeds(problems) => {
                 let failure = Self::invalid(field_errors(problems, wire_path));
@@ -149,9 +149,11 @@ impl Failure {
                 retry_after: Some(wait),
                 ..Self::new(StatusCode::TOO_MANY_REQUESTS, "RateLimitError", "Too many attempts, try again later")
             },
-            ServiceError::Changed(_) => Self::new(StatusCode::CONFLICT, "ConflictError", capital(&error.to_string())),
+            ServiceError::Changed(_) => {
+                Self::new(StatusCode::CONFLICT, "ConflictError", capitalize(&error.to_string()))
+            }
             ServiceError::WrongCredentials => application(error.to_string()),
-            ServiceError::Impossible(_) | ServiceError::OwnerInactive => application(capital(&error.to_string())),
+            ServiceError::Impossible(_) | ServiceError::OwnerInactive => application(capitalize(&error.to_string())),
             // The service has checked the change: the data was changed since.
             ServiceError::Store(StoreError::Conflict(_)) => {
                 tracing::warn!(
@@ -192,11 +194,6 @@ fn field_errors(errors: Vec<FieldError>, wire_path: &dyn Fn(&FieldPath) -> Vec<S
         }
     };
     errors.into_iter().take(LISTED).map(problem).collect()
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 impl From<ServiceError> for Failure {

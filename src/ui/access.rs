@@ -1,9 +1,10 @@
 //! The access of a content token in forms: a type, and a list of actions for the custom type.
 
-use super::failure::{Failure, capitalize};
+use super::failure::Failure;
 use super::form::FormFields;
 use super::form_errors::FormErrors;
 use super::state::Pages;
+use crate::admin::capitalize;
 use crate::domain::{Action, ContentAccess, Token};
 use std::collections::{HashMap, HashSet};
 

@@ -1,10 +1,10 @@
 //! The details of an audit event as a table of labels and values.
 
 use super::event::describe_cause;
-use super::failure::capitalize;
 use super::names::{Label, Names};
 use super::registry::{Registry, condition_label};
 use super::time::Span;
+use crate::admin::capitalize;
 use crate::domain::{AuditAction, AuditEvent, AuditTarget, ConditionId, OwnerId, Resource, RoleId};
 use serde_json::{Map, Value};
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::frame::Frame;
 use super::page::render;
-use crate::admin::ServiceError;
+use crate::admin::{ServiceError, capitalize};
 use crate::domain::LogLimit;
 use crate::guard::{BodyError, NoLongerValid};
 use crate::store::StoreError;
@@ -72,11 +72,6 @@ impl Failure {
             "This page does not exist, or you do not have access to it. It may have been deleted in the meantime.";
         Self::new(StatusCode::NOT_FOUND, "Not found", text)
     }
-}
-
-pub(super) fn capitalize(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
 
 impl From<ServiceError> for Failure {

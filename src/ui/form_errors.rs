@@ -1,7 +1,7 @@
 //! Errors that people can fix by changing a form.
 
-use super::failure::{Failure, capitalize};
-use crate::admin::{FieldError, FieldName, PathSegment, ServiceError};
+use super::failure::Failure;
+use crate::admin::{FieldError, FieldName, PathSegment, ServiceError, capitalize};
 
 /// The errors of a form: of its fields, or of the form as a whole.
 #[derive(Default, Debug)]
