@@ -20,7 +20,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use keyward::authz::{Conditions, DecisionRule, Fields};
 use keyward::guard::Guard;
-use keyward::strapi::{StrapiEncryptionKey, StrapiStore, check_salt};
+use keyward::strapi::{StrapiEncryptionKey, StrapiStore, check_hash_key};
 use keyward::token::StrapiHashKey;
 use keyward::{Decision, GuardedRouter, HashKey, action};
 use options::{Mode, Options, Stop, USAGE};
@@ -75,9 +75,9 @@ async fn serve(
 ) -> Result<(), Box<dyn Error>> {
     let store = StrapiStore::open(database).await?;
     if let Some(key) = key {
-        check_salt(&store, &strapi_hash_key, &key).await?;
+        check_hash_key(&store, &strapi_hash_key, &key).await?;
     }
-    match store.not_understood(&Conditions::default()).await {
+    match store.unsupported_rows(&Conditions::default()).await {
         Ok(all) => all.iter().for_each(|left| eprintln!("ignored, and allows nothing: {left}")),
         // An unreadable row affects no other token.
         Err(error) => eprintln!("WARNING: ignored permissions cannot be listed: {:?}", error.source()),

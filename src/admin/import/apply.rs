@@ -9,7 +9,7 @@ use crate::admin::unit_of_work::{ImportKey, UnitOfWork};
 use crate::domain::{
     AllowedHidden, FieldName, OwnerId, PasswordHash, RoleId, comparable, compose, is_hidden, without_hidden,
 };
-use crate::store::strapi::{Foreign, ForeignRole, ForeignUser, NotUnderstood};
+use crate::store::strapi::{StrapiData, StrapiRole, StrapiUser, UnsupportedRow};
 use crate::store::{Imported, NewOwner, NewRole};
 use std::collections::{HashMap, HashSet};
 
@@ -52,8 +52,8 @@ impl<'u> Importer<'u> {
         Ok(importer)
     }
 
-    pub(super) async fn import_all(mut self, foreign: Foreign, keys: Keys) -> Result<Report, ServiceError> {
-        let Foreign { roles, users, tokens, not_understood } = foreign;
+    pub(super) async fn import_all(mut self, data: StrapiData, keys: Keys) -> Result<Report, ServiceError> {
+        let StrapiData { roles, users, tokens, unsupported_rows } = data;
         let records = roles.iter().filter(|role| !role.super_admin).map(|role| ("role", role.key.clone()));
         let records = records.chain(users.iter().map(|user| ("owner", user.key.clone())));
         let mut records = records.chain(tokens.iter().map(|token| ("token", token.key.clone())));
@@ -64,7 +64,7 @@ impl<'u> Importer<'u> {
                 format!("must be {source:?}: by this name it came before"),
             ));
         }
-        self.leave(not_understood);
+        self.leave(unsupported_rows);
         let roles = self.import_roles(roles).await?;
         let owners = self.import_owners(users, &roles).await?;
         self.import_tokens(tokens, &owners, &keys).await?;
@@ -78,7 +78,7 @@ impl<'u> Importer<'u> {
     }
 
     /// Imports the roles. Returns their ids here, by those in the source.
-    async fn import_roles(&mut self, roles: Vec<ForeignRole>) -> Result<HashMap<i64, RoleId>, ServiceError> {
+    async fn import_roles(&mut self, roles: Vec<StrapiRole>) -> Result<HashMap<i64, RoleId>, ServiceError> {
         let mut here = HashMap::new();
         for role in roles {
             let there = role.id;
@@ -97,11 +97,11 @@ impl<'u> Importer<'u> {
         Ok(here)
     }
 
-    async fn import_role(&mut self, role: ForeignRole) -> Result<RoleId, ServiceError> {
+    async fn import_role(&mut self, role: StrapiRole) -> Result<RoleId, ServiceError> {
         let what = format!("role {} {:?}", role.id, role.name);
         let name = self.available_name(RecordKind::Role, &what, &role.name).await?;
         let description = self.text(&what, "description", &role.description, TEXT_LENGTH);
-        self.leave(role.not_understood);
+        self.leave(role.unsupported_rows);
         let mut permissions = Vec::with_capacity(role.permissions.len());
         for mut p in role.permissions {
             let itself = format!("permission {} of {what}", p.scope);
@@ -120,7 +120,7 @@ impl<'u> Importer<'u> {
     /// Imports the owners. Returns the ids here of those that were imported, by their ids in the source.
     async fn import_owners(
         &mut self,
-        users: Vec<ForeignUser>,
+        users: Vec<StrapiUser>,
         roles: &HashMap<i64, RoleId>,
     ) -> Result<HashMap<i64, OwnerId>, ServiceError> {
         let existing: HashSet<RoleId> = self.unit.view().roles().await?.iter().map(|(role, _)| role.id).collect();
@@ -142,7 +142,7 @@ impl<'u> Importer<'u> {
 
     async fn import_owner(
         &mut self,
-        user: ForeignUser,
+        user: StrapiUser,
         roles: &HashMap<i64, RoleId>,
         existing: &HashSet<RoleId>,
     ) -> Result<Option<OwnerId>, ServiceError> {
@@ -152,7 +152,7 @@ impl<'u> Importer<'u> {
             return Ok(None);
         };
         if self.unit.view().owner_with_email(&email).await?.is_some() {
-            let why = "the e-mail address has an account here already, and whoever made it would get their tokens";
+            let why = "the e-mail address has an account here already, whose owner would get their tokens";
             self.report.add(Outcome::Left, what, why);
             return Ok(None);
         }
@@ -195,7 +195,7 @@ impl<'u> Importer<'u> {
         false
     }
 
-    /// Returns whether a record cannot be told from another one, and reports it. It is left, or one would be taken for the other.
+    /// Returns whether a record cannot be distinguished from another one, and reports it. Such a record is not imported.
     pub(super) fn is_ambiguous(&mut self, kind: &'static str, id: i64, key: &str) -> bool {
         let why = if is_strange(key) {
             "its document id has control or invisible characters"
@@ -209,8 +209,8 @@ impl<'u> Importer<'u> {
     }
 
     /// Reports parts of the source that the import does not understand.
-    pub(super) fn leave(&mut self, not_understood: Vec<NotUnderstood>) {
-        for NotUnderstood { what, why } in not_understood {
+    pub(super) fn leave(&mut self, unsupported_rows: Vec<UnsupportedRow>) {
+        for UnsupportedRow { what, why } in unsupported_rows {
             self.report.add(Outcome::Left, what, why);
         }
     }

@@ -1,8 +1,8 @@
-//! The sealed keys of Strapi's tokens. They are opened before anything is written, to check the encryption key and the salt.
+//! The sealed keys of Strapi's tokens. They are opened before anything is written, to check the encryption key and the hash key.
 
 use super::ImportError;
 use crate::domain::{Digest, Secret, StrapiEncryptionKey, UnsealError};
-use crate::store::strapi::ForeignToken;
+use crate::store::strapi::StrapiToken;
 use std::collections::HashMap;
 
 /// The opened keys, by the id of their token in Strapi.
@@ -20,7 +20,7 @@ impl Keys {
     /// # Errors
     /// [`ImportError::EncryptionKey`] if none opens; [`ImportError::HashKey`] if some open and none has the digest of its token.
     pub(super) fn open(
-        tokens: &[ForeignToken],
+        tokens: &[StrapiToken],
         key: Option<&StrapiEncryptionKey>,
         digest: impl Fn(&Secret) -> Option<Digest>,
     ) -> Result<Self, ImportError> {

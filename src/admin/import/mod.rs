@@ -1,6 +1,6 @@
 //! Imports the roles, people and tokens of Strapi. Clients keep their secrets.
 //!
-//! 1. Everything is read from one snapshot. The sealed keys are opened, which checks the encryption key and the salt.
+//! 1. Everything is read from one snapshot. The sealed keys are opened, which checks the encryption key and the hash key.
 //! 2. One transaction imports roles, then owners, then tokens. Records of an earlier import are left alone, whatever became of them.
 //! 3. Each grant is checked against the ceiling that its owner has *here*. One that it does not cover (never-more-than-owner) is not
 //!    imported, and is reported.
@@ -20,7 +20,7 @@ use super::unit_of_work::UnitOfWork;
 use crate::domain::{Secret, StrapiEncryptionKey, StrapiHashKey, TokenKind, TokenKinds, is_hidden};
 use crate::keyward::Keyward;
 use crate::store::StoreError;
-use crate::store::strapi::{Foreign, StrapiStore};
+use crate::store::strapi::{StrapiData, StrapiStore};
 use apply::Importer;
 use futures_util::future::BoxFuture;
 use keys::Keys;
@@ -53,7 +53,7 @@ impl Import {
         self
     }
 
-    /// Opens the keys that Strapi has sealed, so that their owners can view them here too, and checks the salt by them.
+    /// Opens the keys that Strapi has sealed, so that their owners can view them here too, and checks the hash key by them.
     #[must_use]
     pub fn encryption_key(mut self, key: StrapiEncryptionKey) -> Self {
         self.encryption_key = Some(key);
@@ -78,11 +78,11 @@ impl Import {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// The installation has no salt of Strapi, and would accept none of the imported tokens.
+    /// The installation has no hash key of Strapi, and would accept none of the imported tokens.
     #[error(
         "no salt of Strapi: pass its API_TOKEN_SALT with `.strapi_hash_key(..)`, or every imported token is rejected"
     )]
-    NoReferenceSalt,
+    NoStrapiHashKey,
     /// The name of the source is invalid.
     #[error(
         "the name of a source has 1 to 64 characters, without control, invisible or direction-changing characters, and without white space around it"
@@ -141,40 +141,40 @@ pub enum ImportError {
 /// ```
 pub async fn import(keyward: &Keyward, source: &StrapiStore, import: &Import) -> Result<Report, ImportError> {
     check(keyward, import)?;
-    let foreign = source.everything().await.map_err(ImportError::Unread)?;
-    import_foreign(keyward, foreign, import).await
+    let data = source.read_all().await.map_err(ImportError::Unread)?;
+    import_data(keyward, data, import).await
 }
 
-/// Checks Strapi's salt by the keys that Strapi has sealed. If none is sealed, nothing is checked.
+/// Checks Strapi's hash key by the keys that Strapi has sealed. If none is sealed, nothing is checked.
 ///
 /// # Errors
 /// [`EncryptionKey`](ImportError::EncryptionKey), [`HashKey`](ImportError::HashKey), or [`Unread`](ImportError::Unread).
-pub async fn check_salt(
+pub async fn check_hash_key(
     source: &StrapiStore,
     hash_key: &StrapiHashKey,
     key: &StrapiEncryptionKey,
 ) -> Result<(), ImportError> {
-    let foreign = source.everything().await.map_err(ImportError::Unread)?;
-    Keys::open(&foreign.tokens, Some(key), |secret| Some(hash_key.digest(secret.expose().as_bytes()))).map(drop)
+    let data = source.read_all().await.map_err(ImportError::Unread)?;
+    Keys::open(&data.tokens, Some(key), |secret| Some(hash_key.digest(secret.expose().as_bytes()))).map(drop)
 }
 
 fn check(keyward: &Keyward, import: &Import) -> Result<(), ImportError> {
     import.name()?;
-    if keyward.context().state.format.has_strapi() { Ok(()) } else { Err(ImportError::NoReferenceSalt) }
+    if keyward.context().state.format.has_strapi() { Ok(()) } else { Err(ImportError::NoStrapiHashKey) }
 }
 
-async fn import_foreign(keyward: &Keyward, foreign: Foreign, import: &Import) -> Result<Report, ImportError> {
+async fn import_data(keyward: &Keyward, data: StrapiData, import: &Import) -> Result<Report, ImportError> {
     check(keyward, import)?;
     let context = keyward.context().without_issuing();
     let format = &context.state.format;
     let digest = |secret: &Secret| {
         format.verify(secret.expose(), TokenKinds::of(&TokenKind::ALL)).ok().map(|credential| credential.digest)
     };
-    let keys = Keys::open(&foreign.tokens, import.encryption_key.as_ref(), digest)?;
+    let keys = Keys::open(&data.tokens, import.encryption_key.as_ref(), digest)?;
     let source = import.source.clone();
     let dry_run = import.dry_run;
     let work: Work = Box::new(move |unit| {
-        Box::pin(async move { Importer::new(unit, source, dry_run).await?.import_all(foreign, keys).await })
+        Box::pin(async move { Importer::new(unit, source, dry_run).await?.import_all(data, keys).await })
     });
     let report = if dry_run { context.dry_run(work).await } else { context.transact(work).await };
     Ok(report?)

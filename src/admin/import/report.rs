@@ -142,7 +142,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Replaces hidden characters: names come from a foreign database, and a report is printed on terminals.
+/// Replaces hidden characters: names come from another database, and a report is printed on terminals.
 fn plain(text: String) -> String {
     if text.chars().any(is_hidden) { text.replace(is_hidden, "\u{fffd}") } else { text }
 }

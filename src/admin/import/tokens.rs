@@ -6,14 +6,14 @@ use super::report::Outcome;
 use crate::admin::ServiceError;
 use crate::admin::unit_of_work::ImportKey;
 use crate::domain::{Ceiling, HashKeyId, OwnerId, TokenAuthority};
-use crate::store::strapi::{ForeignAuthority, ForeignToken};
+use crate::store::strapi::{StrapiAuthority, StrapiToken};
 use crate::store::{NewToken, TokenTimes};
 use std::collections::HashMap;
 
 impl Importer<'_> {
     pub(super) async fn import_tokens(
         &mut self,
-        tokens: Vec<ForeignToken>,
+        tokens: Vec<StrapiToken>,
         owners: &HashMap<i64, OwnerId>,
         keys: &Keys,
     ) -> Result<(), ServiceError> {
@@ -28,8 +28,8 @@ impl Importer<'_> {
             }
             if self.tokens_before.contains(&token.key) || self.tokens_before.contains(&token.id.to_string()) {
                 match token.authority {
-                    ForeignAuthority::Admin { .. } => self.report.before.admin_tokens += 1,
-                    ForeignAuthority::Content { .. } => self.report.before.content_tokens += 1,
+                    StrapiAuthority::Admin { .. } => self.report.before.admin_tokens += 1,
+                    StrapiAuthority::Content { .. } => self.report.before.content_tokens += 1,
                 }
                 continue;
             }
@@ -53,7 +53,7 @@ impl Importer<'_> {
     /// Imports a token. Returns whether it was imported.
     async fn import_token(
         &mut self,
-        token: ForeignToken,
+        token: StrapiToken,
         owners: &HashMap<i64, OwnerId>,
         ceilings: &HashMap<OwnerId, Ceiling>,
         keys: &Keys,
@@ -65,27 +65,27 @@ impl Importer<'_> {
             return Ok(false);
         }
         let owner = match &token.authority {
-            ForeignAuthority::Admin { owner, .. } => match owner_here(*owner, owners, ceilings) {
+            StrapiAuthority::Admin { owner, .. } => match owner_here(*owner, owners, ceilings) {
                 Ok(owner) => Some(owner),
                 Err(why) => {
                     self.report.add(Outcome::Left, what, why);
                     return Ok(false);
                 }
             },
-            ForeignAuthority::Content { .. } => None,
+            StrapiAuthority::Content { .. } => None,
         };
-        self.leave(token.not_understood);
+        self.leave(token.unsupported_rows);
         let name = self.available_name(RecordKind::Token, &what, &token.name).await?;
         let description = self.text(&what, "description", &token.description, TEXT_LENGTH);
         let authority = match (token.authority, owner) {
-            (ForeignAuthority::Admin { grants, .. }, Some((owner, ceiling))) => {
+            (StrapiAuthority::Admin { grants, .. }, Some((owner, ceiling))) => {
                 TokenAuthority::Admin { owner, grants: self.covered_grants(&what, grants, ceiling) }
             }
-            (ForeignAuthority::Content { access }, _) => {
+            (StrapiAuthority::Content { access }, _) => {
                 TokenAuthority::Content { access: self.registered_access(&what, access) }
             }
             // Unreachable: an admin token without an owner was left above.
-            (ForeignAuthority::Admin { .. }, None) => return Ok(false),
+            (StrapiAuthority::Admin { .. }, None) => return Ok(false),
         };
         let secret = keys.secret_of(token.id);
         if let Some(why) = keys.useless(token.id) {

@@ -1,21 +1,21 @@
 //! A read-only store over Strapi's own database.
 
+mod data;
 mod error;
-mod foreign;
 mod rows;
 mod statements;
 
-pub use foreign::NotUnderstood;
 #[cfg(test)]
-pub(crate) use foreign::Sealed;
-pub(crate) use foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser};
+pub(crate) use data::SealedKey;
+pub use data::UnsupportedRow;
+pub(crate) use data::{StrapiAuthority, StrapiData, StrapiRole, StrapiToken, StrapiUser};
 
 use super::sql::{postgres, sqlite};
 use super::{Following, PostgresOptions, Snapshot, Store, StoreError, Use};
 use crate::domain::{Clock, Conditions, Digest, SystemClock, Timestamp};
 use async_trait::async_trait;
 use error::OpenError;
-use statements::NEEDED;
+use statements::REQUIRED_COLUMNS;
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 /// use keyward::guard::Guard;
 ///
 /// let store = StrapiStore::open("sqlite:/srv/cms/.tmp/data.db").await?;
-/// for left in store.not_understood(&Conditions::default()).await? {
+/// for left in store.unsupported_rows(&Conditions::default()).await? {
 ///     println!("allows nothing here: {left}");
 /// }
 /// let (hash_key, _) = HashKey::generate()?; // for keyward's own tokens, of which that database has none
@@ -211,17 +211,17 @@ impl StrapiStore {
     ///
     /// # Errors
     /// Returns [`StoreError`] if the database cannot be read.
-    pub async fn not_understood(&self, conditions: &Conditions) -> Result<Vec<NotUnderstood>, StoreError> {
-        Ok(self.everything().await?.into_not_understood(conditions))
+    pub async fn unsupported_rows(&self, conditions: &Conditions) -> Result<Vec<UnsupportedRow>, StoreError> {
+        Ok(self.read_all().await?.into_unsupported_rows(conditions))
     }
 
     /// Returns everything that can be imported.
-    pub(crate) async fn everything(&self) -> Result<Foreign, StoreError> {
+    pub(crate) async fn read_all(&self) -> Result<StrapiData, StoreError> {
         let text = match &self.database {
-            Database::Sqlite(database) => database.text(statements::sqlite::EVERYTHING, None).await?,
-            Database::Postgres(database) => database.text(statements::postgres::EVERYTHING, None).await?,
+            Database::Sqlite(database) => database.text(statements::sqlite::SELECT_ALL, None).await?,
+            Database::Postgres(database) => database.text(statements::postgres::SELECT_ALL, None).await?,
         };
-        Ok(rows::parse::<rows::Everything>(&text)?.foreign())
+        Ok(rows::parse::<rows::AllRows>(&text)?.into_data())
     }
 
     /// Checks that this is a Strapi database that can be read.
@@ -236,14 +236,14 @@ impl StrapiStore {
         if has("admin_permissions_role_links") {
             return Err(OpenError::Older.into());
         }
-        if !NEEDED.iter().any(|(table, _)| has(table)) {
+        if !REQUIRED_COLUMNS.iter().any(|(table, _)| has(table)) {
             return Err(OpenError::NoTables.into());
         }
-        for (table, needed) in NEEDED {
+        for (table, required) in REQUIRED_COLUMNS {
             if !has(table) {
                 return Err(OpenError::Table(table).into());
             }
-            if let Some(column) = needed.iter().find(|column| !columns.contains(&format!("{table}.{column}"))) {
+            if let Some(column) = required.iter().find(|column| !columns.contains(&format!("{table}.{column}"))) {
                 return Err(OpenError::Column(table, column).into());
             }
         }

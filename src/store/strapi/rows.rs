@@ -1,6 +1,6 @@
 //! Conversion of Strapi's rows to domain types. Rows with an unsupported meaning allow nothing.
 
-use super::foreign::{Foreign, ForeignAuthority, ForeignRole, ForeignToken, ForeignUser, NotUnderstood, Sealed};
+use super::data::{SealedKey, StrapiAuthority, StrapiData, StrapiRole, StrapiToken, StrapiUser, UnsupportedRow};
 use crate::domain::{
     Action, Ceiling, ConditionClause, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash,
     Permission, RoleId, Scope, Timestamp, Token, TokenAuthority, TokenId, date,
@@ -25,7 +25,7 @@ pub(super) struct FoundTokens {
 
 /// All rows. References to other rows contain only their ids.
 #[derive(Deserialize)]
-pub(super) struct Everything {
+pub(super) struct AllRows {
     localised: Vec<String>,
     roles: Vec<RoleRow>,
     users: Vec<UserRow>,
@@ -118,63 +118,63 @@ impl FoundTokens {
         for role in token.owners.iter_mut().flat_map(|owner| &mut owner.roles) {
             localise(&mut role.permissions, &self.localised);
         }
-        token.record(digest, now).map_err(|NotUnderstood { what, why }| tracing::warn!(what, why, "not admitted")).ok()
+        token.record(digest, now).map_err(|UnsupportedRow { what, why }| tracing::warn!(what, why, "not admitted")).ok()
     }
 }
 
-impl Everything {
-    pub(super) fn foreign(self) -> Foreign {
+impl AllRows {
+    pub(super) fn into_data(self) -> StrapiData {
         let mut tokens = Vec::new();
-        let mut not_understood = Vec::new();
+        let mut unsupported_rows = Vec::new();
         for mut row in self.tokens {
             localise(&mut row.permissions, &self.localised);
-            match row.foreign() {
+            match row.into_token() {
                 Ok(token) => tokens.push(token),
-                Err(what) => not_understood.push(what),
+                Err(what) => unsupported_rows.push(what),
             }
         }
         let mut roles = self.roles;
         roles.iter_mut().for_each(|role| localise(&mut role.permissions, &self.localised));
-        let mut roles: Vec<ForeignRole> = roles.into_iter().map(RoleRow::foreign).collect();
-        let mut users: Vec<ForeignUser> = self.users.into_iter().map(UserRow::foreign).collect();
+        let mut roles: Vec<StrapiRole> = roles.into_iter().map(RoleRow::into_role).collect();
+        let mut users: Vec<StrapiUser> = self.users.into_iter().map(UserRow::into_user).collect();
         make_unique(roles.iter_mut().map(|role| (role.id, &mut role.key)));
         make_unique(users.iter_mut().map(|user| (user.id, &mut user.key)));
         make_unique(tokens.iter_mut().map(|token| (token.id, &mut token.key)));
-        Foreign { roles, users, tokens, not_understood }
+        StrapiData { roles, users, tokens, unsupported_rows }
     }
 }
 
 impl TokenRow {
-    fn record(mut self, digest: &Digest, now: Timestamp) -> Result<Record, NotUnderstood> {
+    fn record(mut self, digest: &Digest, now: Timestamp) -> Result<Record, UnsupportedRow> {
         let owner = self.owners.first_mut().map(UserRow::owner);
-        let foreign = self.foreign()?;
-        let (authority, owner) = match foreign.authority {
-            ForeignAuthority::Content { access } => (TokenAuthority::Content { access }, None),
-            ForeignAuthority::Admin { owner: id, grants } => {
+        let converted = self.into_token()?;
+        let (authority, owner) = match converted.authority {
+            StrapiAuthority::Content { access } => (TokenAuthority::Content { access }, None),
+            StrapiAuthority::Admin { owner: id, grants } => {
                 // No id is 0.
                 (TokenAuthority::Admin { owner: OwnerId(id.unwrap_or(0)), grants }, owner)
             }
         };
         let token = Token {
-            id: TokenId(foreign.id),
-            name: foreign.name,
-            description: foreign.description,
+            id: TokenId(converted.id),
+            name: converted.name,
+            description: converted.description,
             digest: *digest,
             hint: String::new(),
-            lifespan: foreign.lifespan,
-            expires_at: foreign.expires_at,
-            created_at: foreign.created_at,
-            updated_at: foreign.created_at,
-            last_used_at: foreign.last_used_at,
+            lifespan: converted.lifespan,
+            expires_at: converted.expires_at,
+            created_at: converted.created_at,
+            updated_at: converted.created_at,
+            last_used_at: converted.last_used_at,
             authority,
         };
         Ok(Record { token, owner, now })
     }
 
-    fn foreign(self) -> Result<ForeignToken, NotUnderstood> {
+    fn into_token(self) -> Result<StrapiToken, UnsupportedRow> {
         let name = self.name.unwrap_or_default();
         let itself = format!("token {} {name:?}", self.id);
-        let unclear = |why: &'static str| NotUnderstood { what: itself.clone(), why: why.to_owned() };
+        let unclear = |why: &'static str| UnsupportedRow { what: itself.clone(), why: why.to_owned() };
         // Look-ups compare text, so a digest in upper case is never found.
         let hex = self.access_key.as_deref().filter(|hex| !hex.bytes().any(|b| b.is_ascii_uppercase()));
         let digest = match hex.map(Digest::from_hex) {
@@ -182,22 +182,22 @@ impl TokenRow {
             _ => return Err(unclear("its access_key is no HMAC-SHA-512 in hex of small letters")),
         };
         let expires_at = time(&self.expires_at).ok_or_else(|| unclear("its expires_at is no time"))?;
-        let mut not_understood = Vec::new();
+        let mut unsupported_rows = Vec::new();
         let authority = match self.kind.as_deref() {
             Some("admin") => {
                 if let Some(row) = self.permissions.iter().find(|row| row.fails_in_strapi()) {
                     let why =
                         format!("its permission {} has no properties or conditions, at which Strapi fails", row.id);
-                    return Err(NotUnderstood { what: itself, why });
+                    return Err(UnsupportedRow { what: itself, why });
                 }
                 let (permissions, left) = read(self.permissions, &itself);
-                not_understood = left;
+                unsupported_rows = left;
                 let owner = match &*self.owners {
                     [] => None,
                     [owner] => Some(owner.id),
                     _ => return Err(unclear("it has several owners")),
                 };
-                ForeignAuthority::Admin { owner, grants: permissions.into_iter().map(grant).collect() }
+                StrapiAuthority::Admin { owner, grants: permissions.into_iter().map(grant).collect() }
             }
             // Content tokens are older than the column.
             None | Some("content-api") => {
@@ -208,28 +208,28 @@ impl TokenRow {
                         ContentAccess::Custom(self.actions.into_iter().flatten().map(Action::new).collect())
                     }
                     _ => {
-                        not_understood.push(unclear("its type is none of read-only, full-access and custom"));
+                        unsupported_rows.push(unclear("its type is none of read-only, full-access and custom"));
                         ContentAccess::Custom([].into())
                     }
                 };
-                ForeignAuthority::Content { access }
+                StrapiAuthority::Content { access }
             }
             Some(_) => return Err(unclear("its kind is neither admin nor content-api")),
         };
-        Ok(ForeignToken {
+        Ok(StrapiToken {
             id: self.id,
             key: key(self.id, self.document_id),
             name,
             description: self.description.unwrap_or_default(),
             digest,
-            sealed: self.sealed.map(Sealed),
+            sealed: self.sealed.map(SealedKey),
             // Only descriptive; `expires_at` ends a token.
             lifespan: self.lifespan.as_u64().map(Duration::from_millis),
             expires_at,
             created_at: valid_time(&self.created_at).unwrap_or(Timestamp(0)),
             last_used_at: valid_time(&self.last_used_at),
             authority,
-            not_understood,
+            unsupported_rows,
         })
     }
 }
@@ -259,13 +259,13 @@ impl UserRow {
         if roles.iter().any(RoleRow::is_super_admin) {
             return (owner, Ceiling::Unlimited);
         }
-        let held = roles.into_iter().flat_map(|role| role.foreign().permissions).collect();
+        let held = roles.into_iter().flat_map(|role| role.into_role().permissions).collect();
         (owner, Ceiling::Of(held))
     }
 
-    fn foreign(self) -> ForeignUser {
+    fn into_user(self) -> StrapiUser {
         let state = self.state();
-        ForeignUser {
+        StrapiUser {
             id: self.id,
             key: key(self.id, self.document_id),
             email: self.email.unwrap_or_default(),
@@ -285,18 +285,18 @@ impl RoleRow {
         self.code.as_deref() == Some(SUPER_ADMIN)
     }
 
-    fn foreign(self) -> ForeignRole {
+    fn into_role(self) -> StrapiRole {
         let super_admin = self.is_super_admin();
         let name = self.name.unwrap_or_default();
-        let (permissions, not_understood) = read(self.permissions, &format!("role {} {name:?}", self.id));
-        ForeignRole {
+        let (permissions, unsupported_rows) = read(self.permissions, &format!("role {} {name:?}", self.id));
+        StrapiRole {
             id: self.id,
             key: key(self.id, self.document_id),
             name,
             description: self.description.unwrap_or_default(),
             super_admin,
             permissions,
-            not_understood,
+            unsupported_rows,
         }
     }
 }
@@ -309,14 +309,14 @@ fn localise(rows: &mut [PermissionRow], resources: &[String]) {
 }
 
 /// Returns the supported permissions, and the rows that are not supported.
-fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<NotUnderstood>) {
+fn read(rows: Vec<PermissionRow>, of: &str) -> (Vec<Permission>, Vec<UnsupportedRow>) {
     let (mut permissions, mut left) = (Vec::new(), Vec::new());
     for row in rows {
         let id = row.id;
         let action = row.action.clone().unwrap_or_default();
         match row.permission() {
             Ok(permission) => permissions.push(permission),
-            Err(why) => left.push(NotUnderstood { what: format!("permission {id} ({action}) of {of}"), why }),
+            Err(why) => left.push(UnsupportedRow { what: format!("permission {id} ({action}) of {of}"), why }),
         }
     }
     (permissions, left)

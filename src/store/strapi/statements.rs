@@ -136,7 +136,7 @@ macro_rules! statements {
         );
 
         /// Everything that can be imported.
-        pub(in crate::store::strapi) const EVERYTHING: &str = concat!(
+        pub(in crate::store::strapi) const SELECT_ALL: &str = concat!(
             "SELECT CAST(",
             $word!(object),
             "('localised', ",
@@ -183,7 +183,7 @@ pub(super) mod postgres {
 }
 
 /// The tables and columns that are read.
-pub(super) const NEEDED: [(&str, &[&str]); 10] = [
+pub(super) const REQUIRED_COLUMNS: [(&str, &[&str]); 10] = [
     (
         "strapi_api_tokens",
         &[

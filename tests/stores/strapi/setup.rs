@@ -162,7 +162,7 @@ impl Setup {
 
     /// Returns the reported problems, one per line.
     pub async fn left(&self) -> Vec<String> {
-        let left = self.store().await.not_understood(&Conditions::default()).await.unwrap();
+        let left = self.store().await.unsupported_rows(&Conditions::default()).await.unwrap();
         left.iter().map(ToString::to_string).collect()
     }
 

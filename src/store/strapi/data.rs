@@ -8,29 +8,29 @@ use std::time::Duration;
 
 /// Everything that can be imported, at one moment. Lists are ordered by id.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Foreign {
-    pub(crate) roles: Vec<ForeignRole>,
-    pub(crate) users: Vec<ForeignUser>,
-    pub(crate) tokens: Vec<ForeignToken>,
-    /// Rows that could not be converted.
-    pub(crate) not_understood: Vec<NotUnderstood>,
+pub(crate) struct StrapiData {
+    pub(crate) roles: Vec<StrapiRole>,
+    pub(crate) users: Vec<StrapiUser>,
+    pub(crate) tokens: Vec<StrapiToken>,
+    /// Rows with an unsupported meaning.
+    pub(crate) unsupported_rows: Vec<UnsupportedRow>,
 }
 
-impl Foreign {
+impl StrapiData {
     /// Returns the rows that allow nothing here, with these conditions.
-    pub(super) fn into_not_understood(self, conditions: &Conditions) -> Vec<NotUnderstood> {
-        let mut left = self.not_understood;
+    pub(super) fn into_unsupported_rows(self, conditions: &Conditions) -> Vec<UnsupportedRow> {
+        let mut left = self.unsupported_rows;
         for role in self.roles {
             let of = format!("role {} {:?}", role.id, role.name);
-            left.extend(role.not_understood);
+            left.extend(role.unsupported_rows);
             left.extend(
                 role.permissions.iter().filter_map(|p| unregistered(&p.scope.action, &p.when, &of, conditions)),
             );
         }
         for token in self.tokens {
             let of = format!("token {} {:?}", token.id, token.name);
-            left.extend(token.not_understood);
-            if let ForeignAuthority::Admin { grants, .. } = token.authority {
+            left.extend(token.unsupported_rows);
+            if let StrapiAuthority::Admin { grants, .. } = token.authority {
                 left.extend(grants.iter().filter_map(|g| unregistered(&g.scope.action, &g.chosen, &of, conditions)));
             }
         }
@@ -39,33 +39,33 @@ impl Foreign {
 }
 
 /// Conditions that are not registered never hold.
-fn unregistered(action: &Action, when: &ConditionClause, of: &str, conditions: &Conditions) -> Option<NotUnderstood> {
+fn unregistered(action: &Action, when: &ConditionClause, of: &str, conditions: &Conditions) -> Option<UnsupportedRow> {
     let unknown = when.as_slice().iter().find(|id| !conditions.contains(id.as_str()))?;
     let why = format!("its condition {unknown} is not registered, and never holds");
-    Some(NotUnderstood { what: format!("permission {action} of {of}"), why })
+    Some(UnsupportedRow { what: format!("permission {action} of {of}"), why })
 }
 
 /// Identifies a row across databases: its document id if it has one, else its id.
-pub(crate) type ForeignKey = String;
+pub(crate) type RowKey = String;
 
 /// A role.
 #[derive(Clone, Debug)]
-pub(crate) struct ForeignRole {
+pub(crate) struct StrapiRole {
     pub(crate) id: i64,
-    pub(crate) key: ForeignKey,
+    pub(crate) key: RowKey,
     pub(crate) name: String,
     pub(crate) description: String,
     /// The super admin role, which Strapi recognises by its code.
     pub(crate) super_admin: bool,
     pub(crate) permissions: Vec<Permission>,
-    pub(crate) not_understood: Vec<NotUnderstood>,
+    pub(crate) unsupported_rows: Vec<UnsupportedRow>,
 }
 
 /// An admin user.
 #[derive(Clone, Debug)]
-pub(crate) struct ForeignUser {
+pub(crate) struct StrapiUser {
     pub(crate) id: i64,
-    pub(crate) key: ForeignKey,
+    pub(crate) key: RowKey,
     pub(crate) email: String,
     pub(crate) firstname: String,
     pub(crate) lastname: String,
@@ -80,35 +80,35 @@ pub(crate) struct ForeignUser {
 
 /// A token.
 #[derive(Clone, Debug)]
-pub(crate) struct ForeignToken {
+pub(crate) struct StrapiToken {
     pub(crate) id: i64,
-    pub(crate) key: ForeignKey,
+    pub(crate) key: RowKey,
     pub(crate) name: String,
     pub(crate) description: String,
     pub(crate) digest: Digest,
     /// The secret as Strapi sealed it: `v1:IV:CIPHERTEXT:TAG`.
-    pub(crate) sealed: Option<Sealed>,
+    pub(crate) sealed: Option<SealedKey>,
     pub(crate) lifespan: Option<Duration>,
     pub(crate) expires_at: Option<Timestamp>,
     pub(crate) created_at: Timestamp,
     pub(crate) last_used_at: Option<Timestamp>,
-    pub(crate) authority: ForeignAuthority,
-    pub(crate) not_understood: Vec<NotUnderstood>,
+    pub(crate) authority: StrapiAuthority,
+    pub(crate) unsupported_rows: Vec<UnsupportedRow>,
 }
 
 /// A secret that Strapi sealed. [`Debug`](fmt::Debug) does not show it.
 #[derive(Clone)]
-pub(crate) struct Sealed(pub(crate) String);
+pub(crate) struct SealedKey(pub(crate) String);
 
-impl fmt::Debug for Sealed {
+impl fmt::Debug for SealedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Sealed(..)")
+        f.write_str("SealedKey(..)")
     }
 }
 
 /// The authority of a token.
 #[derive(Clone, Debug)]
-pub(crate) enum ForeignAuthority {
+pub(crate) enum StrapiAuthority {
     /// An admin token.
     Admin {
         /// The id of Strapi's user; `None` if the user is gone.
@@ -121,14 +121,14 @@ pub(crate) enum ForeignAuthority {
 
 /// A row of a Strapi database with an unsupported meaning. It allows nothing.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct NotUnderstood {
+pub struct UnsupportedRow {
     /// The row: `permission 12 (plugin::upload.read) of role "Editor"`.
     pub what: String,
     /// The reason: `it is for some locales only`.
     pub why: String,
 }
 
-impl fmt::Display for NotUnderstood {
+impl fmt::Display for UnsupportedRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.what, self.why)
     }
