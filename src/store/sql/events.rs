@@ -12,7 +12,7 @@ use sqlx::query::Query;
 pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
     let AuditEvent { at, origin, what, target, cause, details } = event;
     let (target, target_id, detail) = target_columns(*target);
-    remember(statements::INSERT_AUDIT, *at, origin, *what, *cause)
+    bind_event(statements::INSERT_AUDIT, *at, origin, *what, *cause)
         .bind(target)
         .bind(target_id)
         .bind(detail)
@@ -20,7 +20,7 @@ pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
 }
 
 /// Binds the first six parameters of a statement that adds events: all but the targets and details.
-pub(super) fn remember(
+pub(super) fn bind_event(
     statement: &'static str,
     at: Timestamp,
     origin: &AuditOrigin,
@@ -38,7 +38,7 @@ pub(super) fn remember(
 }
 
 /// Binds the first eleven parameters of a statement that selects events.
-pub(super) fn asked_for(statement: &'static str, asked: &EventQuery) -> Query<'static, Engine, Arguments> {
+pub(super) fn bind_filters(statement: &'static str, asked: &EventQuery) -> Query<'static, Engine, Arguments> {
     let (target, target_id, detail) =
         asked.target.map(target_columns).map_or((None, None, None), |(kind, id, detail)| (Some(kind), id, detail));
     query(statement)

@@ -26,17 +26,17 @@ use std::fmt::Display;
 use std::time::Duration;
 
 /// How long a caller waits for a connection or for another writer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Returns the statement's result, unless the other future ends first with an error.
-async fn or<T>(
-    given_up: impl Future<Output = sqlx::Error>,
+/// Returns the statement's result, unless the caller gives up waiting for it.
+async fn unless_abandoned<T>(
+    abandoned: impl Future<Output = sqlx::Error>,
     statement: impl Future<Output = sqlx::Result<T>>,
 ) -> sqlx::Result<T> {
     tokio::select! {
         biased;
         result = statement => result,
-        error = given_up => Err(error),
+        error = abandoned => Err(error),
     }
 }
 

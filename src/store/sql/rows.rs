@@ -1,7 +1,7 @@
 //! Conversion of rows to domain types. A row that cannot be converted is an error: no request is admitted by a partial
 //! record.
 
-use super::error::asking;
+use super::error::query_error;
 use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
@@ -232,7 +232,7 @@ pub(super) fn maybe<'r, T>(row: &'r Row, column: &'static str) -> Result<Option<
 where
     T: Decode<'r, Engine> + Type<Engine> + 'r,
 {
-    row.try_get::<Option<T>, _>(column).map_err(asking)
+    row.try_get::<Option<T>, _>(column).map_err(query_error)
 }
 
 pub(super) fn unsigned(column: &'static str, n: i64) -> Result<u64, StoreError> {

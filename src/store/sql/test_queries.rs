@@ -2,13 +2,13 @@
 //! [`AuditLog`](crate::admin::AuditLog) and uses from the token.
 
 use super::view::Reading;
-use super::{Home, rows, statements};
+use super::{EngineStore, rows, statements};
 use crate::domain::{AuditEvent, Timestamp, TokenId};
 use crate::store::StoreError;
 use sqlx::query;
 use std::net::IpAddr;
 
-impl Home {
+impl EngineStore {
     /// Returns all audit events, oldest first. For tests: it reads the whole log.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! The writer's transaction.
 
-use super::error::{asking, leaves_open};
+use super::error::{leaves_open, query_error};
 use super::lists::{self, List};
 use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
@@ -42,8 +42,8 @@ impl Writing {
         cause: AuditCause,
     ) -> Result<u64, StoreError> {
         let (now, known, what) = (self.now(), lists::actions(known), AuditAction::PermissionClamped);
-        let remember = statements::REMEMBER_UNKNOWN_PERMISSIONS;
-        self.execute(events::remember(remember, now, origin, what, Some(cause)).bind(&known)).await?;
+        let statement = statements::AUDIT_UNKNOWN_PERMISSIONS;
+        self.execute(events::bind_event(statement, now, origin, what, Some(cause)).bind(&known)).await?;
         self.execute(query(statements::TOUCH_ROLES_OF_UNKNOWN).bind(now.0).bind(&known)).await?;
         self.execute(query(statements::DELETE_UNKNOWN_PERMISSIONS).bind(&known)).await
     }
@@ -146,8 +146,8 @@ impl WriteAccounts for Writing {
 
     async fn delete_owner(&mut self, id: OwnerId, origin: &AuditOrigin) -> Result<(), StoreError> {
         let (what, cause) = (AuditAction::TokenRevoked, Some(AuditCause::OwnerDeleted(id)));
-        let remember = events::remember(statements::REMEMBER_TOKENS_OF_OWNER, self.now(), origin, what, cause);
-        self.execute(remember.bind(id.0)).await?;
+        let insert = events::bind_event(statements::AUDIT_TOKENS_OF_OWNER, self.now(), origin, what, cause);
+        self.execute(insert.bind(id.0)).await?;
         self.change("owner", query(statements::DELETE_OWNER).bind(id.0)).await
     }
 
@@ -167,7 +167,7 @@ impl WriteAccounts for Writing {
 impl WriteTokens for Writing {
     async fn insert_token(&mut self, new: NewToken) -> Result<TokenId, StoreError> {
         let created_at = self.now();
-        let Standing { kind, owner, access, idle } = Standing::of(&new.authority);
+        let AuthorityColumns { kind, owner, access, idle } = AuthorityColumns::of(&new.authority);
         let insert = query(statements::INSERT_TOKEN)
             .bind(kind)
             .bind(&new.name)
@@ -195,7 +195,7 @@ impl WriteTokens for Writing {
         description: &str,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError> {
-        let Standing { kind, owner, access, idle } = Standing::of(authority);
+        let AuthorityColumns { kind, owner, access, idle } = AuthorityColumns::of(authority);
         let update = query(statements::UPDATE_TOKEN)
             .bind(id.0)
             .bind(kind)
@@ -272,7 +272,7 @@ impl WriteAudit for Writing {
 impl WriteImports for Writing {
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
         let (kind, id) = what.parts();
-        self.execute(query(statements::REMEMBER_IMPORTED).bind(source).bind(kind).bind(key).bind(id)).await.map(drop)
+        self.execute(query(statements::INSERT_IMPORTED).bind(source).bind(kind).bind(key).bind(id)).await.map(drop)
     }
 
     async fn backdate_owner(&mut self, id: OwnerId, created_at: Timestamp) -> Result<(), StoreError> {
@@ -315,18 +315,18 @@ impl Transaction for Writing {
         self.execute(change.bind(lists::json(&tags))).await?;
         self.execute(query(statements::RELEASE_EPOCH)).await?;
         let Self { store, transaction, .. } = *self;
-        store.in_place()?;
+        store.check_location()?;
         match transaction.commit().await {
             Ok(()) => {
                 // If the file was replaced meanwhile, the change went with it or is in neither.
-                store.in_place().map_err(|error| StoreError::Unknown(Box::new(error)))?;
+                store.check_location().map_err(|error| StoreError::Unknown(Box::new(error)))?;
                 store.hint();
                 Ok(())
             }
-            Err(error) if !leaves_open(&error) => Err(asking(error)),
+            Err(error) if !leaves_open(&error) => Err(query_error(error)),
             Err(error) => match store.happened(seq, &op_id).await {
                 Some(true) => Ok(()),
-                Some(false) => Err(asking(error)),
+                Some(false) => Err(query_error(error)),
                 None => Err(StoreError::Unknown(Box::new(error))),
             },
         }
@@ -342,14 +342,14 @@ fn name_key(name: &str, authority: &TokenAuthority) -> Option<String> {
 }
 
 /// The columns of a token's authority.
-struct Standing {
+struct AuthorityColumns {
     kind: &'static str,
     owner: Option<i64>,
     access: Option<&'static str>,
     idle: Option<i64>,
 }
 
-impl Standing {
+impl AuthorityColumns {
     fn of(authority: &TokenAuthority) -> Self {
         let of = |kind: TokenKind, owner: Option<OwnerId>| Self {
             kind: kind.as_str(),

@@ -1,8 +1,11 @@
 //! Reads in a transaction, a reader's or the writer's.
 
-use super::error::asking;
+use super::error::query_error;
 use super::lists::List;
-use super::{Arguments, Engine, Held, Home, Row, corrupt, events, lists, no_epoch, or, rows, statements};
+use super::{
+    Arguments, Engine, EngineStore, EngineTransaction, Row, corrupt, events, lists, no_epoch, rows, statements,
+    unless_abandoned,
+};
 use crate::domain::{
     AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
     Token, TokenId, TokenKind, comparable,
@@ -18,9 +21,9 @@ use sqlx::query::Query;
 use uuid::Uuid;
 
 /// An open transaction with a fixed point in time by the store's clock. Dropping it rolls back.
-pub(super) struct Open<C> {
-    pub(super) store: Home,
-    pub(super) transaction: Held,
+pub(super) struct OpenTransaction<C> {
+    pub(super) store: EngineStore,
+    pub(super) transaction: EngineTransaction,
     now: Timestamp,
     pub(super) change: C,
     /// A statement failed or was abandoned.
@@ -31,10 +34,10 @@ pub(super) struct Open<C> {
 }
 
 /// A reader's transaction.
-pub(super) type Reading = Open<()>;
+pub(super) type Reading = OpenTransaction<()>;
 
 /// The writer's transaction.
-pub(super) type Writing = Open<PendingChange>;
+pub(super) type Writing = OpenTransaction<PendingChange>;
 
 /// The change that a writer makes.
 pub(super) struct PendingChange {
@@ -43,12 +46,12 @@ pub(super) struct PendingChange {
 }
 
 impl Reading {
-    pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
+    pub(super) async fn begin(store: EngineStore) -> Result<Self, StoreError> {
         let mut transaction = store.begin_reading().await?;
-        let look = store.prepared(query(statements::LOOK))?;
+        let query = store.prepared(query(statements::READ_EPOCH))?;
         store.set_busy(&mut transaction, true);
-        let given_up = store.given_up(&transaction);
-        let row = or(given_up, look.fetch_optional(&mut *transaction)).await.map_err(asking)?;
+        let abandoned = store.wait_until_abandoned(&transaction);
+        let row = unless_abandoned(abandoned, query.fetch_optional(&mut *transaction)).await.map_err(query_error)?;
         store.set_busy(&mut transaction, false);
         let now = store.time(&row.ok_or_else(no_epoch)?)?;
         Ok(Self { store, transaction, now, change: (), broken: false })
@@ -56,13 +59,13 @@ impl Reading {
 }
 
 impl Writing {
-    pub(super) async fn begin(store: Home) -> Result<Self, StoreError> {
+    pub(super) async fn begin(store: EngineStore) -> Result<Self, StoreError> {
         let mut transaction = store.begin_writing().await?;
         let op_id = Uuid::new_v4().to_string();
         let take = store.prepared(query(statements::TAKE_EPOCH).bind(&op_id))?;
         store.set_busy(&mut transaction, true);
-        let given_up = store.given_up(&transaction);
-        let row = or(given_up, take.fetch_optional(&mut *transaction)).await.map_err(asking)?;
+        let abandoned = store.wait_until_abandoned(&transaction);
+        let row = unless_abandoned(abandoned, take.fetch_optional(&mut *transaction)).await.map_err(query_error)?;
         store.set_busy(&mut transaction, false);
         let row = row.ok_or_else(no_epoch)?;
         let (seq, now) = (rows::unsigned("seq", rows::get(&row, "seq")?)?, store.time(&row)?);
@@ -73,19 +76,20 @@ impl Writing {
     pub(super) async fn execute(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
         let query = self.store.prepared(query)?;
         self.start()?;
-        let given_up = self.store.given_up(&self.transaction);
-        let done = or(given_up, query.execute(&mut *self.transaction)).await.map_err(asking)?;
+        let abandoned = self.store.wait_until_abandoned(&self.transaction);
+        let done = unless_abandoned(abandoned, query.execute(&mut *self.transaction)).await.map_err(query_error)?;
         self.done();
         Ok(done.rows_affected())
     }
 }
 
-impl<C> Open<C> {
+impl<C> OpenTransaction<C> {
     pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         let query = self.store.prepared(query)?;
         self.start()?;
-        let given_up = self.store.given_up(&self.transaction);
-        let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
+        let abandoned = self.store.wait_until_abandoned(&self.transaction);
+        let row =
+            unless_abandoned(abandoned, query.fetch_optional(&mut *self.transaction)).await.map_err(query_error)?;
         self.done();
         Ok(row)
     }
@@ -94,8 +98,9 @@ impl<C> Open<C> {
     async fn row_planned_anew(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
         let query = self.store.prepared(query)?.persistent(false);
         self.start()?;
-        let given_up = self.store.given_up(&self.transaction);
-        let row = or(given_up, query.fetch_optional(&mut *self.transaction)).await.map_err(asking)?;
+        let abandoned = self.store.wait_until_abandoned(&self.transaction);
+        let row =
+            unless_abandoned(abandoned, query.fetch_optional(&mut *self.transaction)).await.map_err(query_error)?;
         self.done();
         Ok(row)
     }
@@ -103,8 +108,8 @@ impl<C> Open<C> {
     pub(super) async fn rows(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Vec<Row>, StoreError> {
         let query = self.store.prepared(query)?;
         self.start()?;
-        let given_up = self.store.given_up(&self.transaction);
-        let rows = or(given_up, query.fetch_all(&mut *self.transaction)).await.map_err(asking)?;
+        let abandoned = self.store.wait_until_abandoned(&self.transaction);
+        let rows = unless_abandoned(abandoned, query.fetch_all(&mut *self.transaction)).await.map_err(query_error)?;
         self.done();
         Ok(rows)
     }
@@ -144,7 +149,7 @@ impl<C> Open<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadRoles for Open<C> {
+impl<C: Send> ReadRoles for OpenTransaction<C> {
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
         self.row(query(statements::ROLE).bind(id.0)).await?.as_ref().map(rows::role).transpose()
     }
@@ -158,12 +163,12 @@ impl<C: Send> ReadRoles for Open<C> {
     }
 
     async fn role_with_name(&mut self, name: &str) -> Result<Option<RoleId>, StoreError> {
-        Ok(self.id(query(statements::ROLE_NAMED).bind(comparable(name))).await?.map(RoleId))
+        Ok(self.id(query(statements::ROLE_WITH_NAME).bind(comparable(name))).await?.map(RoleId))
     }
 }
 
 #[async_trait]
-impl<C: Send> ReadAccounts for Open<C> {
+impl<C: Send> ReadAccounts for OpenTransaction<C> {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
         self.row(query(statements::OWNER).bind(id.0)).await?.as_ref().map(rows::owner).transpose()
     }
@@ -227,7 +232,7 @@ impl<C: Send> ReadAccounts for Open<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadTokens for Open<C> {
+impl<C: Send> ReadTokens for OpenTransaction<C> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
         self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()
     }
@@ -250,8 +255,8 @@ impl<C: Send> ReadTokens for Open<C> {
             return Ok(Page { items, total });
         }
         let count = match asked.owner {
-            None => query(statements::COUNT_FOUND_TOKENS),
-            Some(_) => query(statements::COUNT_FOUND_TOKENS_OF_OWNER),
+            None => query(statements::COUNT_MATCHING_TOKENS),
+            Some(_) => query(statements::COUNT_MATCHING_TOKENS_OF_OWNER),
         };
         let count = count.bind(asked.kind.as_str()).bind(&asked.search).bind(until);
         let mut count = count.bind(&filters);
@@ -270,7 +275,7 @@ impl<C: Send> ReadTokens for Open<C> {
     }
 
     async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.id(query(statements::TOKEN_NAMED).bind(comparable(name))).await?.map(TokenId))
+        Ok(self.id(query(statements::TOKEN_WITH_NAME).bind(comparable(name))).await?.map(TokenId))
     }
 
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError> {
@@ -302,10 +307,10 @@ impl<C: Send> ReadTokens for Open<C> {
         let count = match proposed {
             Proposed::Permissions(id, permissions) => {
                 let List { lines, fields } = List::of_permissions(permissions);
-                query(statements::WOULD_CLAMP_MEMBERS).bind(id.0).bind(super_admin).bind(lines).bind(fields)
+                query(statements::PREVIEW_CLAMP_MEMBERS).bind(id.0).bind(super_admin).bind(lines).bind(fields)
             }
             Proposed::Roles(id, roles) => {
-                query(statements::WOULD_CLAMP_OWNER).bind(id.0).bind(super_admin).bind(lists::roles(roles))
+                query(statements::PREVIEW_CLAMP_OWNER).bind(id.0).bind(super_admin).bind(lists::roles(roles))
             }
         };
         let row = self.row_planned_anew(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
@@ -315,17 +320,17 @@ impl<C: Send> ReadTokens for Open<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadAudit for Open<C> {
+impl<C: Send> ReadAudit for OpenTransaction<C> {
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
         let (limit, offset) = part(asked.paging);
         let text = if asked.ascending { statements::EVENTS_ASCENDING } else { statements::EVENTS_DESCENDING };
-        let page = events::asked_for(text, asked).bind(limit).bind(offset);
+        let page = events::bind_filters(text, asked).bind(limit).bind(offset);
         let items = self.rows(page).await?.iter().map(rows::event_with_id).collect::<Result<Vec<_>, _>>()?;
         if asked.below.is_some() || asked.id.is_some() {
             let total = items.len() as u64;
             return Ok(Page { items, total });
         }
-        let total = self.count(events::asked_for(statements::COUNT_EVENTS, asked)).await?;
+        let total = self.count(events::bind_filters(statements::COUNT_EVENTS, asked)).await?;
         Ok(Page { items, total })
     }
 
@@ -344,14 +349,14 @@ impl<C: Send> ReadAudit for Open<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadImports for Open<C> {
+impl<C: Send> ReadImports for OpenTransaction<C> {
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
         self.rows(query(statements::IMPORTED)).await?.iter().map(rows::imported).collect()
     }
 }
 
 #[async_trait]
-impl<C: Send> ReadKeys for Open<C> {
+impl<C: Send> ReadKeys for OpenTransaction<C> {
     async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
         self.rows(query(statements::KEY_CHECKS))
             .await?
@@ -366,13 +371,13 @@ impl<C: Send> ReadKeys for Open<C> {
 }
 
 #[async_trait]
-impl<C: Send> View for Open<C> {
+impl<C: Send> View for OpenTransaction<C> {
     fn now(&self) -> Timestamp {
         self.now
     }
 
     async fn is_empty(&mut self) -> Result<bool, StoreError> {
-        Ok(self.count(query(statements::SOMEBODY)).await? == 0)
+        Ok(self.count(query(statements::HAS_RECORDS)).await? == 0)
     }
 }
 

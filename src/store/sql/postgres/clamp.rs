@@ -13,14 +13,14 @@ impl Writing {
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let now = self.now();
-        let remember = |statement| events::remember(statement, now, origin, AuditAction::GrantClamped, Some(cause));
+        let event = |statement| events::bind_event(statement, now, origin, AuditAction::GrantClamped, Some(cause));
         let super_admin = RoleId::SUPER_ADMIN.0;
         let (permissions, grants) = match clamp {
-            Clamp::Members(id) => (0, remember(statements::CLAMP_MEMBERS).bind(id.0).bind(super_admin)),
-            Clamp::Owner(id) => (0, remember(statements::CLAMP_OWNER).bind(id.0).bind(super_admin)),
+            Clamp::Members(id) => (0, event(statements::CLAMP_MEMBERS).bind(id.0).bind(super_admin)),
+            Clamp::Owner(id) => (0, event(statements::CLAMP_OWNER).bind(id.0).bind(super_admin)),
             Clamp::Unknown(known) => {
                 let permissions = self.clamp_permissions(known, origin, cause).await?;
-                (permissions, remember(statements::CLAMP_UNKNOWN).bind(lists::actions(known)))
+                (permissions, event(statements::CLAMP_UNKNOWN).bind(lists::actions(known)))
             }
         };
         let row = self.row(grants).await?.ok_or_else(|| corrupt("grants", "no row"))?;

@@ -3,8 +3,8 @@
 //! A pool would wait for an abandoned statement, on a server that may have stopped, and its place would be blocked
 //! meanwhile. So a connection that is dropped during a statement is closed at once.
 
-use super::error::{OpenError, asking, is_stale};
-use super::{Connections, PATIENCE, PoolKind, or, statements};
+use super::error::{OpenError, is_stale, query_error};
+use super::{Connections, PoolKind, WAIT_TIMEOUT, statements, unless_abandoned};
 use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -40,7 +40,7 @@ impl ManagedConnection {
             let pools = connections.pools();
             let replaced = pools.replaced();
             let connection = tokio::select! {
-                connection = pools.of(kind).acquire() => connection.map_err(asking)?,
+                connection = pools.of(kind).acquire() => connection.map_err(query_error)?,
                 () = wait_until_replaced(replaced.clone()) => continue,
             };
             return Ok(Self { connection: Some(connection), replaced, busy: false, open: false });
@@ -55,17 +55,19 @@ impl ManagedConnection {
     ) -> Result<Self, StoreError> {
         let mut connection = Self::take(connections, kind).await?;
         connection.busy = true;
-        let given_up = connection.given_up();
-        or(given_up, raw_sql(statement).execute(&mut *connection)).await.map_err(asking)?;
+        let abandoned = connection.wait_until_abandoned();
+        unless_abandoned(abandoned, raw_sql(statement).execute(&mut *connection)).await.map_err(query_error)?;
         (connection.busy, connection.open) = (false, true);
         Ok(connection)
     }
 
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
         self.busy = true;
-        let given_up = self.given_up();
+        let abandoned = self.wait_until_abandoned();
         // A commit may wait for replicas, and for ever.
-        let done = tokio::time::timeout(PATIENCE, or(given_up, raw_sql("COMMIT").execute(&mut *self))).await;
+        let done =
+            tokio::time::timeout(WAIT_TIMEOUT, unless_abandoned(abandoned, raw_sql("COMMIT").execute(&mut *self)))
+                .await;
         let done = done.unwrap_or_else(|_| Err(timeout_error()));
         if done.is_ok() {
             (self.busy, self.open) = (false, false);
@@ -79,7 +81,7 @@ impl ManagedConnection {
     }
 
     /// Resolves when waiting for a response is given up.
-    pub(super) fn given_up(&self) -> impl Future<Output = sqlx::Error> + Send + use<> {
+    pub(super) fn wait_until_abandoned(&self) -> impl Future<Output = sqlx::Error> + Send + use<> {
         let replaced = self.replaced.clone();
         async move {
             _ = tokio::time::timeout(STATEMENT_TIMEOUT, wait_until_replaced(replaced)).await;
@@ -100,9 +102,9 @@ impl ManagedConnection {
         match Self::read_once(connections, pooler, ask()).await? {
             Ok(row) => Ok(row),
             Err(error) if is_stale(&error) || matches!(error, sqlx::Error::Io(_)) => {
-                Self::read_once(connections, pooler, ask()).await?.map_err(asking)
+                Self::read_once(connections, pooler, ask()).await?.map_err(query_error)
             }
-            Err(error) => Err(asking(error)),
+            Err(error) => Err(query_error(error)),
         }
     }
 
@@ -116,9 +118,9 @@ impl ManagedConnection {
             false => Self::take(connections, PoolKind::Lookups).await?,
         };
         connection.busy = true;
-        let given_up = connection.given_up();
+        let abandoned = connection.wait_until_abandoned();
         // A failed statement closes its connection, and with it the prepared statements.
-        let row = or(given_up, query.persistent(!pooler).fetch_optional(&mut *connection)).await;
+        let row = unless_abandoned(abandoned, query.persistent(!pooler).fetch_optional(&mut *connection)).await;
         if row.is_ok() {
             connection.busy = false;
         }
@@ -157,7 +159,7 @@ impl Drop for ManagedConnection {
             Ok(runtime) if self.open && !self.busy => {
                 runtime.spawn(async move {
                     let back = raw_sql("ROLLBACK").execute(&mut *connection);
-                    if !matches!(tokio::time::timeout(PATIENCE, back).await, Ok(Ok(_))) {
+                    if !matches!(tokio::time::timeout(WAIT_TIMEOUT, back).await, Ok(Ok(_))) {
                         drop(connection.detach());
                     }
                 });

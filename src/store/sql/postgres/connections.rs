@@ -3,7 +3,7 @@
 //! An address may lead to another server after a failover. Older connections may still lead to the former server, and
 //! show no sign of it. The reader of the log notices, and then none of them is used again.
 
-use super::PATIENCE;
+use super::WAIT_TIMEOUT;
 use super::statements::LOOK_UP_SETTINGS;
 use arc_swap::ArcSwap;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -101,7 +101,7 @@ impl Pools {
     }
 
     fn new(address: &PgConnectOptions, lookups: u32, pooler: bool) -> Self {
-        let pool = |size: u32| PgPoolOptions::new().acquire_timeout(PATIENCE).max_connections(size);
+        let pool = |size: u32| PgPoolOptions::new().acquire_timeout(WAIT_TIMEOUT).max_connections(size);
         let mut lookup_pool = pool(lookups);
         // Behind a pooler session settings may reach another client, so each transaction sets them.
         if !pooler {

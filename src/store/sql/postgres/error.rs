@@ -201,24 +201,24 @@ impl From<OpenError> for StoreError {
 }
 
 /// Maps an error of a migration.
-pub(super) fn migrating(error: MigrateError, newest: i64) -> StoreError {
+pub(super) fn migration_error(error: MigrateError, newest: i64) -> StoreError {
     match error {
-        MigrateError::Execute(error) => asking(error),
+        MigrateError::Execute(error) => query_error(error),
         MigrateError::VersionMissing(version) if version > newest => OpenError::Newer(version, error).into(),
         error => OpenError::Migration(error).into(),
     }
 }
 
 /// Maps an error of waiting for the migration lock.
-pub(super) fn locking(error: sqlx::Error) -> StoreError {
+pub(super) fn lock_error(error: sqlx::Error) -> StoreError {
     match is_one_of(&error, &code::BUSY) {
         true => OpenError::Migrating(error).into(),
-        false => asking(error),
+        false => query_error(error),
     }
 }
 
 /// Maps an error of a statement. Only what another change can cause is a conflict.
-pub(super) fn asking(error: sqlx::Error) -> StoreError {
+pub(super) fn query_error(error: sqlx::Error) -> StoreError {
     let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
     match (&error, code.as_deref()) {
         (sqlx::Error::PoolTimedOut, _) => StoreError::Busy,
@@ -234,7 +234,7 @@ pub(super) fn asking(error: sqlx::Error) -> StoreError {
 }
 
 /// Maps an error of the first connection.
-pub(super) fn connecting(error: sqlx::Error, address: &PgConnectOptions) -> StoreError {
+pub(super) fn connection_error(error: sqlx::Error, address: &PgConnectOptions) -> StoreError {
     let checked = matches!(address.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
     let code = error.as_database_error().and_then(|e| e.code().map(std::borrow::Cow::into_owned));
     let open = match (&error, code.as_deref()) {
@@ -250,7 +250,7 @@ pub(super) fn connecting(error: sqlx::Error, address: &PgConnectOptions) -> Stor
         (_, Some(code)) if code::LOGIN.contains(&code) => OpenError::Login(error),
         (_, Some(code::NO_DATABASE)) => OpenError::NoDatabase(error),
         (_, Some(code::FULL)) => OpenError::Full(error),
-        _ => return asking(error),
+        _ => return query_error(error),
     };
     open.into()
 }

@@ -1,6 +1,6 @@
 //! Hints that the log of changes has new entries.
 
-use super::{PATIENCE, PostgresStore};
+use super::{PostgresStore, WAIT_TIMEOUT};
 use sqlx::postgres::PgListener;
 use sqlx::raw_sql;
 use std::sync::{Arc, Weak};
@@ -63,7 +63,7 @@ async fn listen(listeners: &sqlx::PgPool, hinted: &Weak<Notify>) -> sqlx::Result
         match tokio::time::timeout(TEST_AFTER, listener.recv()).await {
             Ok(received) => received.map(drop)?,
             Err(_) => {
-                let tried = tokio::time::timeout(PATIENCE, raw_sql("SELECT 1").execute(&mut listener)).await;
+                let tried = tokio::time::timeout(WAIT_TIMEOUT, raw_sql("SELECT 1").execute(&mut listener)).await;
                 tried.map_err(|_| sqlx::Error::PoolTimedOut)??;
                 continue;
             }

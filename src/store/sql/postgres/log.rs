@@ -1,9 +1,9 @@
 //! The log of changes, as every node reads it.
 
 use super::connection::ManagedConnection;
-use super::error::{OpenError, asking};
+use super::error::{OpenError, query_error};
 use super::listen::HintListener;
-use super::{NAME, PATIENCE, PoolKind, PostgresStore, no_epoch, probe, rows, statements};
+use super::{NAME, PoolKind, PostgresStore, WAIT_TIMEOUT, no_epoch, probe, rows, statements};
 use crate::domain::Timestamp;
 use crate::store::{Applied, ChangeLog, Poll, StoreError};
 use async_trait::async_trait;
@@ -63,10 +63,10 @@ impl ChangeLog for Log {
             ManagedConnection::begin(&self.store.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
         connection.set_busy(true);
         self.store.check_installation(&mut connection).await?;
-        let forget = self.store.prepared(query(statements::FORGET).bind(before.0))?;
-        let done = forget.execute(&mut *connection).await.map_err(asking)?;
+        let forget = self.store.prepared(query(statements::DELETE_OLD_CHANGES).bind(before.0))?;
+        let done = forget.execute(&mut *connection).await.map_err(query_error)?;
         connection.set_busy(false);
-        connection.commit().await.map_err(asking)?;
+        connection.commit().await.map_err(query_error)?;
         Ok(done.rows_affected())
     }
 }
@@ -87,9 +87,9 @@ impl Log {
     }
 
     async fn connect(&mut self) -> Result<PgConnection, StoreError> {
-        let mut connection = self.store.connections.own(&self.name).await.map_err(asking)?;
+        let mut connection = self.store.connections.own(&self.name).await.map_err(query_error)?;
         if !self.store.pooler {
-            raw_sql(statements::LOOK_UP_SETTINGS).execute(&mut connection).await.map_err(asking)?;
+            raw_sql(statements::LOOK_UP_SETTINGS).execute(&mut connection).await.map_err(query_error)?;
             // Outside the deadline of a poll, on connections of its own.
             tokio::spawn(detect_pooler(self.store.clone()));
         }
@@ -146,11 +146,11 @@ impl Log {
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<Option<PgRow>, StoreError> {
         if !self.store.pooler {
-            return Ok(query.fetch_all(connection).await.map_err(asking)?.pop());
+            return Ok(query.fetch_all(connection).await.map_err(query_error)?.pop());
         }
-        raw_sql(statements::BEGIN_LOOK_UP).execute(&mut *connection).await.map_err(asking)?;
-        let row = query.persistent(false).fetch_all(&mut *connection).await.map_err(asking)?.pop();
-        raw_sql("COMMIT").execute(connection).await.map_err(asking)?;
+        raw_sql(statements::BEGIN_LOOK_UP).execute(&mut *connection).await.map_err(query_error)?;
+        let row = query.persistent(false).fetch_all(&mut *connection).await.map_err(query_error)?.pop();
+        raw_sql("COMMIT").execute(connection).await.map_err(query_error)?;
         Ok(row)
     }
 
@@ -166,7 +166,7 @@ impl Log {
 
 /// The address may lead to a pooler since this connection was opened.
 async fn detect_pooler(store: PostgresStore) {
-    let looked = tokio::time::timeout(PATIENCE, probe::is_shared(&store.connections));
+    let looked = tokio::time::timeout(WAIT_TIMEOUT, probe::is_shared(&store.connections));
     if let Ok(Ok(shared)) = looked.await {
         store.connections.set_shared(shared);
     }

@@ -29,13 +29,13 @@ mod transaction;
 mod view;
 
 use super::statements::postgres as statements;
-use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
+use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use address::Address;
 use async_trait::async_trait;
 use connections::{Connections, PoolKind};
-use error::{OpenError, asking};
+use error::{OpenError, query_error};
 use schema::Installation;
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Execute, query, query_with};
@@ -47,8 +47,8 @@ use view::{Reading, Writing};
 pub use options::PostgresOptions;
 
 /// Names that the files shared by both engines use.
-use PostgresStore as Home;
-use connection::ManagedConnection as Held;
+use PostgresStore as EngineStore;
+use connection::ManagedConnection as EngineTransaction;
 use sqlx::Postgres as Engine;
 use sqlx::postgres::{PgArguments as Arguments, PgRow as Row};
 
@@ -156,7 +156,7 @@ impl PostgresStore {
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
         let address = address::read(url, &options)?;
         let place = address.place.clone();
-        let connections = reach(address, &options).await?;
+        let connections = connect(address, &options).await?;
         let PostgresOptions { pooler, heartbeat, clock, schema, .. } = options;
         let opened = schema::open(&connections.pools().writers, schema.as_deref(), pooler).await;
         let installation = Arc::new(opened.map_err(|error| OpenError::with_address(&place, error))?);
@@ -180,17 +180,17 @@ impl PostgresStore {
         clippy::unused_self,
         reason = "the same signature as for SQLite, whose file may be replaced"
     )]
-    fn in_place(&self) -> Result<(), StoreError> {
+    fn check_location(&self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    async fn begin_reading(&self) -> Result<Held, StoreError> {
-        Held::begin(&self.connections, PoolKind::Readers, statements::BEGIN_READING).await
+    async fn begin_reading(&self) -> Result<EngineTransaction, StoreError> {
+        EngineTransaction::begin(&self.connections, PoolKind::Readers, statements::BEGIN_READING).await
     }
 
-    async fn begin_writing(&self) -> Result<Held, StoreError> {
+    async fn begin_writing(&self) -> Result<EngineTransaction, StoreError> {
         let begin = if self.heartbeat { statements::BEGIN_CONFIRMED } else { statements::BEGIN };
-        Held::begin(&self.connections, PoolKind::Writers, begin).await
+        EngineTransaction::begin(&self.connections, PoolKind::Writers, begin).await
     }
 
     /// Prepares a query: with the schema before each table, and as a persistent statement unless a pooler may change
@@ -199,7 +199,7 @@ impl PostgresStore {
         &self,
         mut query: Query<'q, Engine, Arguments>,
     ) -> Result<Query<'q, Engine, Arguments>, StoreError> {
-        let arguments = query.take_arguments().map_err(|error| asking(sqlx::Error::Encode(error)))?;
+        let arguments = query.take_arguments().map_err(|error| query_error(sqlx::Error::Encode(error)))?;
         let text = self.installation.schema.qualify(query.sql().as_str());
         Ok(query_with(text, arguments.unwrap_or_default()).persistent(!self.pooler))
     }
@@ -213,19 +213,19 @@ impl PostgresStore {
     }
 
     /// Checks the installation before a statement that does not return its id.
-    async fn check_installation(&self, connection: &mut Held) -> Result<(), StoreError> {
-        let look = self.prepared(query(statements::INSTALLATION))?;
-        let given_up = connection.given_up();
-        let row = or(given_up, look.fetch_optional(&mut **connection)).await.map_err(asking)?;
+    async fn check_installation(&self, connection: &mut EngineTransaction) -> Result<(), StoreError> {
+        let query = self.prepared(query(statements::INSTALLATION))?;
+        let abandoned = connection.wait_until_abandoned();
+        let row = unless_abandoned(abandoned, query.fetch_optional(&mut **connection)).await.map_err(query_error)?;
         self.check_row(&row.ok_or_else(no_epoch)?)
     }
 
     /// Resolves when waiting for a response is given up.
-    fn given_up(&self, connection: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
-        connection.given_up()
+    fn wait_until_abandoned(&self, connection: &EngineTransaction) -> impl Future<Output = sqlx::Error> + Send + use<> {
+        connection.wait_until_abandoned()
     }
 
-    fn set_busy(&self, connection: &mut Held, busy: bool) {
+    fn set_busy(&self, connection: &mut EngineTransaction, busy: bool) {
         connection.set_busy(busy);
     }
 
@@ -246,21 +246,21 @@ impl PostgresStore {
         let result = async {
             let mut connection = self.begin_writing().await.ok()?;
             connection.set_busy(true);
-            let wait = self.prepared(query(statements::AFTER_WRITERS)).ok()?;
-            let look = self.prepared(query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id)).ok()?;
-            let given_up = connection.given_up();
+            let wait = self.prepared(query(statements::WAIT_FOR_WRITER)).ok()?;
+            let query = self.prepared(query(statements::IS_CHANGE_COMMITTED).bind(seq).bind(op_id)).ok()?;
+            let abandoned = connection.wait_until_abandoned();
             let result = async {
                 let epoch = wait.fetch_one(&mut *connection).await?;
-                Ok((epoch, look.fetch_one(&mut *connection).await?))
+                Ok((epoch, query.fetch_one(&mut *connection).await?))
             };
-            let (epoch, row) = or(given_up, result).await.ok()?;
+            let (epoch, row) = unless_abandoned(abandoned, result).await.ok()?;
             self.check_row(&epoch).ok()?;
             connection.set_busy(false);
             let happened = rows::get::<i64>(&row, "happened").ok()? == 1;
             connection.commit().await.ok()?;
             Some(happened)
         };
-        tokio::time::timeout(PATIENCE, result).await.ok().flatten()
+        tokio::time::timeout(WAIT_TIMEOUT, result).await.ok().flatten()
     }
 
     /// Tells other nodes to read the log now. It is sent after the commit and separately: within the transaction it
@@ -273,17 +273,17 @@ impl PostgresStore {
         tokio::spawn(async move {
             store.hinting.store(false, Ordering::Release);
             // It may fail: hints only save time.
-            let sent = Held::read(&store.connections, false, || query(statements::HINT));
-            _ = tokio::time::timeout(PATIENCE, sent).await;
+            let sent = EngineTransaction::read(&store.connections, false, || query(statements::SEND_HINT));
+            _ = tokio::time::timeout(WAIT_TIMEOUT, sent).await;
         });
     }
 }
 
 /// Connects and checks the server.
-async fn reach(address: Address, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
+async fn connect(address: Address, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
     let Address { options: address, place } = address;
     let connections = Arc::new(Connections::new(address, options.connections, options.pooler));
-    let result = tokio::time::timeout(2 * PATIENCE, probe::check_server(&connections, options.pooler)).await;
+    let result = tokio::time::timeout(2 * WAIT_TIMEOUT, probe::check_server(&connections, options.pooler)).await;
     let result = result.unwrap_or_else(|_| Err(OpenError::Silent.into()));
     result.map_err(|error| OpenError::with_address(&place, error))?;
     Ok(connections)
@@ -294,7 +294,7 @@ impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
         let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
-        let row = Held::read(&self.connections, self.pooler, ask).await?;
+        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?;
         let row = row.ok_or_else(no_epoch)?;
         // The database's time during the query is not before the caller's request, so a remaining life is never
         // overstated.
@@ -318,28 +318,29 @@ impl Store for PostgresStore {
             return Ok(());
         }
         let uses = lists::uses(uses);
-        let mut connection = Held::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
+        let mut connection =
+            EngineTransaction::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
         connection.set_busy(true);
         self.check_installation(&mut connection).await?;
         let note = self.prepared(query(statements::NOTE_USES).bind(uses))?;
-        let given_up = connection.given_up();
-        or(given_up, note.execute(&mut *connection)).await.map_err(asking)?;
+        let abandoned = connection.wait_until_abandoned();
+        unless_abandoned(abandoned, note.execute(&mut *connection)).await.map_err(query_error)?;
         connection.set_busy(false);
-        connection.commit().await.map_err(asking)
+        connection.commit().await.map_err(query_error)
     }
 }
 
 #[async_trait]
 impl WriteStore for PostgresStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
-        match tokio::time::timeout(PATIENCE, Writing::begin(self.clone())).await {
+        match tokio::time::timeout(WAIT_TIMEOUT, Writing::begin(self.clone())).await {
             Ok(writing) => Ok(Box::new(writing?)),
             Err(_) => Err(StoreError::Busy),
         }
     }
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        match tokio::time::timeout(PATIENCE, Reading::begin(self.clone())).await {
+        match tokio::time::timeout(WAIT_TIMEOUT, Reading::begin(self.clone())).await {
             Ok(reading) => Ok(Box::new(reading?)),
             Err(_) => Err(StoreError::Busy),
         }
@@ -348,7 +349,7 @@ impl WriteStore for PostgresStore {
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
         let key = comparable(email);
         let ask = || query(self.installation.schema.qualify(statements::SIGN_IN_CANDIDATE)).bind(&key);
-        let row = Held::read(&self.connections, self.pooler, ask).await?;
+        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?;
         let row = row.ok_or_else(no_epoch)?;
         self.check_row(&row)?;
         rows::candidate(&row)

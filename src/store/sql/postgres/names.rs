@@ -1,6 +1,6 @@
 //! The schema that holds the tables, chosen once: afterwards no statement depends on a session's `search_path`.
 
-use super::error::{OpenError, asking};
+use super::error::{OpenError, query_error};
 use super::{rows, statements};
 use crate::store::StoreError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, query};
@@ -59,7 +59,7 @@ struct InstallationSchema {
 
 /// Reads role, database and search path.
 pub(super) async fn session(connection: &mut PgConnection) -> Result<Session, StoreError> {
-    let row = query(statements::SESSION_INFO).persistent(false).fetch_one(connection).await.map_err(asking)?;
+    let row = query(statements::SESSION_INFO).persistent(false).fetch_one(connection).await.map_err(query_error)?;
     Ok(Session {
         role: rows::get(&row, "role")?,
         database: rows::get(&row, "database")?,
@@ -76,7 +76,8 @@ pub(super) async fn choose(
     session: &Session,
     asked: Option<&str>,
 ) -> Result<SchemaLocation, StoreError> {
-    let rows = query(statements::INSTALLATIONS).persistent(false).fetch_all(&mut *connection).await.map_err(asking)?;
+    let rows =
+        query(statements::INSTALLATIONS).persistent(false).fetch_all(&mut *connection).await.map_err(query_error)?;
     let mut all = Vec::new();
     for row in &rows {
         let (schema, usable, owner) = (rows::get(row, "schema")?, rows::get(row, "usable")?, rows::get(row, "owner")?);
@@ -131,7 +132,7 @@ async fn choose_new(
         );
     }
     let row = query(statements::SCHEMA_EXISTS).bind(name).persistent(false).fetch_one(connection).await;
-    let exists = rows::get(&row.map_err(asking)?, "found")?;
+    let exists = rows::get(&row.map_err(query_error)?, "found")?;
     Ok(SchemaLocation::New { schema: Schema::new(name), exists })
 }
 
@@ -139,8 +140,8 @@ async fn choose_new(
 async fn is_empty(connection: &mut PgConnection, schema: &str) -> Option<bool> {
     // A failed statement must not abort the transaction.
     let mut savepoint = connection.begin().await.ok()?;
-    let look = query(Schema::new(schema).qualify(statements::SOMEBODY)).persistent(false);
-    let empty = match look.fetch_one(&mut *savepoint).await {
+    let query = query(Schema::new(schema).qualify(statements::HAS_RECORDS)).persistent(false);
+    let empty = match query.fetch_one(&mut *savepoint).await {
         Ok(row) => rows::get::<i64>(&row, "n").ok().map(|n| n == 0),
         Err(_) => None,
     };

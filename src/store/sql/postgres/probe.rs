@@ -1,7 +1,7 @@
 //! Checks of the server before the store is used: all problems with an address are reported here.
 
-use super::error::{OpenError, asking, connecting};
-use super::{Connections, NAME, PATIENCE, rows, statements};
+use super::error::{OpenError, connection_error, query_error};
+use super::{Connections, NAME, WAIT_TIMEOUT, rows, statements};
 use crate::store::StoreError;
 use sqlx::{Connection, PgConnection, raw_sql};
 use std::io::ErrorKind;
@@ -16,7 +16,7 @@ const ATTEMPTS: usize = 5;
 /// Checks that the server is a primary, and that it is a pooler only if the options declare one.
 pub(super) async fn check_server(connections: &Connections, pooler: bool) -> Result<(), StoreError> {
     let mut connection = connect(connections).await?;
-    let replica = raw_sql(statements::RECOVERY).fetch_one(&mut connection).await.map_err(asking)?;
+    let replica = raw_sql(statements::IS_REPLICA).fetch_one(&mut connection).await.map_err(query_error)?;
     if rows::get::<bool>(&replica, "replica")? {
         return Err(OpenError::Replica.into());
     }
@@ -29,7 +29,7 @@ pub(super) async fn check_server(connections: &Connections, pooler: bool) -> Res
 
 /// Returns true if an undeclared pooler is detected.
 pub(super) async fn is_shared(connections: &Connections) -> Result<bool, StoreError> {
-    let mut one = connections.own(NAME).await.map_err(asking)?;
+    let mut one = connections.own(NAME).await.map_err(query_error)?;
     let shared = shares_sessions(&mut one, connections).await;
     _ = one.close().await;
     shared
@@ -38,19 +38,19 @@ pub(super) async fn is_shared(connections: &Connections) -> Result<bool, StoreEr
 /// Connects, waiting for a server that is starting or has no free connection.
 async fn connect(connections: &Connections) -> Result<PgConnection, StoreError> {
     let mut last = None;
-    let connected = tokio::time::timeout(PATIENCE, async {
+    let connected = tokio::time::timeout(WAIT_TIMEOUT, async {
         loop {
             match connections.own(NAME).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) if is_transient(&error) => last = Some(error),
-                Err(error) => return Err(connecting(error, connections.address())),
+                Err(error) => return Err(connection_error(error, connections.address())),
             }
             tokio::time::sleep(PAUSE).await;
         }
     });
     match connected.await {
         Ok(connected) => connected,
-        Err(_) => Err(last.map_or(OpenError::Silent.into(), |error| connecting(error, connections.address()))),
+        Err(_) => Err(last.map_or(OpenError::Silent.into(), |error| connection_error(error, connections.address()))),
     }
 }
 
@@ -67,14 +67,14 @@ fn is_transient(error: &sqlx::Error) -> bool {
 ///
 /// One attempt may miss that: a pooler may give a session to another client only a moment after its response.
 async fn shares_sessions(one: &mut PgConnection, connections: &Connections) -> Result<bool, StoreError> {
-    let mut other = connections.own(NAME).await.map_err(|error| connecting(error, connections.address()))?;
-    let result = tokio::time::timeout(PATIENCE, async {
+    let mut other = connections.own(NAME).await.map_err(|error| connection_error(error, connections.address()))?;
+    let result = tokio::time::timeout(WAIT_TIMEOUT, async {
         for _ in 0..ATTEMPTS {
             let first = session(one).await?;
-            raw_sql("BEGIN").execute(&mut other).await.map_err(asking)?;
+            raw_sql("BEGIN").execute(&mut other).await.map_err(query_error)?;
             // The second connection keeps its session while its transaction is open, so the first one must get another.
             let shares = session(&mut other).await? == first || session(one).await? != first;
-            raw_sql("ROLLBACK").execute(&mut other).await.map_err(asking)?;
+            raw_sql("ROLLBACK").execute(&mut other).await.map_err(query_error)?;
             if shares {
                 return Ok(true);
             }
@@ -88,6 +88,6 @@ async fn shares_sessions(one: &mut PgConnection, connections: &Connections) -> R
 
 async fn session(connection: &mut PgConnection) -> Result<i32, StoreError> {
     // Reads to the end of the response: a pooler keeps the session until then.
-    let rows = raw_sql(statements::SESSION).fetch_all(connection).await.map_err(asking)?;
+    let rows = raw_sql(statements::SESSION_ID).fetch_all(connection).await.map_err(query_error)?;
     rows::get(rows.first().ok_or(OpenError::Silent)?, "session")
 }

@@ -2,8 +2,8 @@
 
 use super::connection::ManagedConnection;
 use super::connections::{Connections, PoolKind};
-use super::error::asking;
-use super::{PostgresOptions, address, or, reach, rows, statements};
+use super::error::query_error;
+use super::{PostgresOptions, address, connect, rows, statements, unless_abandoned};
 use crate::store::StoreError;
 use sqlx::query;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(in crate::store) struct ReadOnlyDatabase {
 impl ReadOnlyDatabase {
     pub(in crate::store) async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
         let address = address::read(url, options)?;
-        Ok(Self { connections: reach(address, options).await?, pooler: options.pooler })
+        Ok(Self { connections: connect(address, options).await?, pooler: options.pooler })
     }
 
     /// Returns the text that a statement returns. With a parameter it is a look-up, which has a short timeout.
@@ -32,15 +32,15 @@ impl ReadOnlyDatabase {
                 ManagedConnection::read(&self.connections, self.pooler, ask)
                     .await?
                     .ok_or(sqlx::Error::RowNotFound)
-                    .map_err(asking)?
+                    .map_err(query_error)?
             }
             None => {
                 let mut connection =
                     ManagedConnection::begin(&self.connections, PoolKind::Readers, statements::BEGIN_READING).await?;
                 connection.set_busy(true);
-                let given_up = connection.given_up();
+                let abandoned = connection.wait_until_abandoned();
                 let ask = query(statement).persistent(false);
-                let row = or(given_up, ask.fetch_one(&mut *connection)).await.map_err(asking)?;
+                let row = unless_abandoned(abandoned, ask.fetch_one(&mut *connection)).await.map_err(query_error)?;
                 connection.set_busy(false);
                 row
             }
@@ -53,11 +53,11 @@ impl ReadOnlyDatabase {
         let mut connection =
             ManagedConnection::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
         connection.set_busy(true);
-        let given_up = connection.given_up();
+        let abandoned = connection.wait_until_abandoned();
         let note = query(statement).bind(parameter).persistent(!self.pooler);
-        or(given_up, note.execute(&mut *connection)).await.map_err(asking)?;
+        unless_abandoned(abandoned, note.execute(&mut *connection)).await.map_err(query_error)?;
         connection.set_busy(false);
-        connection.commit().await.map_err(asking)
+        connection.commit().await.map_err(query_error)
     }
 
     pub(in crate::store) async fn close(&self) {

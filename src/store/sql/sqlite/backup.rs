@@ -1,9 +1,9 @@
 //! Backups: copies of a database while it is used, and restoring them while it is not.
 
 use super::database_file::{create, creation_error, directory, sibling};
-use super::error::{OpenError, asking, is_busy, opening};
+use super::error::{OpenError, is_busy, open_error, query_error};
 use super::stray_log::refuse_foreign_log;
-use super::{PATIENCE, SqliteStore, file, rows, statements};
+use super::{SqliteStore, WAIT_TIMEOUT, file, rows, statements};
 use crate::store::StoreError;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, query};
@@ -33,13 +33,13 @@ impl SqliteStore {
         if fs::symlink_metadata(&to).is_ok() {
             return Err(OpenError::Exists(to).into());
         }
-        self.in_place()?;
-        let mut from = self.options.connect().await.map_err(|error| opening(self.database_file.path(), error))?;
+        self.check_location()?;
+        let mut from = self.options.connect().await.map_err(|error| open_error(self.database_file.path(), error))?;
         let copied = copy(&mut from, &to).await;
-        from.close().await.map_err(asking)?;
+        from.close().await.map_err(query_error)?;
         let copy = copied?;
         // A file that was replaced meanwhile may have been read at any time.
-        self.in_place()?;
+        self.check_location()?;
         copy.put(&to).map_err(|error| creation_error(&to, error))?;
         Ok(())
     }
@@ -56,13 +56,14 @@ impl SqliteStore {
         }
         fs::metadata(&path).map_err(|error| OpenError::NotThere(path.clone(), error))?;
         refuse_foreign_log(&path)?;
-        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
-        let mut from = options.connect().await.map_err(|error| opening(&path, error))?;
+        let options =
+            SqliteConnectOptions::new().filename(&path).busy_timeout(WAIT_TIMEOUT).disable_statement_logging();
+        let mut from = options.connect().await.map_err(|error| open_error(&path, error))?;
         let copied = match check_tables(&mut from, &path).await {
             Ok(()) => copy(&mut from, &to).await,
             Err(error) => Err(error),
         };
-        from.close().await.map_err(asking)?;
+        from.close().await.map_err(query_error)?;
         copied?.put(&to).map_err(|error| creation_error(&to, error).into())
     }
 
@@ -91,7 +92,7 @@ impl SqliteStore {
             }
             Err(error) => Err(error),
         };
-        from.close().await.map_err(asking)?;
+        from.close().await.map_err(query_error)?;
         let copy = copied?;
         let replaced = || -> io::Result<()> {
             keep_previous(&path)?;
@@ -135,7 +136,7 @@ async fn copy(from: &mut SqliteConnection, beside_this: &Path) -> Result<Partial
     };
     match query(statements::VACUUM_INTO).bind(name).execute(from).await {
         Ok(_) => Ok(copy),
-        Err(error) => Err(opening(&copy.0, error)),
+        Err(error) => Err(open_error(&copy.0, error)),
     }
 }
 
@@ -145,17 +146,17 @@ async fn open(backup: &Path) -> Result<SqliteConnection, StoreError> {
     let logged = fs::metadata(sibling(backup, "-wal")).is_ok_and(|log| log.len() > 0);
     let options = SqliteConnectOptions::new().filename(backup).disable_statement_logging();
     let options = if logged { options } else { options.read_only(true).immutable(true) };
-    options.connect().await.map_err(|error| opening(backup, error))
+    options.connect().await.map_err(|error| open_error(backup, error))
 }
 
 /// Rejects a database without keyward's tables.
 async fn check_tables(from: &mut SqliteConnection, backup: &Path) -> Result<(), StoreError> {
     let migrations = query(statements::HAS_MIGRATIONS).fetch_one(&mut *from).await;
-    let migrations = migrations.map_err(|error| opening(backup, error))?;
+    let migrations = migrations.map_err(|error| open_error(backup, error))?;
     if rows::get::<i64>(&migrations, "n")? == 0 {
         return Err(OpenError::NoBackup(backup.to_owned()).into());
     }
-    let epoch = query(statements::LOOK).fetch_optional(from).await.map_err(|error| opening(backup, error))?;
+    let epoch = query(statements::READ_EPOCH).fetch_optional(from).await.map_err(|error| open_error(backup, error))?;
     epoch.map(drop).ok_or_else(|| OpenError::NoBackup(backup.to_owned()).into())
 }
 
@@ -175,7 +176,7 @@ async fn ensure_unused(path: &Path) -> Result<(), StoreError> {
         Err(error) => is_busy(error),
     };
     drop(mode);
-    connection.close().await.or_else(|error| if in_the_way { Err(asking(error)) } else { Ok(()) })?;
+    connection.close().await.or_else(|error| if in_the_way { Err(query_error(error)) } else { Ok(()) })?;
     if in_the_way { in_use() } else { Ok(()) }
 }
 

@@ -27,7 +27,7 @@ impl Writing {
             tokens = self.count(query(statements::COUNT_MARKED)).await?;
             let now = self.now();
             let what = AuditAction::GrantClamped;
-            self.execute(events::remember(statements::REMEMBER_MARKED, now, origin, what, Some(cause))).await?;
+            self.execute(events::bind_event(statements::AUDIT_MARKED, now, origin, what, Some(cause))).await?;
             self.execute(query(statements::DELETE_MARKED)).await?;
             self.execute(query(statements::UNMARK)).await?;
         }

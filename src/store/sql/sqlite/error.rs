@@ -86,9 +86,9 @@ impl From<OpenError> for StoreError {
 }
 
 /// Maps an error of opening a file for reading.
-pub(super) fn opening(path: &Path, error: sqlx::Error) -> StoreError {
+pub(super) fn open_error(path: &Path, error: sqlx::Error) -> StoreError {
     let (path, code) = (path.to_owned(), primary_code(&error));
-    let error = match (code, asking(error)) {
+    let error = match (code, query_error(error)) {
         (_, StoreError::Unavailable(source)) => source,
         (_, other) => return other,
     };
@@ -105,8 +105,8 @@ pub(super) fn opening(path: &Path, error: sqlx::Error) -> StoreError {
 }
 
 /// Maps an error of opening a file for writing; the file system explains more than SQLite does.
-pub(super) fn opening_for_writing(path: &Path, error: sqlx::Error) -> StoreError {
-    match opening(path, error) {
+pub(super) fn write_open_error(path: &Path, error: sqlx::Error) -> StoreError {
+    match open_error(path, error) {
         StoreError::Unavailable(error) => match (error.downcast_ref(), find_problem(path)) {
             (Some(OpenError::File(..)), Some(why)) => why.into(),
             _ => StoreError::Unavailable(error),
@@ -116,9 +116,9 @@ pub(super) fn opening_for_writing(path: &Path, error: sqlx::Error) -> StoreError
 }
 
 /// Maps an error of a migration.
-pub(super) fn migrating(path: &Path, error: MigrateError, newest: i64) -> StoreError {
+pub(super) fn migration_error(path: &Path, error: MigrateError, newest: i64) -> StoreError {
     match error {
-        MigrateError::Execute(error) => opening_for_writing(path, error),
+        MigrateError::Execute(error) => write_open_error(path, error),
         MigrateError::VersionMissing(version) if version > newest => {
             OpenError::Newer { path: path.to_owned(), version, source: error }.into()
         }
@@ -127,7 +127,7 @@ pub(super) fn migrating(path: &Path, error: MigrateError, newest: i64) -> StoreE
 }
 
 /// Maps an error of a statement.
-pub(super) fn asking(error: sqlx::Error) -> StoreError {
+pub(super) fn query_error(error: sqlx::Error) -> StoreError {
     let breaks_a_rule = |e: &dyn sqlx::error::DatabaseError| {
         e.is_unique_violation() || e.is_foreign_key_violation() || e.is_check_violation()
     };

@@ -24,12 +24,12 @@ mod transaction;
 mod view;
 
 use super::statements::sqlite as statements;
-use super::{PATIENCE, corrupt, lists, migrator, no_epoch, or};
+use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
 use async_trait::async_trait;
 use database_file::DatabaseFile;
-use error::{OpenError, asking, opening_for_writing};
+use error::{OpenError, query_error, write_open_error};
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqlitePool};
@@ -40,8 +40,8 @@ use std::time::Duration;
 use view::{Reading, Writing};
 
 /// Names that the files shared by both engines use.
-use SqliteStore as Home;
-type Held = sqlx::Transaction<'static, Sqlite>;
+use SqliteStore as EngineStore;
+type EngineTransaction = sqlx::Transaction<'static, Sqlite>;
 use sqlx::Sqlite as Engine;
 use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 
@@ -150,11 +150,11 @@ impl SqliteStore {
             .filename(place.path())
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(PATIENCE)
+            .busy_timeout(WAIT_TIMEOUT)
             .disable_statement_logging();
         let writing = file.clone().journal_mode(SqliteJournalMode::Wal);
         let opened = open_writer(&writing, &place);
-        let writer = tokio::time::timeout(4 * PATIENCE, opened).await.unwrap_or(Err(StoreError::Busy))?;
+        let writer = tokio::time::timeout(4 * WAIT_TIMEOUT, opened).await.unwrap_or(Err(StoreError::Busy))?;
         place.check()?;
         place.warn_of_readers();
         let reading = |connections: u32| {
@@ -171,7 +171,7 @@ impl SqliteStore {
     /// file open. Nothing is lost without it: acknowledged changes are on disk, in the file and its log.
     pub async fn close(&self) {
         tokio::join!(self.lookups.close(), self.readers.close(), self.log.close());
-        if self.in_place().is_ok() {
+        if self.check_location().is_ok() {
             self.fold().await;
         } else {
             self.fold_after_move().await;
@@ -180,7 +180,7 @@ impl SqliteStore {
     }
 
     /// Fails if the path no longer leads to the file that was opened.
-    fn in_place(&self) -> Result<(), StoreError> {
+    fn check_location(&self) -> Result<(), StoreError> {
         self.database_file.check()
     }
 
@@ -199,7 +199,7 @@ impl SqliteStore {
             // The pool was closed before.
             Err(_) => return false,
         };
-        match folded.map_err(asking).and_then(|row| rows::get::<i64>(&row, "busy")) {
+        match folded.map_err(query_error).and_then(|row| rows::get::<i64>(&row, "busy")) {
             Ok(busy) => busy == 0,
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
@@ -209,20 +209,20 @@ impl SqliteStore {
         }
     }
 
-    async fn begin_reading(&self) -> Result<Held, StoreError> {
-        self.in_place()?;
-        self.readers.begin().await.map_err(asking)
+    async fn begin_reading(&self) -> Result<EngineTransaction, StoreError> {
+        self.check_location()?;
+        self.readers.begin().await.map_err(query_error)
     }
 
-    async fn begin_writing(&self) -> Result<Held, StoreError> {
-        self.in_place()?;
-        self.writer.begin_with(statements::BEGIN).await.map_err(asking)
+    async fn begin_writing(&self) -> Result<EngineTransaction, StoreError> {
+        self.check_location()?;
+        self.writer.begin_with(statements::BEGIN).await.map_err(query_error)
     }
 
     /// Returns the start of a transaction; SQLite's own time is never used. The transaction may have waited, so the
     /// file is checked again.
     fn time(&self, _: &Row) -> Result<Timestamp, StoreError> {
-        self.in_place()?;
+        self.check_location()?;
         Ok(self.clock.now())
     }
 
@@ -230,9 +230,9 @@ impl SqliteStore {
     ///
     /// A change that others can read has happened. Otherwise it may still appear when the file is opened again.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
-        self.in_place().ok()?;
+        self.check_location().ok()?;
         let found =
-            sqlx::query(statements::CHANGE_HAPPENED).bind(seq).bind(op_id).fetch_one(&self.lookups).await.ok()?;
+            sqlx::query(statements::IS_CHANGE_COMMITTED).bind(seq).bind(op_id).fetch_one(&self.lookups).await.ok()?;
         (rows::get::<i64>(&found, "happened").ok()? == 1).then_some(true)
     }
 
@@ -243,12 +243,12 @@ impl SqliteStore {
     }
 
     /// A file always responds.
-    fn given_up(&self, _: &Held) -> impl Future<Output = sqlx::Error> + Send + use<> {
+    fn wait_until_abandoned(&self, _: &EngineTransaction) -> impl Future<Output = sqlx::Error> + Send + use<> {
         std::future::pending()
     }
 
     /// An abandoned transaction on a file ends by itself.
-    fn set_busy(&self, _: &mut Held, _: bool) {}
+    fn set_busy(&self, _: &mut EngineTransaction, _: bool) {}
 
     /// Other processes poll.
     fn hint(&self) {}
@@ -260,9 +260,9 @@ impl Store for SqliteStore {
         // Read before the statement, close to the caller's own start and never earlier: a remaining life is never
         // overstated, however long the statement takes.
         let now = self.clock.now();
-        self.in_place()?;
+        self.check_location()?;
         let query = sqlx::query(statements::RESOLVE).bind(digest.to_hex());
-        let row = query.fetch_optional(&self.lookups).await.map_err(asking)?;
+        let row = query.fetch_optional(&self.lookups).await.map_err(query_error)?;
         rows::snapshot(&row.ok_or_else(no_epoch)?, now)
     }
 
@@ -282,9 +282,9 @@ impl Store for SqliteStore {
         if uses.is_empty() {
             return Ok(());
         }
-        self.in_place()?;
+        self.check_location()?;
         let query = sqlx::query(statements::NOTE_USES).bind(lists::uses(uses));
-        query.execute(&self.writer).await.map(drop).map_err(asking)
+        query.execute(&self.writer).await.map(drop).map_err(query_error)
     }
 }
 
@@ -292,23 +292,23 @@ impl Store for SqliteStore {
 impl WriteStore for SqliteStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         let writing = Writing::begin(self.clone());
-        match tokio::time::timeout(PATIENCE, writing).await {
+        match tokio::time::timeout(WAIT_TIMEOUT, writing).await {
             Ok(writing) => Ok(Box::new(writing?)),
             Err(_) => Err(StoreError::Busy),
         }
     }
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
-        match tokio::time::timeout(PATIENCE, Reading::begin(self.clone())).await {
+        match tokio::time::timeout(WAIT_TIMEOUT, Reading::begin(self.clone())).await {
             Ok(reading) => Ok(Box::new(reading?)),
             Err(_) => Err(StoreError::Busy),
         }
     }
 
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
-        self.in_place()?;
+        self.check_location()?;
         let query = sqlx::query(statements::SIGN_IN_CANDIDATE).bind(comparable(email));
-        let row = query.fetch_optional(&self.lookups).await.map_err(asking)?;
+        let row = query.fetch_optional(&self.lookups).await.map_err(query_error)?;
         rows::candidate(&row.ok_or_else(no_epoch)?)
     }
 }
@@ -320,7 +320,7 @@ impl WriteStore for SqliteStore {
 /// connections are not reused.
 fn pool() -> SqlitePoolOptions {
     SqlitePoolOptions::new()
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(WAIT_TIMEOUT)
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
@@ -341,7 +341,7 @@ fn checked_pool(place: &Arc<DatabaseFile>) -> SqlitePoolOptions {
 async fn open_writer(file: &SqliteConnectOptions, place: &DatabaseFile) -> Result<SqlitePool, StoreError> {
     loop {
         let writer = pool().max_connections(1).connect_with(file.clone()).await;
-        let opened = match writer.map_err(|error| opening_for_writing(place.path(), error)) {
+        let opened = match writer.map_err(|error| write_open_error(place.path(), error)) {
             Ok(writer) => schema::migrate(&writer, place.path()).await.map(|()| writer),
             Err(error) => Err(error),
         };
@@ -479,7 +479,7 @@ mod tests {
     #[tokio::test]
     async fn filters_are_evaluated_once_per_list() {
         let (_dir, store) = open_store().await;
-        for statement in [statements::COUNT_OWNERS, statements::COUNT_FOUND_TOKENS] {
+        for statement in [statements::COUNT_OWNERS, statements::COUNT_MATCHING_TOKENS] {
             let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
             let rows = sqlx::query(plan).fetch_all(&store.readers).await.unwrap();
             let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();

@@ -1,8 +1,8 @@
 //! Read-only access to a file of another program, with writes only on request.
 
 use super::database_file::Identity;
-use super::error::{OpenError, asking, opening};
-use super::{PATIENCE, file, pool, rows};
+use super::error::{OpenError, open_error, query_error};
+use super::{WAIT_TIMEOUT, file, pool, rows};
 use crate::store::StoreError;
 use arc_swap::ArcSwap;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -29,12 +29,13 @@ impl ReadOnlyDatabase {
     pub(in crate::store) async fn open(path: &Path, connections: u32) -> Result<Self, StoreError> {
         let path = file(path)?;
         let file = identify(&path)?;
-        let options = SqliteConnectOptions::new().filename(&path).busy_timeout(PATIENCE).disable_statement_logging();
+        let options =
+            SqliteConnectOptions::new().filename(&path).busy_timeout(WAIT_TIMEOUT).disable_statement_logging();
         let readers = Readers { file, pool: readers(&options, connections) };
         sqlx::query("SELECT COUNT(*) FROM sqlite_master")
             .fetch_one(&readers.pool)
             .await
-            .map_err(|error| opening(&path, error))?;
+            .map_err(|error| open_error(&path, error))?;
         Ok(Self { path, options, connections, readers: Arc::new(ArcSwap::from_pointee(readers)) })
     }
 
@@ -49,7 +50,7 @@ impl ReadOnlyDatabase {
             query = query.bind(parameter);
         }
         let pool = self.present()?;
-        rows::get(&query.fetch_one(&pool).await.map_err(asking)?, "found")
+        rows::get(&query.fetch_one(&pool).await.map_err(query_error)?, "found")
     }
 
     /// Returns connections to the file that is at the path now.
@@ -66,9 +67,9 @@ impl ReadOnlyDatabase {
 
     /// Writes on request, on a connection of its own.
     pub(in crate::store) async fn write(&self, statement: &'static str, parameter: &str) -> Result<(), StoreError> {
-        let mut connection = self.options.connect().await.map_err(asking)?;
-        sqlx::query(statement).bind(parameter).execute(&mut connection).await.map_err(asking)?;
-        connection.close().await.map_err(asking)
+        let mut connection = self.options.connect().await.map_err(query_error)?;
+        sqlx::query(statement).bind(parameter).execute(&mut connection).await.map_err(query_error)?;
+        connection.close().await.map_err(query_error)
     }
 
     pub(in crate::store) async fn close(&self) {

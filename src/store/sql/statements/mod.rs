@@ -17,9 +17,9 @@ mod parts;
 macro_rules! statements {
     ($word:ident) => {
         /// The first read of a view, which fixes its point in time.
-        pub const LOOK: &str =
+        pub const READ_EPOCH: &str =
             concat!("SELECT seq, ", $word!(now), " AS now", $word!(installation), " FROM keyward_epoch WHERE id = 1");
-        pub const SOMEBODY: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
+        pub const HAS_RECORDS: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
              WHERE EXISTS (SELECT 1 FROM keyward_owner) OR EXISTS (SELECT 1 FROM keyward_token)";
 
         pub const TAKE_EPOCH: &str = concat!(
@@ -31,7 +31,7 @@ macro_rules! statements {
         pub const INSERT_CHANGE: &str =
             "INSERT INTO keyward_change (seq, op_id, at, tags) VALUES ($1, $2, $3, $4)";
         pub const RELEASE_EPOCH: &str = "UPDATE keyward_epoch SET op_id = NULL WHERE id = 1";
-        pub const CHANGE_HAPPENED: &str =
+        pub const IS_CHANGE_COMMITTED: &str =
             "SELECT COUNT(*) AS happened FROM keyward_change WHERE seq = $1 AND op_id = $2";
 
         /// Returns the head of the log, the store's time, and the changes after `$1`; without `$1`, the last change.
@@ -49,7 +49,7 @@ macro_rules! statements {
             "WHERE k.seq > COALESCE($1, x.seq - 1) ORDER BY k.seq LIMIT 1000) AS c) AS TEXT) AS changes ",
             "FROM keyward_epoch x WHERE x.id = 1"
         );
-        pub const FORGET: &str =
+        pub const DELETE_OLD_CHANGES: &str =
             "DELETE FROM keyward_change WHERE seq IN (SELECT seq FROM keyward_change \
              WHERE at < $1 AND seq < (SELECT seq FROM keyward_epoch WHERE id = 1) ORDER BY seq LIMIT 1000)";
 
@@ -101,7 +101,7 @@ macro_rules! statements {
             ", (SELECT COUNT(*) FROM keyward_owner_role m WHERE m.role_id = r.id) AS members ",
             "FROM keyward_role r ORDER BY r.id"
         );
-        pub const ROLE_NAMED: &str = "SELECT id FROM keyward_role WHERE name_key = $1";
+        pub const ROLE_WITH_NAME: &str = "SELECT id FROM keyward_role WHERE name_key = $1";
         pub const UPDATE_ROLE: &str =
             "UPDATE keyward_role SET name = $2, name_key = $3, description = $4, updated_at = $5 WHERE id = $1";
         pub const DELETE_ROLE: &str = "DELETE FROM keyward_role WHERE id = $1 AND NOT super_admin";
@@ -141,7 +141,7 @@ macro_rules! statements {
              lastname = $5, username = $6, updated_at = $7 WHERE id = $1";
         pub const SET_PASSWORD: &str =
             "UPDATE keyward_owner SET password_hash = $2, updated_at = $3 WHERE id = $1";
-        pub const REMEMBER_TOKENS_OF_OWNER: &str = concat!(
+        pub const AUDIT_TOKENS_OF_OWNER: &str = concat!(
             insert_events!("'token', t.id, 'admin'"),
             "CAST(",
             $word!(object),
@@ -224,8 +224,8 @@ macro_rules! statements {
             tokens_page!($word, " AND t.owner_id = $8", tokens_by_word!("ASC"));
         pub const TOKENS_OF_OWNER_DESCENDING: &str =
             tokens_page!($word, " AND t.owner_id = $8", tokens_by_word!("DESC"));
-        pub const COUNT_FOUND_TOKENS: &str = concat!("SELECT COUNT(*) AS n", matching_tokens!($word, ""));
-        pub const COUNT_FOUND_TOKENS_OF_OWNER: &str =
+        pub const COUNT_MATCHING_TOKENS: &str = concat!("SELECT COUNT(*) AS n", matching_tokens!($word, ""));
+        pub const COUNT_MATCHING_TOKENS_OF_OWNER: &str =
             concat!("SELECT COUNT(*) AS n", matching_tokens!($word, " AND t.owner_id = $5"));
         pub const COUNT_TOKENS: &str = "SELECT COUNT(*) AS n FROM keyward_token WHERE kind = $1";
         pub const COUNT_TOKENS_OF_OWNER: &str =
@@ -240,7 +240,7 @@ macro_rules! statements {
             $word!(elements "$1"),
             ") GROUP BY o.id ORDER BY o.id"
         );
-        pub const TOKEN_NAMED: &str = "SELECT id FROM keyward_token WHERE name_key = $1 AND kind <> 'session'";
+        pub const TOKEN_WITH_NAME: &str = "SELECT id FROM keyward_token WHERE name_key = $1 AND kind <> 'session'";
         pub const SEALED_SECRET: &str = "SELECT sealed_secret, sealed_with FROM keyward_token WHERE id = $1";
         pub const UPDATE_TOKEN: &str = "UPDATE keyward_token \
              SET name = $4, name_key = $5, description = $6, access = $7, idle_ms = $8, updated_at = $9 \
@@ -277,7 +277,7 @@ macro_rules! statements {
         );
 
         /// Counts rows without a comparison key.
-        pub const WITHOUT_KEYS: &str = "SELECT (SELECT COUNT(*) FROM keyward_role WHERE name_key IS NULL) \
+        pub const COUNT_ROWS_WITHOUT_KEYS: &str = "SELECT (SELECT COUNT(*) FROM keyward_role WHERE name_key IS NULL) \
              + (SELECT COUNT(*) FROM keyward_token WHERE name_key IS NULL AND kind <> 'session') AS n";
         /// The next rows after an id with their present keys; those of the given keys that are used; and the update of
         /// keys.
@@ -294,7 +294,7 @@ macro_rules! statements {
              WHERE t.sealed_with IS NOT NULL GROUP BY t.sealed_with ORDER BY 1, 2";
 
         pub const IMPORTED: &str = "SELECT source, kind, foreign_key, id FROM keyward_import";
-        pub const REMEMBER_IMPORTED: &str =
+        pub const INSERT_IMPORTED: &str =
             "INSERT INTO keyward_import (source, kind, foreign_key, id) VALUES ($1, $2, $3, $4)";
         pub const BACKDATE_OWNER: &str = "UPDATE keyward_owner SET created_at = $2 WHERE id = $1";
         pub const BACKDATE_TOKEN: &str =
@@ -302,18 +302,18 @@ macro_rules! statements {
         pub const BACKDATE_USE: &str =
             "INSERT INTO keyward_token_use (token_id, last_used_at) VALUES ($1, $2)";
 
-        pub const WOULD_CLAMP_MEMBERS: &str = concat!(
+        pub const PREVIEW_CLAMP_MEMBERS: &str = concat!(
             "SELECT COUNT(*) AS grants, COUNT(DISTINCT b.token_id) AS tokens FROM (",
             of_members_with!($word),
             ") AS b"
         );
-        pub const WOULD_CLAMP_OWNER: &str = concat!(
+        pub const PREVIEW_CLAMP_OWNER: &str = concat!(
             "SELECT COUNT(*) AS grants, COUNT(DISTINCT b.token_id) AS tokens FROM (",
             of_owner_with!($word),
             ") AS b"
         );
 
-        pub const REMEMBER_UNKNOWN_PERMISSIONS: &str = concat!(
+        pub const AUDIT_UNKNOWN_PERMISSIONS: &str = concat!(
             insert_events!("'role', p.role_id, NULL"),
             grant_details!($word, "p", " FROM keyward_role_permission_field f WHERE f.permission_id = p.id"),
             " FROM keyward_role_permission p WHERE ",

@@ -59,9 +59,9 @@ pub const CLAMP_OWNER: &str = clamp!(of_owner!("$7", "$8"));
 pub const CLAMP_UNKNOWN: &str = clamp!(of_unknown!(postgres, "$7"));
 
 /// Needs no confirmation by replicas.
-pub const HINT: &str = "SELECT set_config('synchronous_commit', 'local', TRUE), pg_notify('keyward', '')";
+pub const SEND_HINT: &str = "SELECT set_config('synchronous_commit', 'local', TRUE), pg_notify('keyward', '')";
 /// Waits until the present holder of the epoch has ended.
-pub const AFTER_WRITERS: &str = "SELECT installation FROM keyward_epoch WHERE id = 1 FOR UPDATE";
+pub const WAIT_FOR_WRITER: &str = "SELECT installation FROM keyward_epoch WHERE id = 1 FOR UPDATE";
 
 /// Commits a message that replicas have to confirm, whatever the role's setting is; returns whether there are such
 /// replicas.
@@ -72,8 +72,8 @@ pub const HEARTBEAT: &str = concat!(
     "current_setting('synchronous_standby_names') <> '' AS confirmed, ",
     postgres!(who)
 );
-pub const RECOVERY: &str = "SELECT pg_is_in_recovery() AS replica";
-pub const SESSION: &str = "SELECT pg_backend_pid() AS session";
+pub const IS_REPLICA: &str = "SELECT pg_is_in_recovery() AS replica";
+pub const SESSION_ID: &str = "SELECT pg_backend_pid() AS session";
 /// Ends sessions of this name that wait for replicas. They would wait for ever, and do not notice that their client is
 /// gone.
 pub const END_WAITING_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -112,5 +112,5 @@ pub const PIN_SEARCH_PATH: [&str; 2] = [
     "ALTER FUNCTION keyward_drop_grant_fields() SET search_path FROM CURRENT",
     "ALTER FUNCTION keyward_log_by_hand() SET search_path FROM CURRENT",
 ];
-pub const MIGRATED: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
+pub const APPLIED_MIGRATIONS: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
 pub const INSTALLATION: &str = "SELECT installation FROM keyward_epoch WHERE id = 1";

@@ -10,7 +10,7 @@ pub const RESUME_HAND_LOG: &str = RELEASE_EPOCH;
 
 pub const HAS_MIGRATIONS: &str =
     "SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'keyward_migrations'";
-pub const MIGRATED: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
+pub const APPLIED_MIGRATIONS: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
 /// Moves the write-ahead log into the file, and empties the log.
 pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 /// Leaves the write-ahead log mode, and returns the new mode. Needs the only connection.
@@ -26,7 +26,7 @@ macro_rules! mark {
 pub const MARK_OF_MEMBERS: &str = mark!(of_members!("$1", "$2"));
 pub const MARK_OF_OWNER: &str = mark!(of_owner!("$1", "$2"));
 pub const MARK_UNKNOWN: &str = mark!(of_unknown!(sqlite, "$1"));
-pub const REMEMBER_MARKED: &str = concat!(
+pub const AUDIT_MARKED: &str = concat!(
     insert_events!("'token', c.token_id, 'admin'"),
     grant_details!(sqlite, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
     " FROM keyward_clamped c JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
