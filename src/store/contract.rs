@@ -1,4 +1,4 @@
-//! The suite that every backend runs: what [`Store`](super::Store), [`WriteStore`] and [`Transaction`] promise, case by case.
+//! The suite that every backend runs: the promises of [`Store`](super::Store), [`WriteStore`] and [`Transaction`], case by case.
 //!
 //! ```no_run
 //! # async fn demo() {
@@ -6,7 +6,7 @@
 //! # }
 //! ```
 
-#![expect(clippy::expect_used, reason = "what fails in a suite is a failed test")]
+#![expect(clippy::expect_used, reason = "a failure in this suite is a failed test")]
 
 mod changes;
 mod clamping;
@@ -23,12 +23,12 @@ use crate::domain::{AuditEvent, Timestamp, TokenId};
 use async_trait::async_trait;
 use std::net::IpAddr;
 
-/// A store under test: besides the contract, what tells whether events and uses were kept.
+/// A store under test, with queries for the stored events and uses.
 #[async_trait]
 pub trait Backend: WriteStore {
-    /// The audit events so far, oldest first.
+    /// Returns all audit events, oldest first.
     async fn audit_events(&self) -> Result<Vec<AuditEvent>, StoreError>;
-    /// When a token was last used, and from where, as far as that was written.
+    /// Returns the time and client address of a token's last use, as far as it is written.
     async fn last_use(&self, id: TokenId) -> Result<Option<(Timestamp, Option<IpAddr>)>, StoreError>;
 }
 
@@ -72,52 +72,52 @@ impl Backend for super::PostgresStore {
 /// # Panics
 /// If the store breaks a rule. The message names it.
 pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
-    writing::a_fresh_store_has_the_super_admin_role(&fresh().await).await;
+    writing::new_store_has_the_super_admin_role(&fresh().await).await;
     writing::uncommitted_changes_are_rolled_back(&fresh().await).await;
     writing::each_commit_raises_the_sequence_by_one(&fresh().await).await;
-    writing::a_snapshot_is_all_old_or_all_new(&fresh().await).await;
-    writing::writers_follow_one_another(&fresh().await).await;
+    writing::snapshot_is_entirely_before_or_after_a_change(&fresh().await).await;
+    writing::writers_are_serialized(&fresh().await).await;
     writing::audit_events_keep_their_order(&fresh().await).await;
     writing::invalid_references_are_conflicts(&fresh().await).await;
-    people::roles_come_back_as_they_were(&fresh().await).await;
+    people::roles_are_read_back_unchanged(&fresh().await).await;
     people::permissions_are_replaced_as_a_whole(&fresh().await).await;
-    people::owners_come_back_as_they_were(&fresh().await).await;
+    people::owners_are_read_back_unchanged(&fresh().await).await;
     people::addresses_are_unique_in_any_case(&fresh().await).await;
     people::ceiling_is_the_union_of_the_roles(&fresh().await).await;
     people::super_admins_have_no_ceiling(&fresh().await).await;
     people::other_super_admins_are_counted(&fresh().await).await;
-    people::roles_meet_in_an_owner(&fresh().await).await;
-    tokens::tokens_come_back_as_they_were(&fresh().await).await;
+    people::owners_with_roles_of_two_lists_are_detected(&fresh().await).await;
+    tokens::tokens_are_read_back_unchanged(&fresh().await).await;
     tokens::hundreds_of_grants_keep_their_order(&fresh().await).await;
-    tokens::an_unknown_digest_is_an_answer(&fresh().await).await;
-    tokens::names_are_taken_by_all_but_sessions(&fresh().await).await;
+    tokens::unknown_digest_resolves_to_no_record(&fresh().await).await;
+    tokens::names_are_unique_except_for_sessions(&fresh().await).await;
     tokens::sessions_of_an_owner_are_deleted_together(&fresh().await).await;
     tokens::deleted_token_does_not_resolve(&fresh().await).await;
-    tokens::no_id_is_used_again(&fresh().await).await;
-    tokens::the_latest_use_stays(&fresh().await).await;
-    views::a_view_is_of_one_moment(&fresh().await).await;
+    tokens::ids_are_not_reused(&fresh().await).await;
+    tokens::latest_use_is_kept(&fresh().await).await;
+    views::view_reads_one_point_in_time(&fresh().await).await;
     views::store_is_empty_until_an_owner_or_token_is_added(&fresh().await).await;
-    views::lists_are_sorted_and_whole(&fresh().await).await;
+    views::lists_are_sorted_and_complete(&fresh().await).await;
     views::owners_are_searched_sorted_and_paged(&fresh().await).await;
     views::tokens_are_searched_sorted_and_paged(&fresh().await).await;
-    views::events_are_found_and_paged(&fresh().await).await;
-    views::owners_of_tokens_are_remembered(&fresh().await).await;
+    views::events_are_filtered_and_paged(&fresh().await).await;
+    views::owners_of_deleted_tokens_are_known(&fresh().await).await;
     views::owners_and_tokens_are_filtered(&fresh().await).await;
     views::sign_in_places_are_the_latest_of_each_person(&fresh().await).await;
     views::sign_in_candidates_are_active_owners_with_a_password(&fresh().await).await;
-    views::the_nth_latest_event_of_an_actor_is_found(&fresh().await).await;
+    views::nth_latest_event_of_an_actor_is_found(&fresh().await).await;
     changes::owners_are_changed_one_part_at_a_time(&fresh().await).await;
     changes::roles_are_changed_and_deleted_without_members(&fresh().await).await;
     changes::deleting_an_owner_cascades(&fresh().await).await;
-    changes::invitations_replace_one_another(&fresh().await).await;
+    changes::new_invitation_replaces_the_old_one(&fresh().await).await;
     changes::tokens_are_changed_within_their_kind(&fresh().await).await;
-    changes::a_new_secret_ends_the_old_one(&fresh().await).await;
-    changes::ended_sessions_are_deleted(&fresh().await).await;
-    changes::dropped_transactions_leave_nothing(&fresh().await).await;
-    importing::imported_keys_are_recorded_for_good(&fresh().await).await;
+    changes::new_secret_replaces_the_old_one(&fresh().await).await;
+    changes::expired_sessions_are_deleted(&fresh().await).await;
+    changes::dropped_transactions_change_nothing(&fresh().await).await;
+    importing::imported_keys_outlive_their_records(&fresh().await).await;
     importing::imported_records_keep_their_times(&fresh().await).await;
-    keys::check_values_of_keys_are_kept(&fresh().await).await;
-    keys::tokens_are_counted_by_their_keys(&fresh().await).await;
+    keys::key_check_values_are_stored(&fresh().await).await;
+    keys::tokens_are_counted_per_key(&fresh().await).await;
     clamping::clamping_agrees_with_the_ceiling(&fresh().await).await;
     clamping::preview_counts_as_many_as_the_clamp_deletes(&fresh().await).await;
     clamping::unknown_actions_are_clamped_for_all_owners(&fresh().await).await;

@@ -24,38 +24,42 @@ pub(super) async fn owners_are_changed_one_part_at_a_time<S: Backend>(store: &S)
     let mut tx = begin(store).await;
     let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
     let other = tx.insert_owner(owner("c@d", &[])).await.expect("an owner is added");
-    assert_eq!(tx.password(id).await.expect("a password can be asked for"), None, "at first there is none");
+    assert_eq!(tx.password(id).await.expect("a password can be queried"), None, "a new owner has no password");
     commit(tx).await;
     for (email, username) in [("Ä@B", Some(AWKWARD)), ("ä@b", Some("")), ("e@f", None)] {
         let mut tx = begin(store).await;
-        let before = tx.owner(id).await.expect("an owner can be read").expect("it is there");
+        let before = tx.owner(id).await.expect("an owner can be read").expect("it exists");
         let new = profile(email, username);
-        tx.update_owner(id, &new).await.expect("also an address that differs in case alone is free to its owner");
-        let after = tx.owner(id).await.expect("an owner can be read").expect("it is there");
+        tx.update_owner(id, &new).await.expect("an owner may change the case of the own address");
+        let after = tx.owner(id).await.expect("an owner can be read").expect("it exists");
         let Profile { email, firstname, lastname, username } = new;
         assert!(after.updated_at >= before.updated_at && after.created_at == before.created_at);
         let updated_at = after.updated_at;
-        let found = tx.owner_with_email(&email.to_uppercase()).await.expect("addresses can be asked for");
-        assert_eq!(found, Some(id), "the new address is taken");
-        let found = tx.owner_with_email("a@b").await.expect("addresses can be asked for");
-        assert_eq!(found, None, "the old one is free");
+        let found = tx.owner_with_email(&email.to_uppercase()).await.expect("addresses can be queried");
+        assert_eq!(found, Some(id), "the new address belongs to the owner");
+        let found = tx.owner_with_email("a@b").await.expect("addresses can be queried");
+        assert_eq!(found, None, "the old address is available");
         assert_eq!(after, crate::domain::Owner { email, firstname, lastname, username, updated_at, ..before });
         commit(tx).await;
     }
     conflict("an address that is taken", begin(store).await.update_owner(id, &profile("C@D", None)).await);
-    let nobody = OwnerId(i64::MAX);
-    conflict("the names of nobody", begin(store).await.update_owner(nobody, &profile("x@y", None)).await);
+    let absent = OwnerId(i64::MAX);
+    conflict("names of an absent owner", begin(store).await.update_owner(absent, &profile("x@y", None)).await);
     let hash = PasswordHash(AWKWARD.into());
-    conflict("the password of nobody", begin(store).await.set_password(nobody, &hash).await);
+    conflict("password of an absent owner", begin(store).await.set_password(absent, &hash).await);
     let mut tx = begin(store).await;
     for hash in [PasswordHash("other".into()), hash.clone()] {
         tx.set_password(id, &hash).await.expect("a password is set");
     }
     commit(tx).await;
     let mut view = view(store).await;
-    assert_eq!(view.password(id).await.expect("a password can be read"), Some(hash), "the last one counts");
-    assert_eq!(view.password(other).await.expect("a password can be asked for"), None, "and is theirs alone");
-    assert_eq!(view.password(nobody).await.expect("a password can be asked for"), None, "nobody has none");
+    assert_eq!(view.password(id).await.expect("a password can be read"), Some(hash), "the latest password is kept");
+    assert_eq!(view.password(other).await.expect("a password can be queried"), None, "another owner has no password");
+    assert_eq!(
+        view.password(absent).await.expect("a password can be queried"),
+        None,
+        "an absent owner has no password"
+    );
 }
 
 pub(super) async fn roles_are_changed_and_deleted_without_members<S: Backend>(store: &S) {
@@ -63,26 +67,30 @@ pub(super) async fn roles_are_changed_and_deleted_without_members<S: Backend>(st
     let id = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
     tx.insert_role(role("author", vec![])).await.expect("a role is added");
     let member = tx.insert_owner(owner("a@b", &[id])).await.expect("an owner is added");
-    tx.update_role(id, "editor", "same name").await.expect("its own name is free to a role");
+    tx.update_role(id, "editor", "same name").await.expect("a role may keep its name");
     tx.update_role(id, AWKWARD, AWKWARD).await.expect("a role is renamed");
-    let found = tx.role(id).await.expect("a role can be read").expect("it is there");
+    let found = tx.role(id).await.expect("a role can be read").expect("it exists");
     assert_eq!((found.name.as_str(), found.description.as_str()), (AWKWARD, AWKWARD));
-    assert_eq!(found.permissions, permissions(), "permissions stay");
-    assert_eq!(tx.role_with_name("editor").await.expect("names can be asked for"), None, "the old name is free");
+    assert_eq!(found.permissions, permissions(), "a rename keeps the permissions");
+    assert_eq!(tx.role_with_name("editor").await.expect("names can be queried"), None, "the old name is available");
     commit(tx).await;
     conflict("a name that is taken", begin(store).await.update_role(id, "author", "").await);
     let none = RoleId(i64::MAX);
     conflict("no such role", begin(store).await.update_role(none, "new", "").await);
-    conflict("somebody has the role", begin(store).await.delete_role(id).await);
+    conflict("a role with a member", begin(store).await.delete_role(id).await);
     conflict("no such role", begin(store).await.delete_role(none).await);
     conflict("the super admin role", begin(store).await.delete_role(RoleId::SUPER_ADMIN).await);
     let mut tx = begin(store).await;
     tx.set_owner_roles(member, &[]).await.expect("roles are set");
-    tx.delete_role(id).await.expect("nobody has it any more");
-    assert!(tx.role(id).await.expect("a role can be asked for").is_none());
+    tx.delete_role(id).await.expect("a role without members is deleted");
+    assert!(tx.role(id).await.expect("a role can be queried").is_none());
     commit(tx).await;
-    let again = begin(store).await.insert_role(role(AWKWARD, permissions())).await.expect("its name is free");
-    assert!(again > id, "its id is not used again");
+    let again = begin(store)
+        .await
+        .insert_role(role(AWKWARD, permissions()))
+        .await
+        .expect("the name of a deleted role is available");
+    assert!(again > id, "ids are not reused");
 }
 
 pub(super) async fn deleting_an_owner_cascades<S: Backend>(store: &S) {
@@ -100,37 +108,44 @@ pub(super) async fn deleting_an_owner_cascades<S: Backend>(store: &S) {
     tx.insert_invitation(other, &also, Timestamp(5)).await.expect("an invitation is given");
     tx.set_password(id, &PasswordHash("hash".into())).await.expect("a password is set");
     commit(tx).await;
-    conflict("nobody", begin(store).await.delete_owner(OwnerId(i64::MAX), &service()).await);
+    conflict("an absent owner", begin(store).await.delete_owner(OwnerId(i64::MAX), &service()).await);
 
     let mut tx = begin(store).await;
     tx.delete_owner(id, &service()).await.expect("an owner is deleted");
     drop(tx);
-    assert!(resolve(store, &mine.digest).await.record.is_some(), "what is not committed never was");
+    assert!(resolve(store, &mine.digest).await.record.is_some(), "an uncommitted deletion has no effect");
     assert!(store.audit_events().await.expect("events can be read").is_empty());
 
     let mut tx = begin(store).await;
     tx.delete_owner(id, &service()).await.expect("an owner is deleted");
     commit(tx).await;
     for (new, there) in [(&mine, false), (&signed_in, false), (&theirs, true)] {
-        assert_eq!(resolve(store, &new.digest).await.record.is_some(), there, "their tokens and sessions go");
+        assert_eq!(
+            resolve(store, &new.digest).await.record.is_some(),
+            there,
+            "only the owner's tokens and sessions are deleted"
+        );
     }
     let mut tx = begin(store).await;
-    assert!(tx.owner(id).await.expect("an owner can be asked for").is_none());
-    assert!(tx.password(id).await.expect("a password can be asked for").is_none());
-    assert!(tx.invitation(&invited).await.expect("an invitation can be asked for").is_none());
-    assert!(tx.invitation(&also).await.expect("an invitation can be asked for").is_some(), "others keep theirs");
-    let found = tx.token(ids[2]).await.expect("a token can be read").expect("it is there");
-    assert_eq!(found.authority, theirs.authority, "and their tokens with all grants");
+    assert!(tx.owner(id).await.expect("an owner can be queried").is_none());
+    assert!(tx.password(id).await.expect("a password can be queried").is_none());
+    assert!(tx.invitation(&invited).await.expect("an invitation can be queried").is_none());
+    assert!(
+        tx.invitation(&also).await.expect("an invitation can be queried").is_some(),
+        "invitations of others are kept"
+    );
+    let found = tx.token(ids[2]).await.expect("a token can be read").expect("it exists");
+    assert_eq!(found.authority, theirs.authority, "tokens of others are kept with all grants");
     let events = store.audit_events().await.expect("events can be read");
-    let [event] = &events[..] else { panic!("one event, for the one admin token: {events:?}") };
+    let [event] = &events[..] else { panic!("one event for the admin token: {events:?}") };
     assert_eq!((event.what, event.target), (AuditAction::TokenRevoked, AuditTarget::Token(ids[0], TokenKind::Admin)));
     assert_eq!((event.cause, event.origin), (Some(AuditCause::OwnerDeleted(id)), service()));
-    let again = tx.insert_owner(owner("A@B", &[])).await.expect("the address is free");
-    assert!(again > other, "their id is not used again");
-    tx.insert_token(admin("mine", again)).await.expect("the token's name is free");
+    let again = tx.insert_owner(owner("A@B", &[])).await.expect("the address of a deleted owner is available");
+    assert!(again > other, "ids are not reused");
+    tx.insert_token(admin("mine", again)).await.expect("the name of a deleted token is available");
 }
 
-pub(super) async fn invitations_replace_one_another<S: Backend>(store: &S) {
+pub(super) async fn new_invitation_replaces_the_old_one<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
     let other = tx.insert_owner(owner("c@d", &[])).await.expect("an owner is added");
@@ -141,17 +156,23 @@ pub(super) async fn invitations_replace_one_another<S: Backend>(store: &S) {
     commit(tx).await;
     let mut tx = begin(store).await;
     let expected = [(old, None), (new, Some((id, Timestamp(40)))), (theirs, Some((other, Timestamp(20))))];
-    for (digest, told) in expected {
-        let found = tx.invitation(&digest).await.expect("an invitation can be asked for");
-        assert_eq!(found, told, "the newest of each owner");
+    for (digest, invitation) in expected {
+        let found = tx.invitation(&digest).await.expect("an invitation can be queried");
+        assert_eq!(found, invitation, "only the newest invitation of each owner is valid");
     }
-    assert_eq!(tx.delete_invitations(id).await.expect("invitations are withdrawn"), 1);
-    assert_eq!(tx.delete_invitations(id).await.expect("there may be none"), 0);
-    assert!(tx.invitation(&new).await.expect("an invitation can be asked for").is_none());
+    assert_eq!(tx.delete_invitations(id).await.expect("invitations are deleted"), 1);
+    assert_eq!(tx.delete_invitations(id).await.expect("a deletion of nothing succeeds"), 0);
+    assert!(tx.invitation(&new).await.expect("an invitation can be queried").is_none());
     commit(tx).await;
-    let nobody = OwnerId(i64::MAX);
-    conflict("an invitation for nobody", begin(store).await.insert_invitation(nobody, &old, Timestamp(1)).await);
-    conflict("of somebody else", begin(store).await.insert_invitation(id, &theirs, Timestamp(1)).await);
+    let absent = OwnerId(i64::MAX);
+    conflict(
+        "an invitation of an absent owner",
+        begin(store).await.insert_invitation(absent, &old, Timestamp(1)).await,
+    );
+    conflict(
+        "the digest of another owner's invitation",
+        begin(store).await.insert_invitation(id, &theirs, Timestamp(1)).await,
+    );
 }
 
 pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) {
@@ -174,14 +195,14 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
         (of_content, "second", second.authority.clone()),
     ] {
         let mut tx = begin(store).await;
-        let before = tx.token(token).await.expect("a token can be read").expect("it is there");
+        let before = tx.token(token).await.expect("a token can be read").expect("it exists");
         tx.update_token(token, name, AWKWARD, &authority).await.expect("a token is changed");
-        let found = tx.token(token).await.expect("a token can be read").expect("it is there");
+        let found = tx.token(token).await.expect("a token can be read").expect("it exists");
         assert_eq!((found.name.as_str(), found.description.as_str()), (name, AWKWARD));
-        assert_eq!(found.authority, authority, "what was set is all there is");
-        assert!(found.digest == before.digest && found.created_at == before.created_at, "the rest stays");
+        assert_eq!(found.authority, authority, "the new list replaces the old one");
+        assert!(found.digest == before.digest && found.created_at == before.created_at, "other columns are kept");
         assert!(found.updated_at >= before.updated_at);
-        assert_eq!(tx.token_with_name(name).await.expect("names can be asked for"), Some(token));
+        assert_eq!(tx.token_with_name(name).await.expect("names can be queried"), Some(token));
         commit(tx).await;
     }
     let refused = async |what, token, name, authority: TokenAuthority| {
@@ -194,69 +215,85 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
     refused("no such token", TokenId(i64::MAX), "new", of(id)).await;
 }
 
-pub(super) async fn a_new_secret_ends_the_old_one<S: Backend>(store: &S) {
+pub(super) async fn new_secret_replaces_the_old_one<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let owner = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
     let old = NewToken { lifespan: Some(Duration::from_secs(60)), ..admin("token", owner) };
     let (new, other) = (admin("new", owner), admin("other", owner));
     let id = tx.insert_token(old.clone()).await.expect("a token is added");
-    let before = tx.token(id).await.expect("a token can be read").expect("it is there");
+    let before = tx.token(id).await.expect("a token can be read").expect("it exists");
     let its = tx.insert_token(other.clone()).await.expect("a token is added");
-    assert_eq!(tx.sealed_secret(id).await.expect("that can be asked"), None, "at first nothing is kept");
+    assert_eq!(tx.sealed_secret(id).await.expect("the query succeeds"), None, "a new token has no sealed secret");
     let sealed = SealedSecret { key: "2026".into(), text: "00ff".into() };
     for id in [id, its] {
-        tx.seal_secret(id, &sealed).await.expect("a sealed secret is kept");
+        tx.seal_secret(id, &sealed).await.expect("a secret is sealed");
         assert_eq!(tx.sealed_secret(id).await.expect("it can be read"), Some(sealed.clone()));
     }
     commit(tx).await;
     store.note_uses(&[Use { token: id, at: Timestamp(7), address: None }]).await.expect("uses are noted");
     let mut tx = begin(store).await;
     tx.set_secret(id, &new.digest, &new.hash_key, &new.hint).await.expect("a secret is replaced");
-    assert_eq!(tx.sealed_secret(id).await.expect("that can be asked"), None, "the older secret is not shown again");
-    assert_eq!(tx.sealed_secret(its).await.expect("it can be read"), Some(sealed.clone()), "others are");
+    assert_eq!(
+        tx.sealed_secret(id).await.expect("the query succeeds"),
+        None,
+        "the sealed copy of the old secret is deleted"
+    );
+    assert_eq!(
+        tx.sealed_secret(its).await.expect("it can be read"),
+        Some(sealed.clone()),
+        "sealed secrets of other tokens are kept"
+    );
     commit(tx).await;
-    assert!(resolve(store, &old.digest).await.record.is_none(), "the older secret is dead");
-    let found = resolve(store, &new.digest).await.record.expect("the new one resolves").token;
+    assert!(resolve(store, &old.digest).await.record.is_none(), "the old secret does not resolve");
+    let found = resolve(store, &new.digest).await.record.expect("the new secret resolves").token;
     assert_eq!((found.id, found.hint.as_str(), found.name.as_str()), (id, new.hint.as_str(), "token"));
-    assert_eq!((found.expires_at, found.lifespan), (before.expires_at, old.lifespan), "it lives no longer");
-    assert_eq!(found.last_used_at, Some(Timestamp(7)), "its use is still told");
+    assert_eq!((found.expires_at, found.lifespan), (before.expires_at, old.lifespan), "the expiry is kept");
+    assert_eq!(found.last_used_at, Some(Timestamp(7)), "its last use is kept");
     let mut tx = begin(store).await;
     tx.seal_secret(its, &SealedSecret { text: "ff".into(), ..sealed.clone() }).await.expect("it is replaced");
     tx.delete_token(its).await.expect("a token is deleted");
-    assert_eq!(tx.sealed_secret(its).await.expect("that can be asked"), None, "it goes with its token");
+    assert_eq!(
+        tx.sealed_secret(its).await.expect("the query succeeds"),
+        None,
+        "a sealed secret is deleted with its token"
+    );
     drop(tx);
     let absent = TokenId(i64::MAX);
     conflict("no such token", begin(store).await.seal_secret(absent, &sealed).await);
     conflict("no such token", begin(store).await.set_secret(absent, &old.digest, &old.hash_key, "").await);
-    conflict("of another", begin(store).await.set_secret(id, &other.digest, &other.hash_key, "").await);
+    conflict(
+        "the digest of another token",
+        begin(store).await.set_secret(id, &other.digest, &other.hash_key, "").await,
+    );
 }
 
-pub(super) async fn ended_sessions_are_deleted<S: Backend>(store: &S) {
+pub(super) async fn expired_sessions_are_deleted<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
-    let lives = |ms: i64, new: NewToken| NewToken { lifespan: Some(Duration::from_millis(ms.unsigned_abs())), ..new };
-    let (short, long, endless) = (lives(0, session(id)), lives(3_600_000, session(id)), session(id));
-    let token = lives(0, admin("ended", id));
+    let with_lifespan =
+        |ms: i64, new: NewToken| NewToken { lifespan: Some(Duration::from_millis(ms.unsigned_abs())), ..new };
+    let (short, long, endless) = (with_lifespan(0, session(id)), with_lifespan(3_600_000, session(id)), session(id));
+    let token = with_lifespan(0, admin("ended", id));
     for new in [&short, &long, &endless, &token] {
         tx.insert_token(new.clone()).await.expect("a token is added");
     }
     commit(tx).await;
     let mut tx = begin(store).await;
     let start = tx.now();
-    // The next millisecond of whatever clock the store has: nothing here can set it.
+    // Waits for the next millisecond of the store's clock, which cannot be set here.
     while tx.now() <= start {
         drop(tx);
         tokio::task::yield_now().await;
         tx = begin(store).await;
     }
-    assert_eq!(tx.delete_ended_sessions().await.expect("sessions are swept"), 1, "the one that has ended");
+    assert_eq!(tx.delete_ended_sessions().await.expect("expired sessions are deleted"), 1, "one session has expired");
     commit(tx).await;
     for (new, there) in [(short, false), (long, true), (endless, true), (token, true)] {
-        assert_eq!(resolve(store, &new.digest).await.record.is_some(), there, "sessions only, and only ended ones");
+        assert_eq!(resolve(store, &new.digest).await.record.is_some(), there, "only expired sessions are deleted");
     }
 }
 
-pub(super) async fn dropped_transactions_leave_nothing<S: Backend>(store: &S) {
+pub(super) async fn dropped_transactions_change_nothing<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let id = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
     let old = admin("token", id);
@@ -267,17 +304,17 @@ pub(super) async fn dropped_transactions_leave_nothing<S: Backend>(store: &S) {
     tx.set_password(id, &PasswordHash("hash".into())).await.expect("a password is set");
     let digest = Digest::Native([9; 27]);
     tx.insert_invitation(id, &digest, Timestamp(1)).await.expect("an invitation is given");
-    tx.seal_secret(token, &SealedSecret { key: "k".into(), text: "00".into() }).await.expect("a secret is kept");
+    tx.seal_secret(token, &SealedSecret { key: "k".into(), text: "00".into() }).await.expect("a secret is sealed");
     let none = TokenAuthority::Admin { owner: id, grants: vec![] };
     tx.update_token(token, "renamed", "", &none).await.expect("a token is changed");
     drop(tx);
     let mut view = view(store).await;
-    assert_eq!(view.owner_with_email("a@b").await.expect("addresses can be asked for"), Some(id));
-    assert_eq!(view.owner_with_email("new@b").await.expect("addresses can be asked for"), None);
-    assert!(view.password(id).await.expect("that can be asked").is_none());
-    assert!(view.invitation(&digest).await.expect("that can be asked").is_none());
-    assert!(view.sealed_secret(token).await.expect("that can be asked").is_none());
-    assert_eq!(view.token_with_name("renamed").await.expect("names can be asked for"), None);
-    let found = view.token(token).await.expect("a token can be read").expect("it is there");
+    assert_eq!(view.owner_with_email("a@b").await.expect("addresses can be queried"), Some(id));
+    assert_eq!(view.owner_with_email("new@b").await.expect("addresses can be queried"), None);
+    assert!(view.password(id).await.expect("the query succeeds").is_none());
+    assert!(view.invitation(&digest).await.expect("the query succeeds").is_none());
+    assert!(view.sealed_secret(token).await.expect("the query succeeds").is_none());
+    assert_eq!(view.token_with_name("renamed").await.expect("names can be queried"), None);
+    let found = view.token(token).await.expect("a token can be read").expect("it exists");
     assert_eq!(found.authority, old.authority);
 }

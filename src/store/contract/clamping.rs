@@ -12,7 +12,7 @@ use std::collections::HashSet;
 
 const CAUSE: AuditCause = AuditCause::Catalogue;
 
-/// Random enough, and always the same.
+/// A pseudo-random generator with a fixed seed.
 struct Dice(u64);
 
 impl Dice {
@@ -50,7 +50,7 @@ pub(super) async fn clamping_agrees_with_the_ceiling<S: Backend>(store: &S) {
         }
         let (mut owners, mut tokens) = (Vec::new(), Vec::new());
         for n in 0..8 {
-            // One of eight is a super admin.
+            // One of eight owners is a super admin.
             let theirs: Vec<RoleId> = match n {
                 0 => vec![roles[0], roles[1]],
                 _ => (1..5).filter(|_| dice.below(2) == 0).map(|i| roles[i]).collect(),
@@ -107,10 +107,10 @@ pub(super) async fn preview_counts_as_many_as_the_clamp_deletes<S: Backend>(stor
         let owner = owners[round % 8];
         let theirs: Vec<RoleId> = (0..5).filter(|_| dice.below(3) == 0).map(|i| roles[i]).collect();
         let mut view = view(store).await;
-        let of_role = view.preview_clamp(Proposed::Permissions(role, &permissions)).await.expect("it is counted");
-        let of_owner = view.preview_clamp(Proposed::Roles(owner, &theirs)).await.expect("it is counted");
+        let of_role = view.preview_clamp(Proposed::Permissions(role, &permissions)).await.expect("a preview succeeds");
+        let of_owner = view.preview_clamp(Proposed::Roles(owner, &theirs)).await.expect("a preview succeeds");
         drop(view);
-        // What then happens; it is not kept.
+        // The real change, rolled back.
         let mut tx = begin(store).await;
         tx.set_permissions(role, &permissions).await.expect("permissions are set");
         let clamped = tx.clamp(Clamp::Members(role), &service(), CAUSE).await.expect("grants are clamped");
@@ -122,21 +122,21 @@ pub(super) async fn preview_counts_as_many_as_the_clamp_deletes<S: Backend>(stor
         assert_eq!(of_owner, clamped, "round {round}: {owner:?} with {theirs:?}");
         took += of_role.grants.min(of_owner.grants);
     }
-    assert!(took > 0, "both kinds of previews took something");
+    assert!(took > 0, "both kinds of previews counted grants");
     let mut view = view(store).await;
     for nothing in [Proposed::Permissions(RoleId(i64::MAX), &[]), Proposed::Roles(OwnerId(i64::MAX), &[])] {
-        assert_eq!(view.preview_clamp(nothing).await.expect("it is counted"), Clamped::default(), "{nothing:?}");
+        assert_eq!(view.preview_clamp(nothing).await.expect("a preview succeeds"), Clamped::default(), "{nothing:?}");
     }
     let super_admin = Proposed::Roles(owners[3], &[RoleId::SUPER_ADMIN]);
     assert_eq!(
-        view.preview_clamp(super_admin).await.expect("it is counted"),
+        view.preview_clamp(super_admin).await.expect("a preview succeeds"),
         Clamped::default(),
-        "they hold everything"
+        "a super admin loses no grant"
     );
-    assert_eq!(seq(store).await, before, "a preview is no change");
+    assert_eq!(seq(store).await, before, "a preview changes nothing");
 }
 
-/// Clamps, and compares what is left and what is remembered with what the ceiling says.
+/// Clamps, and compares the remaining grants and the events with the ceiling.
 async fn agree<S: Backend>(store: &S, clamp: Clamp<'_>, whose: &[OwnerId], tokens: &[(OwnerId, TokenId)]) {
     let seen = store.audit_events().await.expect("events can be read").len();
     let mut tx = begin(store).await;
@@ -151,26 +151,26 @@ async fn agree<S: Backend>(store: &S, clamp: Clamp<'_>, whose: &[OwnerId], token
     let count = tx.clamp(clamp, &service(), CAUSE).await.expect("grants are clamped");
     let of: HashSet<TokenId> = gone.iter().map(|(id, _)| *id).collect();
     let expected_count = Clamped { tokens: of.len() as u64, grants: gone.len() as u64, permissions: 0 };
-    assert_eq!(count, expected_count, "{clamp:?}: it tells how many went, and from how many tokens");
+    assert_eq!(count, expected_count, "{clamp:?}: the result counts grants and tokens");
     for ((_, id), kept) in tokens.iter().zip(expected) {
-        assert_eq!(grants(&mut tx, *id).await, kept, "{clamp:?}: a grant stays whole or goes whole, in its order");
+        assert_eq!(grants(&mut tx, *id).await, kept, "{clamp:?}: the other grants are kept whole and in order");
     }
     let again = tx.clamp(clamp, &service(), CAUSE).await.expect("grants are clamped");
-    assert_eq!(again, Clamped::default(), "{clamp:?}: what is within stays");
+    assert_eq!(again, Clamped::default(), "{clamp:?}: grants within the ceiling are kept");
     commit(tx).await;
     let events = store.audit_events().await.expect("events can be read");
-    let mut told: Vec<(TokenId, Value)> = events[seen..].iter().map(clamped).collect();
+    let mut read: Vec<(TokenId, Value)> = events[seen..].iter().map(clamped).collect();
     let by = |(id, details): &(TokenId, Value)| (*id, details.to_string());
-    told.sort_by_key(by);
+    read.sort_by_key(by);
     gone.sort_by_key(by);
-    assert_eq!(told, gone, "{clamp:?}: one event for each grant that went, with the grant");
+    assert_eq!(read, gone, "{clamp:?}: each removed grant has an event with the grant");
 }
 
 fn clamped(event: &AuditEvent) -> (TokenId, Value) {
     assert_eq!((event.what, event.cause, event.origin), (AuditAction::GrantClamped, Some(CAUSE), service()));
     match event.target {
         AuditTarget::Token(id, TokenKind::Admin) => (id, event.details.clone()),
-        other => panic!("the event is about the token, not {other:?}"),
+        other => panic!("the target is the token, not {other:?}"),
     }
 }
 
@@ -183,7 +183,7 @@ fn details(grant: &Grant) -> Value {
 }
 
 async fn grants(tx: &mut Box<dyn Transaction>, id: TokenId) -> Vec<Grant> {
-    tx.token(id).await.expect("a token can be read").expect("it is there").grants().to_vec()
+    tx.token(id).await.expect("a token can be read").expect("it exists").grants().to_vec()
 }
 
 pub(super) async fn unknown_actions_are_clamped_for_all_owners<S: Backend>(store: &S) {
@@ -203,16 +203,20 @@ pub(super) async fn unknown_actions_are_clamped_for_all_owners<S: Backend>(store
     let known = [Action::new("new"), Action::new("another")];
     let gone = tx.clamp(Clamp::Unknown(&known), &service(), CAUSE).await.expect("actions are clamped");
     let all_of_them = Clamped { tokens: 2, grants: 4, permissions: 2 };
-    assert_eq!(gone, all_of_them, "grants and permissions, each for itself");
+    assert_eq!(gone, all_of_them, "grants and permissions are counted separately");
     for id in &tokens {
-        assert_eq!(grants(&mut tx, *id).await, [Grant::new("new")], "super admins' tokens too");
+        assert_eq!(grants(&mut tx, *id).await, [Grant::new("new")], "super admins' tokens lose unknown actions too");
     }
     commit(tx).await;
     let mut view = view(store).await;
-    let found = view.role(editor).await.expect("a role can be read").expect("it is there");
-    assert_eq!(found.permissions, [Permission::new("new")], "roles lose what nothing names any more");
-    let kept = view.role(other).await.expect("a role can be read").expect("it is there");
-    assert_eq!((kept.permissions.len(), kept.updated_at), (1, kept.created_at), "others are left alone");
+    let found = view.role(editor).await.expect("a role can be read").expect("it exists");
+    assert_eq!(found.permissions, [Permission::new("new")], "roles lose unknown actions");
+    let kept = view.role(other).await.expect("a role can be read").expect("it exists");
+    assert_eq!(
+        (kept.permissions.len(), kept.updated_at),
+        (1, kept.created_at),
+        "roles without unknown actions are unchanged"
+    );
     let events = store.audit_events().await.expect("events can be read");
     let of = |what, target| {
         let of = events.iter().filter(|e| (e.what, e.target, e.cause) == (what, target, Some(CAUSE)));
@@ -226,5 +230,5 @@ pub(super) async fn unknown_actions_are_clamped_for_all_owners<S: Backend>(store
     for id in tokens {
         assert_eq!(of(AuditAction::GrantClamped, AuditTarget::Token(id, TokenKind::Admin)), expected);
     }
-    assert_eq!(events.len(), 6, "one event each");
+    assert_eq!(events.len(), 6, "one event for each grant and permission");
 }

@@ -1,4 +1,4 @@
-//! What the cases are about.
+//! Records for the cases.
 
 use super::Backend;
 use crate::domain::{
@@ -8,11 +8,11 @@ use crate::domain::{
 };
 use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
 
-/// Text that a careless statement would trip over.
+/// Text with quotes, placeholders, wildcards and letters outside ASCII.
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
 
 /// Every kind of event.
-pub(super) const EVERYTHING: [AuditAction; 27] = [
+pub(super) const ALL_ACTIONS: [AuditAction; 27] = [
     AuditAction::OwnerCreated,
     AuditAction::OwnerInvited,
     AuditAction::OwnerInvitedAgain,
@@ -42,25 +42,25 @@ pub(super) const EVERYTHING: [AuditAction; 27] = [
     AuditAction::Imported,
 ];
 
-/// The program itself, on this machine.
+/// The host program as the origin.
 pub(super) fn service() -> AuditOrigin {
     AuditOrigin { actor: Actor::Service, address: None }
 }
 
 pub(super) async fn begin<S: Backend>(store: &S) -> Box<dyn Transaction> {
-    store.begin().await.expect("a transaction can be had")
+    store.begin().await.expect("a transaction begins")
 }
 
 pub(super) async fn view<S: Backend>(store: &S) -> Box<dyn View> {
-    store.view().await.expect("a view can be had")
+    store.view().await.expect("a view opens")
 }
 
 pub(super) async fn commit(tx: Box<dyn Transaction>) {
-    tx.commit(&[Tag::ALL]).await.expect("a sound transaction commits");
+    tx.commit(&[Tag::ALL]).await.expect("a transaction commits");
 }
 
 pub(super) async fn resolve<S: Backend>(store: &S, digest: &Digest) -> Snapshot {
-    store.resolve(digest).await.expect("a store can be asked")
+    store.resolve(digest).await.expect("a token is resolved")
 }
 
 pub(super) async fn seq<S: Backend>(store: &S) -> u64 {
@@ -82,7 +82,7 @@ pub(super) fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
     }
 }
 
-/// A token with a genuine digest.
+/// A token with the digest of a generated secret.
 pub(super) fn token(name: &str, authority: TokenAuthority) -> NewToken {
     let kind = match authority {
         TokenAuthority::Admin { .. } => TokenKind::Admin,
@@ -112,7 +112,7 @@ pub(super) fn admin(name: &str, owner: OwnerId) -> NewToken {
     token(name, TokenAuthority::Admin { owner, grants: grants() })
 }
 
-/// With and without subject, all and some fields, no, one and several conditions, and the same twice.
+/// With and without a resource, all and some fields, no, one and several conditions, and a duplicate.
 pub(super) fn permissions() -> Vec<Permission> {
     let some = || Fields::only(["title", AWKWARD, "123", ""]).expect("there are some");
     vec![

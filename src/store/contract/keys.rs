@@ -1,29 +1,32 @@
-//! Check values of keys, and how many tokens rest on which key.
+//! Check values of keys, and the number of tokens of each key.
 
 use super::Backend;
 use super::fixtures::{admin, begin, commit, owner, seq, view};
 use crate::domain::{HashKeyId, KeyCheck, KeyKind, SealedSecret};
 use crate::store::KeyUse;
 
-pub(super) async fn check_values_of_keys_are_kept<S: Backend>(store: &S) {
+pub(super) async fn key_check_values_are_stored<S: Backend>(store: &S) {
     let check = |kind, id: &str, value: &str| KeyCheck { kind, id: id.to_owned(), value: value.to_owned() };
     let hash = check(KeyKind::Hash, "0", "aa");
     let others =
         [check(KeyKind::Hash, "2030", "bb"), check(KeyKind::Encryption, "0", "cc"), check(KeyKind::Prefix, "", "kw")];
     assert_eq!(store.key_checks().await.expect("they can be read"), Some(vec![]));
     let mut tx = begin(store).await;
-    tx.set_key_check(&hash).await.expect("a check value is kept");
+    tx.set_key_check(&hash).await.expect("a check value is stored");
     drop(tx);
-    assert!(view(store).await.key_checks().await.expect("they can be read").is_empty(), "it was not committed");
+    assert!(
+        view(store).await.key_checks().await.expect("they can be read").is_empty(),
+        "a rolled back check value is not stored"
+    );
     let mut tx = begin(store).await;
     for check in others.iter().chain([&hash]) {
-        tx.set_key_check(check).await.expect("a check value is kept");
+        tx.set_key_check(check).await.expect("a check value is stored");
     }
     let new = KeyCheck { value: "dd".to_owned(), ..hash };
-    tx.set_key_check(&new).await.expect("another takes its place");
+    tx.set_key_check(&new).await.expect("a check value is replaced");
     let within = tx.key_checks().await.expect("they can be read");
     commit(tx).await;
-    let after = store.key_checks().await.expect("they can be read").expect("this store keeps them");
+    let after = store.key_checks().await.expect("they can be read").expect("this store has check values");
     for found in [within, after, view(store).await.key_checks().await.expect("they can be read")] {
         assert_eq!(found.len(), 4);
         assert!(others.iter().chain([&new]).all(|check| found.contains(check)), "{found:?}");
@@ -31,7 +34,7 @@ pub(super) async fn check_values_of_keys_are_kept<S: Backend>(store: &S) {
     assert_eq!(seq(store).await, 1);
 }
 
-pub(super) async fn tokens_are_counted_by_their_keys<S: Backend>(store: &S) {
+pub(super) async fn tokens_are_counted_per_key<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let owner = tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
     let mut ids = Vec::new();
@@ -39,7 +42,7 @@ pub(super) async fn tokens_are_counted_by_their_keys<S: Backend>(store: &S) {
         ids.push(tx.insert_token(admin(name, owner)).await.expect("a token is added"));
     }
     let sealed = SealedSecret { key: "2025".to_owned(), text: "00".to_owned() };
-    tx.seal_secret(ids[0], &sealed).await.expect("a copy is kept");
+    tx.seal_secret(ids[0], &sealed).await.expect("a secret is sealed");
     commit(tx).await;
     let mut tx = begin(store).await;
     let mut uses = tx.key_uses().await.expect("they can be counted");

@@ -5,31 +5,34 @@ use super::{Backend, Transaction};
 use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Permission, RoleId};
 use crate::store::{NewOwner, StoreError};
 
-pub(super) async fn roles_come_back_as_they_were<S: Backend>(store: &S) {
+pub(super) async fn roles_are_read_back_unchanged<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let name = super::fixtures::AWKWARD;
     let id = tx.insert_role(role(name, permissions())).await.expect("a role is added");
     let check = async |tx: &mut Box<dyn Transaction>, when: &str| {
-        let found = tx.role(id).await.expect("a role can be read").expect("a role that was added is there");
+        let found = tx.role(id).await.expect("a role can be read").expect("an added role exists");
         assert_eq!(found.id, id);
-        assert_eq!(found.name, name, "{when}: a name comes back as it was");
-        assert_eq!(found.description, format!("{name}: {name}"), "{when}: a description comes back as it was");
-        assert_eq!(found.permissions, permissions(), "{when}: permissions come back whole and in their order");
+        assert_eq!(found.name, name, "{when}: the name is unchanged");
+        assert_eq!(found.description, format!("{name}: {name}"), "{when}: the description is unchanged");
+        assert_eq!(found.permissions, permissions(), "{when}: the permissions are complete and in order");
         assert!(
-            tx.role_with_name(name).await.expect("names can be asked for") == Some(id),
-            "{when}: a role takes its name"
+            tx.role_with_name(name).await.expect("names can be queried") == Some(id),
+            "{when}: the name belongs to the role"
         );
         assert!(
-            tx.role_with_name(&name.to_uppercase()).await.expect("names can be asked for") == Some(id),
-            "{when}: however it is written"
+            tx.role_with_name(&name.to_uppercase()).await.expect("names can be queried") == Some(id),
+            "{when}: names are compared regardless of case"
         );
-        assert!(tx.role_with_name("another").await.expect("names can be asked for").is_none(), "{when}: and no other");
+        assert!(
+            tx.role_with_name("another").await.expect("names can be queried").is_none(),
+            "{when}: other names are available"
+        );
     };
     check(&mut tx, "in its own transaction").await;
     commit(tx).await;
     check(&mut begin(store).await, "after the commit").await;
-    let absent = begin(store).await.role(RoleId(i64::MAX)).await.expect("a role can be asked for");
-    assert!(absent.is_none(), "a role that is not there is none, not an error");
+    let absent = begin(store).await.role(RoleId(i64::MAX)).await.expect("a role can be queried");
+    assert!(absent.is_none(), "an absent role is none, not an error");
 }
 
 pub(super) async fn permissions_are_replaced_as_a_whole<S: Backend>(store: &S) {
@@ -42,14 +45,14 @@ pub(super) async fn permissions_are_replaced_as_a_whole<S: Backend>(store: &S) {
         tx.set_permissions(id, &list).await.expect("permissions are set");
         commit(tx).await;
         let mut tx = begin(store).await;
-        let found = tx.role(id).await.expect("a role can be read").expect("it is there");
-        assert_eq!(found.permissions, list, "what was set is all there is");
-        let kept = tx.role(other).await.expect("a role can be read").expect("it is there");
-        assert_eq!(kept.permissions, permissions(), "another role keeps its own");
+        let found = tx.role(id).await.expect("a role can be read").expect("it exists");
+        assert_eq!(found.permissions, list, "the new list replaces the old one");
+        let kept = tx.role(other).await.expect("a role can be read").expect("it exists");
+        assert_eq!(kept.permissions, permissions(), "another role keeps its permissions");
     }
 }
 
-pub(super) async fn owners_come_back_as_they_were<S: Backend>(store: &S) {
+pub(super) async fn owners_are_read_back_unchanged<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let mut roles = Vec::new();
     for name in ["a", "b"] {
@@ -58,7 +61,7 @@ pub(super) async fn owners_come_back_as_they_were<S: Backend>(store: &S) {
     let twice = [roles[1], roles[0], roles[1]];
     let id = tx.insert_owner(owner("Ünï@Example.org", &twice)).await.expect("an owner is added");
     let read = async |tx: &mut Box<dyn Transaction>| {
-        tx.owner(id).await.expect("an owner can be read").expect("an owner that was added is there")
+        tx.owner(id).await.expect("an owner can be read").expect("an added owner exists")
     };
     let NewOwner { email, firstname, lastname, username, state, .. } = owner("Ünï@Example.org", &[]);
     let found = read(&mut tx).await;
@@ -66,7 +69,7 @@ pub(super) async fn owners_come_back_as_they_were<S: Backend>(store: &S) {
     let roles_ascending = roles.clone();
     let expected =
         Owner { id, email, firstname, lastname, username, state, roles: roles_ascending, created_at, updated_at };
-    assert_eq!(found, expected, "an owner comes back as it was, roles ascending and once each");
+    assert_eq!(found, expected, "the owner is unchanged, with each role once, ascending");
     commit(tx).await;
 
     for state in OwnerState::ALL {
@@ -78,12 +81,8 @@ pub(super) async fn owners_come_back_as_they_were<S: Backend>(store: &S) {
         commit(tx).await;
         let found = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("a token resolves its owner");
         let updated_at = found.0.updated_at;
-        assert!(updated_at >= created_at, "a change is no earlier than what it changes");
-        assert_eq!(
-            found.0,
-            Owner { state, updated_at, ..expected.clone() },
-            "every state comes back, and nothing else changes"
-        );
+        assert!(updated_at >= created_at, "the time of a change is not before the creation");
+        assert_eq!(found.0, Owner { state, updated_at, ..expected.clone() }, "only the state changes");
     }
 
     for roles in [vec![roles[1]], vec![], vec![roles[0], RoleId::SUPER_ADMIN]] {
@@ -92,10 +91,10 @@ pub(super) async fn owners_come_back_as_they_were<S: Backend>(store: &S) {
         commit(tx).await;
         let mut sorted = roles.clone();
         sorted.sort_unstable();
-        assert_eq!(read(&mut begin(store).await).await.roles, sorted, "the roles that were set are all there are");
+        assert_eq!(read(&mut begin(store).await).await.roles, sorted, "the new roles replace the old ones");
     }
-    let absent = begin(store).await.owner(OwnerId(i64::MAX)).await.expect("an owner can be asked for");
-    assert!(absent.is_none(), "an owner who is not there is none, not an error");
+    let absent = begin(store).await.owner(OwnerId(i64::MAX)).await.expect("an owner can be queried");
+    assert!(absent.is_none(), "an absent owner is none, not an error");
 }
 
 pub(super) async fn addresses_are_unique_in_any_case<S: Backend>(store: &S) {
@@ -107,13 +106,13 @@ pub(super) async fn addresses_are_unique_in_any_case<S: Backend>(store: &S) {
         ("A\u{308}NNE@example.org", true),
         ("anne@example.org", false),
     ] {
-        let answer = tx.owner_with_email(email).await.expect("addresses can be asked for").is_some();
+        let answer = tx.owner_with_email(email).await.expect("addresses can be queried").is_some();
         assert_eq!(answer, taken, "{email}: addresses are compared without case, in any script");
     }
     commit(tx).await;
     for again in ["ÄNNE@example.org", "a\u{308}nne@example.org"] {
         let again = begin(store).await.insert_owner(owner(again, &[])).await;
-        assert!(matches!(again, Err(StoreError::Conflict(_))), "one address, one owner: {again:?}");
+        assert!(matches!(again, Err(StoreError::Conflict(_))), "an address belongs to one owner: {again:?}");
     }
 }
 
@@ -130,13 +129,21 @@ pub(super) async fn ceiling_is_the_union_of_the_roles<S: Backend>(store: &S) {
     tx.insert_token(new).await.expect("a token is added");
     let all = Ceiling::Of([permissions(), more].concat());
     let none = Ceiling::Of(Vec::new());
-    assert_eq!(tx.ceiling(id).await.expect("a ceiling can be read"), all, "a ceiling is all that the roles hold");
-    assert_eq!(tx.ceiling(poor).await.expect("a ceiling can be read"), none, "no role, no permission");
-    let nobody = tx.ceiling(OwnerId(i64::MAX)).await.expect("a ceiling can be read");
-    assert_eq!(nobody, none, "nobody may do nothing");
+    assert_eq!(
+        tx.ceiling(id).await.expect("a ceiling can be read"),
+        all,
+        "the ceiling is the union of the roles' permissions"
+    );
+    assert_eq!(
+        tx.ceiling(poor).await.expect("a ceiling can be read"),
+        none,
+        "an owner without roles has no permission"
+    );
+    let absent = tx.ceiling(OwnerId(i64::MAX)).await.expect("a ceiling can be read");
+    assert_eq!(absent, none, "an absent owner has no permission");
     commit(tx).await;
-    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner is there");
-    assert_eq!(ceiling, all, "the gate is told the same ceiling as the services");
+    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner exists");
+    assert_eq!(ceiling, all, "the guard reads the same ceiling as the services");
 }
 
 pub(super) async fn super_admins_have_no_ceiling<S: Backend>(store: &S) {
@@ -146,15 +153,19 @@ pub(super) async fn super_admins_have_no_ceiling<S: Backend>(store: &S) {
     let new = session(id);
     let digest = new.digest;
     tx.insert_token(new).await.expect("a token is added");
-    assert_eq!(tx.ceiling(id).await.expect("a ceiling can be read"), Ceiling::Unlimited, "whatever else they are");
+    assert_eq!(
+        tx.ceiling(id).await.expect("a ceiling can be read"),
+        Ceiling::Unlimited,
+        "other roles do not bound a super admin"
+    );
     commit(tx).await;
-    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner is there");
-    assert_eq!(ceiling, Ceiling::Unlimited, "the gate is told so too");
+    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner exists");
+    assert_eq!(ceiling, Ceiling::Unlimited, "the guard reads it too");
     let mut tx = begin(store).await;
     tx.set_owner_roles(id, &[editor]).await.expect("roles are set");
     commit(tx).await;
-    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner is there");
-    assert_eq!(ceiling, Ceiling::Of(permissions()), "who was super admin is bounded by what is left");
+    let (_, ceiling) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("the owner exists");
+    assert_eq!(ceiling, Ceiling::Of(permissions()), "a former super admin is bounded by the other roles");
 }
 
 pub(super) async fn other_super_admins_are_counted<S: Backend>(store: &S) {
@@ -166,16 +177,16 @@ pub(super) async fn other_super_admins_are_counted<S: Backend>(store: &S) {
     }
     let editor = tx.insert_owner(owner("g@h", &[editor])).await.expect("an owner is added");
     let count = async |tx: &mut Box<dyn Transaction>, id| tx.other_super_admins(id).await.expect("they are counted");
-    assert_eq!(count(&mut tx, admins[0]).await, 2, "all but the one who is asked for");
-    assert_eq!(count(&mut tx, editor).await, 3, "who is none is not taken off");
+    assert_eq!(count(&mut tx, admins[0]).await, 2, "the owner in question is not counted");
+    assert_eq!(count(&mut tx, editor).await, 3, "an owner without the role is not subtracted");
     tx.set_owner_state(admins[1], OwnerState::Blocked).await.expect("a state is set");
-    assert_eq!(count(&mut tx, admins[0]).await, 1, "only active ones count");
+    assert_eq!(count(&mut tx, admins[0]).await, 1, "only active super admins count");
     tx.set_owner_roles(admins[2], &[]).await.expect("roles are set");
-    assert_eq!(count(&mut tx, admins[0]).await, 0, "only those who still have the role count");
-    assert_eq!(count(&mut tx, admins[1]).await, 1, "the one who is asked for need not be active");
+    assert_eq!(count(&mut tx, admins[0]).await, 0, "former members do not count");
+    assert_eq!(count(&mut tx, admins[1]).await, 1, "the state of the owner in question does not matter");
 }
 
-pub(super) async fn roles_meet_in_an_owner<S: Backend>(store: &S) {
+pub(super) async fn owners_with_roles_of_two_lists_are_detected<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let mut roles = Vec::new();
     for name in ["a", "b", "c", "d"] {
@@ -186,17 +197,17 @@ pub(super) async fn roles_meet_in_an_owner<S: Backend>(store: &S) {
     tx.insert_owner(owner("c@d", &[c])).await.expect("an owner is added");
     tx.insert_owner(owner("e@f", &[c, d, RoleId::SUPER_ADMIN])).await.expect("an owner is added");
     let meet = async |tx: &mut Box<dyn Transaction>, one: &[RoleId], other: &[RoleId]| {
-        let met = tx.roles_meet(one, other).await.expect("they are looked for");
-        assert_eq!(tx.roles_meet(other, one).await.expect("they are looked for"), met, "in either order");
+        let met = tx.roles_meet(one, other).await.expect("the query succeeds");
+        assert_eq!(tx.roles_meet(other, one).await.expect("the query succeeds"), met, "in either order");
         met
     };
     assert!(meet(&mut tx, &[a], &[b]).await && meet(&mut tx, &[a, d], &[c, b]).await);
-    assert!(meet(&mut tx, &[c], &[c]).await, "one role may be in both lists");
-    assert!(!meet(&mut tx, &[a, b], &[c, d]).await, "two owners are not one");
-    assert!(!meet(&mut tx, &[d], &[d]).await && !meet(&mut tx, &[c], &[d]).await, "super admins do not count");
+    assert!(meet(&mut tx, &[c], &[c]).await, "a role may be in both lists");
+    assert!(!meet(&mut tx, &[a, b], &[c, d]).await, "two different owners do not count");
+    assert!(!meet(&mut tx, &[d], &[d]).await && !meet(&mut tx, &[c], &[d]).await, "super admins are excluded");
     assert!(!meet(&mut tx, &[], &[a]).await && !meet(&mut tx, &[], &[]).await);
     tx.set_owner_state(both, OwnerState::Deactivated).await.expect("a state is set");
-    assert!(meet(&mut tx, &[a], &[b]).await, "who is switched off counts");
+    assert!(meet(&mut tx, &[a], &[b]).await, "a deactivated owner counts");
     tx.set_owner_roles(both, &[a]).await.expect("roles are set");
     assert!(!meet(&mut tx, &[a], &[b]).await);
 }

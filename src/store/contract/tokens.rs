@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-pub(super) async fn tokens_come_back_as_they_were<S: Backend>(store: &S) {
+pub(super) async fn tokens_are_read_back_unchanged<S: Backend>(store: &S) {
     let id = add_owner(store).await;
     let content = |access| TokenAuthority::Content { access };
     let custom = ContentAccess::Custom([Action::new("a.find"), Action::new(AWKWARD)].into());
@@ -29,19 +29,19 @@ pub(super) async fn tokens_come_back_as_they_were<S: Backend>(store: &S) {
         let before = tx.now();
         let id = tx.insert_token(new.clone()).await.expect("a token is added");
         let after = tx.now();
-        let found = tx.token(id).await.expect("a token can be read").expect("a token that was added is there");
-        assert!((before..=after).contains(&found.created_at), "{name}: it was made just now, by the store's clock");
+        let found = tx.token(id).await.expect("a token can be read").expect("an added token exists");
+        assert!((before..=after).contains(&found.created_at), "{name}: the creation time is that of the store's clock");
         same(&found, id, &new);
         commit(tx).await;
 
         let snapshot = resolve(store, &new.digest).await;
         let record = snapshot.record.expect("a token that was committed resolves");
         same(&record.token, id, &new);
-        assert_eq!(record.token.created_at, found.created_at, "{name}: it was made once");
-        assert_eq!(record.token.last_used_at, None, "{name}: it was never used");
-        assert!(record.now >= found.created_at, "{name}: what is left is reckoned from the store's present");
+        assert_eq!(record.token.created_at, found.created_at, "{name}: the creation time is unchanged");
+        assert_eq!(record.token.last_used_at, None, "{name}: a new token has no last use");
+        assert!(record.now >= found.created_at, "{name}: the store's time is not before the creation");
         let owner = record.owner.map(|(owner, _)| owner.id);
-        assert_eq!(owner, found.owner(), "{name}: a token comes with its owner, and a content token with none");
+        assert_eq!(owner, found.owner(), "{name}: the owner is that of the token");
     }
 }
 
@@ -53,11 +53,11 @@ fn same(found: &Token, id: TokenId, new: &NewToken) {
     assert_eq!(found.hint, new.hint, "{name}: its hint");
     assert!(found.digest == new.digest, "{name}: its digest");
     let expires_at = new.lifespan.map(|span| found.created_at.plus(span));
-    assert_eq!(found.expires_at, expires_at, "{name}: it lives as long as was said, from when it was made");
-    assert_eq!(listed(&found.authority), listed(&new.authority), "{name}: grants and access come back as they were");
+    assert_eq!(found.expires_at, expires_at, "{name}: the expiry is the creation time plus the lifespan");
+    assert_eq!(listed(&found.authority), listed(&new.authority), "{name}: grants and access are unchanged");
 }
 
-/// The actions of a content token are a set: any order will do.
+/// The actions of a content token are a set, so they are compared in order.
 fn listed(authority: &TokenAuthority) -> TokenAuthority {
     match authority {
         TokenAuthority::Content { access: ContentAccess::Custom(actions) } => {
@@ -80,7 +80,7 @@ pub(super) async fn hundreds_of_grants_keep_their_order<S: Backend>(store: &S) {
     same(&resolve(store, &new.digest).await.record.expect("it resolves").token, id, &new);
 }
 
-pub(super) async fn an_unknown_digest_is_an_answer<S: Backend>(store: &S) {
+pub(super) async fn unknown_digest_resolves_to_no_record<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let mut tx = begin(store).await;
     tx.insert_token(admin("known", owner)).await.expect("a token is added");
@@ -88,14 +88,14 @@ pub(super) async fn an_unknown_digest_is_an_answer<S: Backend>(store: &S) {
     commit(tx).await;
     for digest in [Digest::Native([7; 27]), Digest::Strapi([7; 64])] {
         let snapshot = resolve(store, &digest).await;
-        assert!(snapshot.record.is_none(), "there is no such token");
-        assert_eq!(snapshot.seq, expected, "also an absence is known as of a sequence");
+        assert!(snapshot.record.is_none(), "an unknown digest has no record");
+        assert_eq!(snapshot.seq, expected, "an absence has a sequence too");
     }
-    let absent = begin(store).await.token(TokenId(i64::MAX)).await.expect("a token can be asked for");
-    assert!(absent.is_none(), "a token that is not there is none, not an error");
+    let absent = begin(store).await.token(TokenId(i64::MAX)).await.expect("a token can be queried");
+    assert!(absent.is_none(), "an absent token is none, not an error");
 }
 
-pub(super) async fn names_are_taken_by_all_but_sessions<S: Backend>(store: &S) {
+pub(super) async fn names_are_unique_except_for_sessions<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let named_session = || NewToken { name: "session".into(), ..session(owner) };
     let mut tx = begin(store).await;
@@ -103,25 +103,25 @@ pub(super) async fn names_are_taken_by_all_but_sessions<S: Backend>(store: &S) {
     let access = ContentAccess::FullAccess;
     tx.insert_token(token("content", TokenAuthority::Content { access })).await.expect("a content token is added");
     for new in [session(owner), session(owner), named_session(), named_session()] {
-        tx.insert_token(new).await.expect("sessions take no name, not even one that is not empty");
+        tx.insert_token(new).await.expect("names of sessions need not be unique");
     }
     for (name, taken) in
         [("admin", true), ("content", true), ("session", false), ("", false), ("ADMIN", true), ("ädmin", false)]
     {
-        let answer = tx.token_with_name(name).await.expect("names can be asked for").is_some();
-        assert_eq!(answer, taken, "{name:?}: names are taken by admin and content tokens, and compared by their form");
+        let answer = tx.token_with_name(name).await.expect("names can be queried").is_some();
+        assert_eq!(answer, taken, "{name:?}: only names of admin and content tokens are taken, in comparable form");
     }
-    let id = tx.insert_token(admin("session", owner)).await.expect("a session's name is free");
-    tx.delete_sessions(owner).await.expect("sessions end");
-    let taken = tx.token_with_name("session").await.expect("names can be asked for").is_some();
-    assert!(taken, "a session that ends frees nobody's name");
+    let id = tx.insert_token(admin("session", owner)).await.expect("a session's name is available");
+    tx.delete_sessions(owner).await.expect("sessions are deleted");
+    let taken = tx.token_with_name("session").await.expect("names can be queried").is_some();
+    assert!(taken, "deleting sessions does not free a token's name");
     tx.delete_token(id).await.expect("a token is deleted");
-    let taken = tx.token_with_name("session").await.expect("names can be asked for").is_some();
+    let taken = tx.token_with_name("session").await.expect("names can be queried").is_some();
     assert!(!taken, "a token that is deleted frees its name");
     commit(tx).await;
     for again in ["content", "Content", "ｃontent"] {
         let again = begin(store).await.insert_token(admin(again, owner)).await;
-        assert!(matches!(again, Err(StoreError::Conflict(_))), "one name, one token: {again:?}");
+        assert!(matches!(again, Err(StoreError::Conflict(_))), "a name belongs to one token: {again:?}");
     }
 }
 
@@ -134,14 +134,21 @@ pub(super) async fn sessions_of_an_owner_are_deleted_together<S: Backend>(store:
     }
     commit(tx).await;
     let mut tx = begin(store).await;
-    let ended = tx.delete_sessions(owner).await.expect("sessions end");
-    assert_eq!(ended.len(), 2, "all sessions of the owner end, and nothing else");
-    assert!(ended.contains(&one.digest) && ended.contains(&two.digest), "and their digests are told");
-    let again = tx.delete_sessions(owner).await.expect("there may be none");
-    assert!(again.is_empty(), "they end once");
+    let ended = tx.delete_sessions(owner).await.expect("sessions are deleted");
+    assert_eq!(ended.len(), 2, "all sessions of the owner are deleted");
+    assert!(
+        ended.contains(&one.digest) && ended.contains(&two.digest),
+        "the digests of the deleted sessions are returned"
+    );
+    let again = tx.delete_sessions(owner).await.expect("a deletion of nothing succeeds");
+    assert!(again.is_empty(), "no session is left to delete");
     commit(tx).await;
     for (new, there) in [(one, false), (two, false), (theirs, true), (kept, true)] {
-        assert_eq!(resolve(store, &new.digest).await.record.is_some(), there, "sessions of that owner, only these");
+        assert_eq!(
+            resolve(store, &new.digest).await.record.is_some(),
+            there,
+            "only sessions of that owner are deleted"
+        );
     }
 }
 
@@ -156,21 +163,21 @@ pub(super) async fn deleted_token_does_not_resolve<S: Backend>(store: &S) {
     store.note_uses(&[Use { token: id, at, address: None }]).await.expect("uses are noted");
     let mut tx = begin(store).await;
     tx.delete_token(id).await.expect("a token is deleted");
-    tx.delete_token(id).await.expect("a token that is gone stays gone");
-    assert!(tx.token(id).await.expect("a token can be asked for").is_none(), "it is gone at once");
+    tx.delete_token(id).await.expect("a token may be deleted twice");
+    assert!(tx.token(id).await.expect("a token can be queried").is_none(), "a token is deleted within the transaction");
     commit(tx).await;
-    assert!(resolve(store, &new.digest).await.record.is_none(), "it is gone for everybody");
-    assert!(store.last_use(id).await.expect("uses can be read").is_none(), "and so is its last use");
-    same(&resolve(store, &kept.digest).await.record.expect("others stay").token, kept_id, &kept);
+    assert!(resolve(store, &new.digest).await.record.is_none(), "a deleted token does not resolve");
+    assert!(store.last_use(id).await.expect("uses can be read").is_none(), "a deleted token has no last use");
+    same(&resolve(store, &kept.digest).await.record.expect("another token is kept").token, kept_id, &kept);
 }
 
-pub(super) async fn no_id_is_used_again<S: Backend>(store: &S) {
+pub(super) async fn ids_are_not_reused<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let mut seen = HashSet::new();
     for _ in 0..5 {
         let mut tx = begin(store).await;
         let id = tx.insert_token(admin("again", owner)).await.expect("a token is added");
-        assert!(seen.insert(id) && id.0 > 0, "{id}: ids are positive, and never used again");
+        assert!(seen.insert(id) && id.0 > 0, "{id}: ids are positive and not reused");
         commit(tx).await;
         let mut tx = begin(store).await;
         tx.delete_token(id).await.expect("a token is deleted");
@@ -178,7 +185,7 @@ pub(super) async fn no_id_is_used_again<S: Backend>(store: &S) {
     }
 }
 
-pub(super) async fn the_latest_use_stays<S: Backend>(store: &S) {
+pub(super) async fn latest_use_is_kept<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let (new, other) = (admin("used", owner), admin("other", owner));
     let mut tx = begin(store).await;
@@ -198,16 +205,16 @@ pub(super) async fn the_latest_use_stays<S: Backend>(store: &S) {
         (vec![used(id, 2_500, None), used(id, 3_000, None)], Some((3_000, None))),
     ];
     for (batch, expected) in batches {
-        store.note_uses(&batch).await.expect("uses are noted, absent tokens passed over");
+        store.note_uses(&batch).await.expect("uses are noted, absent tokens are skipped");
         let expected = expected.map(|(at, address)| (Timestamp(at), address));
         let noted = store.last_use(id).await.expect("uses can be read");
-        assert_eq!(noted, expected, "{batch:?}: of two uses the later stays, with its address");
+        assert_eq!(noted, expected, "{batch:?}: the later of two uses is kept, with its address");
         let record = resolve(store, &new.digest).await.record.expect("it resolves");
-        assert_eq!(record.token.last_used_at, expected.map(|(at, _)| at), "the gate is told the same");
+        assert_eq!(record.token.last_used_at, expected.map(|(at, _)| at), "a resolved token has the same last use");
     }
-    assert!(store.last_use(other).await.expect("uses can be read").is_none(), "a token's use is its own");
-    assert!(store.last_use(absent).await.expect("uses can be read").is_none(), "nothing is kept of absent tokens");
-    assert_eq!(seq(store).await, before, "use is not a change: it moves no sequence");
+    assert!(store.last_use(other).await.expect("uses can be read").is_none(), "another token has no last use");
+    assert!(store.last_use(absent).await.expect("uses can be read").is_none(), "an absent token has no last use");
+    assert_eq!(seq(store).await, before, "a use does not change the sequence");
 }
 
 async fn add_owner<S: Backend>(store: &S) -> OwnerId {

@@ -12,23 +12,23 @@ use crate::store::{
 };
 use std::net::IpAddr;
 
-pub(super) async fn a_view_is_of_one_moment<S: Backend>(store: &S) {
+pub(super) async fn view_reads_one_point_in_time<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let id = tx.insert_role(role("editor", vec![])).await.expect("a role is added");
     commit(tx).await;
     let mut early = view(store).await;
     let mut tx = begin(store).await;
-    let new = tx.insert_owner(owner("new@b", &[id])).await.expect("nobody waits for a view");
+    let new = tx.insert_owner(owner("new@b", &[id])).await.expect("a view does not block writers");
     tx.set_permissions(id, &[Permission::new("read")]).await.expect("permissions are set");
-    let found = early.owner(new).await.expect("an owner can be asked for");
-    assert!(found.is_none(), "what is not committed cannot be seen");
+    let found = early.owner(new).await.expect("an owner can be queried");
+    assert!(found.is_none(), "uncommitted changes are not visible");
     commit(tx).await;
-    let found = early.role(id).await.expect("a role can be read").expect("it is there");
-    assert!(found.permissions.is_empty(), "a view stays of the moment at which it was opened");
-    assert!(early.is_empty().await.expect("that can be asked"), "in all that is read");
+    let found = early.role(id).await.expect("a role can be read").expect("it exists");
+    assert!(found.permissions.is_empty(), "a view reads the state at which it was opened");
+    assert!(early.is_empty().await.expect("the query succeeds"), "every read of a view is of its point in time");
     let mut late = view(store).await;
-    assert!(!late.is_empty().await.expect("that can be asked"));
-    assert!(late.owner(new).await.expect("an owner can be asked for").is_some(), "another is of its own moment");
+    assert!(!late.is_empty().await.expect("the query succeeds"));
+    assert!(late.owner(new).await.expect("an owner can be queried").is_some(), "a later view reads the later state");
     let ceiling = late.ceiling(new).await.expect("a ceiling can be read");
     assert_eq!(ceiling, Ceiling::Of(vec![Permission::new("read")]));
     drop((early, late));
@@ -38,18 +38,18 @@ pub(super) async fn a_view_is_of_one_moment<S: Backend>(store: &S) {
 }
 
 pub(super) async fn store_is_empty_until_an_owner_or_token_is_added<S: Backend>(store: &S) {
-    assert!(view(store).await.is_empty().await.expect("that can be asked"), "roles do not count");
+    assert!(view(store).await.is_empty().await.expect("the query succeeds"), "a role does not count");
     let mut tx = begin(store).await;
     let access = ContentAccess::FullAccess;
     tx.insert_token(token("content", TokenAuthority::Content { access })).await.expect("a token is added");
-    assert!(!tx.is_empty().await.expect("that can be asked"), "a token does");
+    assert!(!tx.is_empty().await.expect("the query succeeds"), "a token counts");
     drop(tx);
     let mut tx = begin(store).await;
     tx.insert_owner(owner("a@b", &[])).await.expect("an owner is added");
-    assert!(!tx.is_empty().await.expect("that can be asked"), "an owner does");
+    assert!(!tx.is_empty().await.expect("the query succeeds"), "an owner counts");
 }
 
-pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
+pub(super) async fn lists_are_sorted_and_complete<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let (a, b) = (tx.insert_role(role("b", vec![])).await, tx.insert_role(role("a", vec![])).await);
     let (a, b) = (a.expect("a role is added"), b.expect("a role is added"));
@@ -65,9 +65,17 @@ pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
     let mut view = view(store).await;
     let roles = view.roles().await.expect("roles are listed");
     let counts: Vec<(RoleId, u64)> = roles.iter().map(|(role, members)| (role.id, *members)).collect();
-    assert_eq!(counts, [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 2)], "by id, each with its members");
+    assert_eq!(
+        counts,
+        [(RoleId::SUPER_ADMIN, 0), (a, 1), (b, 2)],
+        "roles are sorted by id, with their numbers of members"
+    );
     for (role, members) in counts {
-        assert_eq!(view.count_members(role).await.expect("members are counted"), members, "as the list counts");
+        assert_eq!(
+            view.count_members(role).await.expect("members are counted"),
+            members,
+            "the number is that of the list"
+        );
     }
     assert_eq!(roles[0].0.code.as_deref(), Some("strapi-super-admin"), "the built-in role has a code");
     let mut listed = async |kind, owner| -> Vec<TokenId> {
@@ -76,19 +84,23 @@ pub(super) async fn lists_are_sorted_and_whole<S: Backend>(store: &S) {
         assert_eq!((page.total, counted), (page.items.len() as u64, page.total), "{kind:?} of {owner:?}");
         page.items.iter().map(|t| t.id).collect()
     };
-    assert_eq!(listed(TokenKind::Admin, None).await, [ids[1], ids[0], ids[2], ids[3]], "by name, in any case");
-    assert_eq!(listed(TokenKind::Admin, Some(one)).await, [ids[0], ids[2], ids[3]], "of one owner");
-    assert_eq!(listed(TokenKind::Session, Some(one)).await, sessions, "sessions by id");
-    assert_eq!(listed(TokenKind::Session, Some(two)).await, [], "only theirs");
-    assert_eq!(listed(TokenKind::Content, None).await, [], "only of that kind");
+    assert_eq!(
+        listed(TokenKind::Admin, None).await,
+        [ids[1], ids[0], ids[2], ids[3]],
+        "tokens are sorted by name, regardless of case"
+    );
+    assert_eq!(listed(TokenKind::Admin, Some(one)).await, [ids[0], ids[2], ids[3]], "tokens of one owner");
+    assert_eq!(listed(TokenKind::Session, Some(one)).await, sessions, "sessions are sorted by id");
+    assert_eq!(listed(TokenKind::Session, Some(two)).await, [], "another owner has no sessions");
+    assert_eq!(listed(TokenKind::Content, None).await, [], "there is no content token");
     let counted = view.tokens_of_members().await.expect("they are counted");
     let expected = [(RoleId::SUPER_ADMIN, 0), (a, 3), (b, 4)];
-    assert_eq!(counted, expected, "admin tokens only, of all members, and every role by id");
+    assert_eq!(counted, expected, "only admin tokens count, and every role is listed by id");
     let counted = view.tokens_of_owners(&[two, OwnerId(i64::MAX), one, two]).await.expect("they are counted");
-    assert_eq!(counted, [(one, 3), (two, 1)], "admin tokens only, of those that exist, by id, once each");
+    assert_eq!(counted, [(one, 3), (two, 1)], "only admin tokens count, and each existing owner is listed once, by id");
     let ceilings = view.ceilings(&[two, OwnerId(i64::MAX), one, two]).await.expect("ceilings are read");
     let ids: Vec<OwnerId> = ceilings.iter().map(|(owner, _)| owner.id).collect();
-    assert_eq!(ids, [one, two], "those that exist, by id, once each");
+    assert_eq!(ids, [one, two], "each existing owner is listed once, by id");
 }
 
 pub(super) async fn owners_are_searched_sorted_and_paged<S: Backend>(store: &S) {
@@ -111,7 +123,7 @@ pub(super) async fn owners_are_searched_sorted_and_paged<S: Backend>(store: &S) 
         let paging = Paging { page, page_size };
         let query = OwnerQuery { search: search.map(Into::into), sort, descending, ..OwnerQuery::all(paging) };
         let page = view.owners(&query).await.expect("owners are listed");
-        let places = page.items.iter().map(|o| ids.iter().position(|id| *id == o.id).expect("one of them"));
+        let places = page.items.iter().map(|o| ids.iter().position(|id| *id == o.id).expect("a known record"));
         (places.collect::<Vec<usize>>(), page.total)
     };
     for (sort, order) in [
@@ -138,13 +150,21 @@ pub(super) async fn owners_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     ] {
         let total = hits.len() as u64;
         let answer = found(Some(search), OwnerSort::Id, false, 1, 9).await;
-        assert_eq!(answer, (hits, total), "{search:?}: a text that is in it, whatever its signs mean elsewhere");
+        assert_eq!(answer, (hits, total), "{search:?}: a search compares text literally");
     }
     let long = "x".repeat(100_000);
-    assert_eq!(found(Some(&long), OwnerSort::Id, false, 1, 9).await, (vec![], 0), "texts of any length");
+    assert_eq!(
+        found(Some(&long), OwnerSort::Id, false, 1, 9).await,
+        (vec![], 0),
+        "a search text of any length is accepted"
+    );
     assert_eq!(found(None, OwnerSort::Email, false, 2, 2).await, (vec![3, 2], 5), "the second page");
     assert_eq!(found(None, OwnerSort::Email, false, 3, 2).await, (vec![0], 5), "the last page");
-    assert_eq!(found(None, OwnerSort::Email, true, u32::MAX, u32::MAX).await, (vec![], 5), "beyond it is nothing");
+    assert_eq!(
+        found(None, OwnerSort::Email, true, u32::MAX, u32::MAX).await,
+        (vec![], 5),
+        "a page beyond the last one is empty"
+    );
 }
 
 pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) {
@@ -162,13 +182,13 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     for new in people {
         owners.push(tx.insert_owner(new).await.expect("an owner is added"));
     }
-    let lives = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
+    let with_lifespan = |days: u64| Some(std::time::Duration::from_secs(days * 86_400));
     let mut ids = Vec::new();
     for (name, description, owner, lifespan) in [
         ("b", "100%", 0, None),
-        ("B2", "plain", 1, lives(2)),
-        ("a_b", r"back\slash", 2, lives(1)),
-        ("aXb", "", 0, lives(3)),
+        ("B2", "plain", 1, with_lifespan(2)),
+        ("a_b", r"back\slash", 2, with_lifespan(1)),
+        ("aXb", "", 0, with_lifespan(3)),
         ("Deploy", AWKWARD, 1, None),
     ] {
         let new = NewToken { description: description.into(), lifespan, ..admin(name, owners[owner]) };
@@ -188,7 +208,7 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     let mut view = view(store).await;
     let mut found = async |query: TokenQuery| {
         let page = view.tokens(&query).await.expect("tokens are listed");
-        let places = page.items.iter().map(|t| ids.iter().position(|id| *id == t.id).expect("one of them"));
+        let places = page.items.iter().map(|t| ids.iter().position(|id| *id == t.id).expect("a known record"));
         (places.collect::<Vec<usize>>(), page.total)
     };
     let admin = TokenQuery::of(TokenKind::Admin);
@@ -234,22 +254,26 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     ] {
         let total = hits.len() as u64;
         let query = TokenQuery { search: Some(search.into()), sort: TokenSort::Id, ..admin.clone() };
-        let what = "a text that is in the name, the description or what the owner is shown as, whatever its signs mean elsewhere";
+        let what = "a search compares name, description and owner name literally";
         assert_eq!(found(query).await, (hits, total), "{search:?}: {what}");
     }
     let search = Some("x".repeat(100_000));
-    assert_eq!(found(TokenQuery { search, ..admin.clone() }).await, (vec![], 0), "texts of any length");
+    assert_eq!(
+        found(TokenQuery { search, ..admin.clone() }).await,
+        (vec![], 0),
+        "a search text of any length is accepted"
+    );
     let both = TokenQuery { search: Some("b".into()), owner: Some(owners[0]), ..admin.clone() };
-    assert_eq!(found(both).await, (vec![3, 0], 2), "a search among those of one owner");
-    let nobody = TokenQuery { owner: Some(OwnerId(i64::MAX)), ..admin.clone() };
-    assert_eq!(found(nobody).await, (vec![], 0), "of an owner that does not exist");
+    assert_eq!(found(both).await, (vec![3, 0], 2), "a search among the tokens of one owner");
+    let absent = TokenQuery { owner: Some(OwnerId(i64::MAX)), ..admin.clone() };
+    assert_eq!(found(absent).await, (vec![], 0), "an absent owner has no tokens");
     for (page, places) in [(1, vec![2, 3]), (2, vec![0, 1]), (3, vec![4]), (4, vec![])] {
         let query = TokenQuery { paging: Paging { page, page_size: 2 }, ..admin.clone() };
         assert_eq!(found(query).await, (places, 5), "page {page}");
     }
     let last = TokenQuery { paging: Paging { page: u32::MAX, page_size: u32::MAX }, ..admin.clone() };
-    assert_eq!(found(last).await, (vec![], 5), "beyond the last page is nothing");
-    let soonest = view.token(ids[2]).await.expect("it can be read").expect("it is there").expires_at;
+    assert_eq!(found(last).await, (vec![], 5), "a page beyond the last one is empty");
+    let soonest = view.token(ids[2]).await.expect("it can be read").expect("it exists").expires_at;
     for (unexpired_at, names) in [
         (soonest.map(|at| Timestamp(at.0 - 1)), vec!["a_b", "aXb", "b", "B2", "Deploy"]),
         (soonest, vec!["aXb", "b", "B2", "Deploy"]),
@@ -267,10 +291,10 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     let by_access = TokenQuery { sort: TokenSort::Access, ..TokenQuery::of(TokenKind::Content) };
     let page = view.tokens(&by_access).await.expect("tokens are listed");
     let listed: Vec<TokenId> = page.items.iter().map(|t| t.id).collect();
-    assert_eq!(listed, [contents[1], contents[2], contents[0]], "custom, full, read-only");
+    assert_eq!(listed, [contents[1], contents[2], contents[0]], "content tokens are sorted by access");
 }
 
-pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
+pub(super) async fn events_are_filtered_and_paged<S: Backend>(store: &S) {
     let person = AuditOrigin { actor: Actor::Person(OwnerId(1)), address: None };
     let token = AuditOrigin { actor: Actor::Token(TokenId(1)), address: None };
     let of = AuditTarget::Owner(OwnerId(1));
@@ -313,8 +337,8 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
         let page = view(store).await.events(&query).await.expect("events are listed");
         let expected: Vec<&AuditEvent> = places.iter().map(|i: &usize| &written[*i]).collect();
         assert_eq!(page.items.iter().map(|(_, event)| event).collect::<Vec<_>>(), expected, "{query:?}");
-        assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "{query:?}: the latest first");
-        assert_eq!(page.total, total, "{query:?}: how many there are on all pages");
+        assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "{query:?}: the latest event comes first");
+        assert_eq!(page.total, total, "{query:?}: the total counts all pages");
     }
     let ids: Vec<i64> =
         view(store).await.events(&all).await.expect("events are listed").items.iter().map(|e| e.0).collect();
@@ -327,16 +351,20 @@ pub(super) async fn events_are_found_and_paged<S: Backend>(store: &S) {
     assert_eq!(of(EventQuery { id: Some(ids[1]), ..all.clone() }).await, (vec![ids[1]], 1));
     let two = Paging { page: 1, page_size: 2 };
     let below = EventQuery { below: Some(ids[1]), paging: two, ..all.clone() };
-    assert_eq!(of(below).await, (vec![ids[2], ids[3]], 2), "what is on the page is all that is counted");
+    assert_eq!(of(below).await, (vec![ids[2], ids[3]], 2), "the total counts only this page");
     let mut tx = begin(store).await;
-    assert_eq!(tx.delete_events(Timestamp(30)).await.expect("events are deleted"), 2, "those from before");
+    assert_eq!(
+        tx.delete_events(Timestamp(30)).await.expect("events are deleted"),
+        2,
+        "events before the time are deleted"
+    );
     tx.audit(event(AuditAction::EventsDeleted)).await.expect("an event is added");
     let page = tx.events(&all).await.expect("events are listed");
-    assert_eq!(page.total, 4, "the others stay");
-    assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "ids go on");
+    assert_eq!(page.total, 4, "later events are kept");
+    assert!(page.items.is_sorted_by(|a, b| a.0 > b.0), "ids keep rising");
 }
 
-pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
+pub(super) async fn owners_of_deleted_tokens_are_known<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let (one, two) = (tx.insert_owner(owner("one@b", &[])).await, tx.insert_owner(owner("two@b", &[])).await);
     let (one, two) = (one.expect("an owner is added"), two.expect("an owner is added"));
@@ -363,10 +391,14 @@ pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
     commit(tx).await;
     let mut view = view(store).await;
     let ids = [of_one, of_two, of_session, of_none, gone, TokenId(i64::MAX)];
-    let mut found = view.token_owners(&ids).await.expect("owners can be asked for");
+    let mut found = view.token_owners(&ids).await.expect("owners can be queried");
     found.sort_unstable();
-    assert_eq!(found, [(of_one, one), (of_two, two), (of_session, two), (gone, one)], "those that have or had one");
-    assert!(view.token_owners(&[]).await.expect("owners can be asked for").is_empty());
+    assert_eq!(
+        found,
+        [(of_one, one), (of_two, two), (of_session, two), (gone, one)],
+        "existing and deleted tokens with an owner"
+    );
+    assert!(view.token_owners(&[]).await.expect("owners can be queried").is_empty());
     let paging = Paging { page: 1, page_size: 9 };
     for (owner, targets) in [(one, vec![of_none, gone, of_one]), (two, vec![of_none, of_two])] {
         let query = EventQuery { tokens_of: Some(owner), ..EventQuery::all(paging) };
@@ -377,12 +409,12 @@ pub(super) async fn owners_of_tokens_are_remembered<S: Backend>(store: &S) {
         };
         let found: Vec<TokenId> = page.items.iter().filter_map(|(_, event)| about(event)).collect();
         let own: Vec<TokenId> = targets.into_iter().filter(|id| *id != of_none && *id != TokenId(1)).collect();
-        assert_eq!(found, own, "about tokens, those of this owner, also of a token that is gone");
+        assert_eq!(found, own, "events about tokens of this owner, including deleted tokens");
     }
 }
 
-/// What rates are judged by.
-pub(super) async fn the_nth_latest_event_of_an_actor_is_found<S: Backend>(store: &S) {
+/// Rate limits use these events.
+pub(super) async fn nth_latest_event_of_an_actor_is_found<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let (mine, yours) =
         (AuditTarget::Token(TokenId(71), TokenKind::Admin), AuditTarget::Token(TokenId(72), TokenKind::Admin));
@@ -420,7 +452,7 @@ pub(super) async fn the_nth_latest_event_of_an_actor_is_found<S: Backend>(store:
         (u32::MAX, updates, None),
     ];
     for (nth, of, ago) in cases {
-        let found = view.nth_latest_event(nth, &of).await.expect("events can be asked for");
+        let found = view.nth_latest_event(nth, &of).await.expect("events can be queried");
         assert_eq!(found, ago.map(at), "{nth} of {of:?}");
     }
 }
@@ -442,7 +474,7 @@ pub(super) async fn sign_in_places_are_the_latest_of_each_person<S: Backend>(sto
     };
     let ip = |n: u8| Some(IpAddr::from([192, 0, 2, n]));
     let (ada, bob) = (Actor::Person(people[0]), Actor::Person(people[1]));
-    // More than one person has places.
+    // More than one person has signed in.
     let mut events: Vec<AuditEvent> =
         (0..100_u8).map(|n| signed_in(ada, ip(n), 200 - i64::from(n), AuditAction::SignedIn)).collect();
     events.push(signed_in(ada, ip(99), 500, AuditAction::SignedIn));
@@ -457,7 +489,7 @@ pub(super) async fn sign_in_places_are_the_latest_of_each_person<S: Backend>(sto
     }
     commit(tx).await;
     let mut view = view(store).await;
-    let mut places = view.sign_in_places(Timestamp(now - 1_000)).await.expect("places can be asked for");
+    let mut places = view.sign_in_places(Timestamp(now - 1_000)).await.expect("places can be queried");
     places.sort_unstable_by_key(|place| place.last);
     let place = |owner: usize, email: &str, n: u8, ago: i64| SignInPlace {
         owner: people[owner],
@@ -468,10 +500,10 @@ pub(super) async fn sign_in_places_are_the_latest_of_each_person<S: Backend>(sto
     let latest = 100 - SignInPlace::OF_A_PERSON as u8;
     let mut expected = vec![place(1, "bob@example.test", 1, 900)];
     expected.extend((latest..100).map(|n| place(0, "ada@example.test", n, 200 - i64::from(n))));
-    assert_eq!(places, expected, "of a person who signed in from many places, the latest");
+    assert_eq!(places, expected, "only the latest places of a person are returned");
 }
 
-/// Only an active owner with a password is one.
+/// Only an active owner with a password can sign in.
 pub(super) async fn sign_in_candidates_are_active_owners_with_a_password<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let hash = PasswordHash("$argon2id$".into());
@@ -544,7 +576,7 @@ pub(super) async fn owners_and_tokens_are_filtered<S: Backend>(store: &S) {
     ] {
         let query = OwnerQuery { filters: filters.clone(), ..OwnerQuery::all(paging) };
         let page = view.owners(&query).await.expect("owners are listed");
-        let found = page.items.iter().map(|o| owners.iter().position(|id| *id == o.id).expect("one of them"));
+        let found = page.items.iter().map(|o| owners.iter().position(|id| *id == o.id).expect("a known record"));
         assert_eq!(found.collect::<Vec<_>>(), hits, "{filters:?}");
         assert_eq!(page.total, hits.len() as u64, "{filters:?}");
     }
@@ -561,7 +593,7 @@ pub(super) async fn owners_and_tokens_are_filtered<S: Backend>(store: &S) {
         for sort in [TokenSort::Id, TokenSort::Name] {
             let query = TokenQuery { filters: filters.clone(), owner, sort, ..TokenQuery::of(TokenKind::Admin) };
             let page = view.tokens(&query).await.expect("tokens are listed");
-            let place = |t: &crate::domain::Token| tokens.iter().position(|id| *id == t.id).expect("one of them");
+            let place = |t: &crate::domain::Token| tokens.iter().position(|id| *id == t.id).expect("a known record");
             let mut found: Vec<usize> = page.items.iter().map(place).collect();
             found.sort_unstable();
             assert_eq!((found, page.total), (hits.clone(), hits.len() as u64), "{filters:?}");

@@ -10,13 +10,13 @@ use futures_util::future::join_all;
 use serde_json::json;
 use std::net::IpAddr;
 
-pub(super) async fn a_fresh_store_has_the_super_admin_role<S: Backend>(store: &S) {
-    assert_eq!(seq(store).await, 0, "nothing has changed yet");
+pub(super) async fn new_store_has_the_super_admin_role<S: Backend>(store: &S) {
+    assert_eq!(seq(store).await, 0, "a new store has sequence 0");
     let mut tx = begin(store).await;
-    let found = tx.role(RoleId::SUPER_ADMIN).await.expect("a role can be read").expect("the role without a ceiling");
+    let found = tx.role(RoleId::SUPER_ADMIN).await.expect("a role can be read").expect("the super admin role exists");
     assert_eq!((found.id, found.name.as_str()), (RoleId::SUPER_ADMIN, "Super Admin"));
-    assert!(found.permissions.is_empty(), "it has no ceiling, so it lists nothing");
-    assert_eq!(tx.other_super_admins(OwnerId(1)).await.expect("they are counted"), 0, "nobody is in it");
+    assert!(found.permissions.is_empty(), "the super admin role lists no permissions");
+    assert_eq!(tx.other_super_admins(OwnerId(1)).await.expect("they are counted"), 0, "the role has no members");
 }
 
 pub(super) async fn uncommitted_changes_are_rolled_back<S: Backend>(store: &S) {
@@ -40,16 +40,16 @@ pub(super) async fn uncommitted_changes_are_rolled_back<S: Backend>(store: &S) {
     tx.audit(event(AuditAction::TokenRevoked)).await.expect("an event is added");
     drop(tx);
 
-    assert_eq!(seq(store).await, before, "a change that was abandoned moves no sequence");
-    assert!(resolve(store, &new.digest).await.record.is_none(), "what was added is not there");
-    let record = resolve(store, &old.digest).await.record.expect("what was removed is there");
-    assert_eq!(record.owner.map(|(o, _)| o.state), Some(OwnerState::Active), "what was changed is as it was");
-    assert!(store.audit_events().await.expect("events can be read").is_empty(), "and nothing is remembered of it");
+    assert_eq!(seq(store).await, before, "a rolled back change does not change the sequence");
+    assert!(resolve(store, &new.digest).await.record.is_none(), "an addition was rolled back");
+    let record = resolve(store, &old.digest).await.record.expect("a deletion was rolled back");
+    assert_eq!(record.owner.map(|(o, _)| o.state), Some(OwnerState::Active), "an update was rolled back");
+    assert!(store.audit_events().await.expect("events can be read").is_empty(), "a rolled back change has no event");
     let mut tx = begin(store).await;
-    assert_eq!(tx.seq(), abandoned, "the next change takes the sequence of the abandoned one: there are no gaps");
-    assert!(tx.role_with_name("abandoned").await.expect("names can be asked for").is_none());
-    assert!(tx.owner_with_email("abandoned@b").await.expect("addresses can be asked for").is_none());
-    let found = tx.role(kept).await.expect("a role can be read").expect("it is there");
+    assert_eq!(tx.seq(), abandoned, "the sequence has no gaps");
+    assert!(tx.role_with_name("abandoned").await.expect("names can be queried").is_none());
+    assert!(tx.owner_with_email("abandoned@b").await.expect("addresses can be queried").is_none());
+    let found = tx.role(kept).await.expect("a role can be read").expect("it exists");
     assert_eq!(found.permissions, permissions(), "a role keeps its permissions");
 }
 
@@ -57,42 +57,42 @@ pub(super) async fn each_commit_raises_the_sequence_by_one<S: Backend>(store: &S
     let start = seq(store).await;
     for n in 1..=5 {
         let tx = begin(store).await;
-        assert_eq!(tx.seq(), start + n, "a change is numbered when it begins");
-        assert_eq!(seq(store).await, start + n - 1, "and counts when it is committed");
-        tx.commit(&[]).await.expect("also a change that touches nothing commits");
+        assert_eq!(tx.seq(), start + n, "a transaction knows its sequence");
+        assert_eq!(seq(store).await, start + n - 1, "readers see the sequence after the commit");
+        tx.commit(&[]).await.expect("an empty change commits");
         assert_eq!(seq(store).await, start + n, "each commit raises the sequence by exactly one");
     }
     let tx = begin(store).await;
     let tags = [Tag::ALL, Tag::owner(OwnerId(i64::MAX)), Tag::role(RoleId(1)), Tag(u64::MAX)];
-    tx.commit(&tags).await.expect("every tag can be kept");
+    tx.commit(&tags).await.expect("any tag can be stored");
 }
 
-pub(super) async fn a_snapshot_is_all_old_or_all_new<S: Backend>(store: &S) {
+pub(super) async fn snapshot_is_entirely_before_or_after_a_change<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
     let editor = tx.insert_role(role("editor", permissions())).await.expect("a role is added");
     let id = tx.insert_owner(owner("a@b", &[editor])).await.expect("an owner is added");
     let new = admin("token", id);
     tx.insert_token(new.clone()).await.expect("a token is added");
     commit(tx).await;
-    let told = async || {
+    let read = async || {
         let snapshot = resolve(store, &new.digest).await;
-        let (owner, ceiling) = snapshot.record.and_then(|r| r.owner).expect("token and owner are there");
+        let (owner, ceiling) = snapshot.record.and_then(|r| r.owner).expect("token and owner exist");
         (snapshot.seq, owner.state, ceiling)
     };
-    let old = told().await;
+    let old = read().await;
 
     let mut tx = begin(store).await;
     tx.set_permissions(editor, &[Permission::new("read")]).await.expect("permissions are set");
     tx.set_owner_state(id, OwnerState::Deactivated).await.expect("a state is set");
-    assert_eq!(told().await, old, "until the commit, readers see the old state, and do not wait");
+    assert_eq!(read().await, old, "before the commit, readers read the old state without waiting");
     let committed = tx.seq();
     commit(tx).await;
     let ceiling = crate::domain::Ceiling::Of(vec![Permission::new("read")]);
     let new = (committed, OwnerState::Deactivated, ceiling);
-    assert_eq!(told().await, new, "from the commit on, all of the new state, with its sequence");
+    assert_eq!(read().await, new, "after the commit, readers read all of the new state, with its sequence");
 }
 
-pub(super) async fn writers_follow_one_another<S: Backend>(store: &S) {
+pub(super) async fn writers_are_serialized<S: Backend>(store: &S) {
     const WRITERS: usize = 16;
     let mut tx = begin(store).await;
     let id = tx.insert_role(role("counted", Vec::new())).await.expect("a role is added");
@@ -100,8 +100,8 @@ pub(super) async fn writers_follow_one_another<S: Backend>(store: &S) {
     let start = seq(store).await;
     let add_one = async |n: usize| {
         let mut tx = begin(store).await;
-        let mut held = tx.role(id).await.expect("a role can be read").expect("it is there").permissions;
-        // Lets the others run in between, if the store did.
+        let mut held = tx.role(id).await.expect("a role can be read").expect("it exists").permissions;
+        // Gives the other writers a chance to run.
         tokio::task::yield_now().await;
         held.push(Permission::new(format!("action {n}")));
         tx.set_permissions(id, &held).await.expect("permissions are set");
@@ -112,13 +112,13 @@ pub(super) async fn writers_follow_one_another<S: Backend>(store: &S) {
     let mut seqs = join_all((0..WRITERS).map(add_one)).await;
     seqs.sort_unstable();
     let expected: Vec<u64> = (1..=WRITERS as u64).map(|n| start + n).collect();
-    assert_eq!(seqs, expected, "each writer has a sequence of its own, without gaps");
-    let held = begin(store).await.role(id).await.expect("a role can be read").expect("it is there").permissions;
-    assert_eq!(held.len(), WRITERS, "each writer sees what the one before it wrote: no update is lost");
+    assert_eq!(seqs, expected, "each writer has its own sequence, without gaps");
+    let held = begin(store).await.role(id).await.expect("a role can be read").expect("it exists").permissions;
+    assert_eq!(held.len(), WRITERS, "no update is lost");
 }
 
 pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
-    let all = fixtures::EVERYTHING;
+    let all = fixtures::ALL_ACTIONS;
     let targets = [
         AuditTarget::Owner(OwnerId(3)),
         AuditTarget::Role(RoleId(2)),
@@ -127,7 +127,7 @@ pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
         AuditTarget::Token(TokenId(9), TokenKind::Session),
         AuditTarget::Installation,
     ];
-    let doers = [Actor::Service, Actor::Person(OwnerId(7)), Actor::Token(TokenId(i64::MAX)), Actor::Visitor];
+    let actors = [Actor::Service, Actor::Person(OwnerId(7)), Actor::Token(TokenId(i64::MAX)), Actor::Visitor];
     let addresses = [None, Some(IpAddr::from([192, 0, 2, 1])), Some(IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1]))];
     let causes = [
         None,
@@ -137,11 +137,11 @@ pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
         Some(AuditCause::Catalogue),
     ];
     let details = [json!({}), json!(null), json!({"text": AWKWARD, "n": [1, -2.5, true]}), json!("text")];
-    // Times run backwards: the order is that of writing, not of the clock.
+    // Times run backwards: events are ordered by insertion, not by time.
     let events: Vec<AuditEvent> = (0..60_usize)
         .map(|i| AuditEvent {
             at: Timestamp(100_000 - i as i64),
-            origin: AuditOrigin { actor: doers[i % doers.len()], address: addresses[i % addresses.len()] },
+            origin: AuditOrigin { actor: actors[i % actors.len()], address: addresses[i % addresses.len()] },
             what: all[i % all.len()],
             target: targets[i % targets.len()],
             cause: causes[i % causes.len()],
@@ -156,7 +156,7 @@ pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
         commit(tx).await;
     }
     let kept = store.audit_events().await.expect("events can be read");
-    assert_eq!(kept, events, "events come back whole, in the order in which they were written");
+    assert_eq!(kept, events, "events are complete and in the order of insertion");
 }
 
 pub(super) async fn invalid_references_are_conflicts<S: Backend>(store: &S) {
@@ -168,23 +168,23 @@ pub(super) async fn invalid_references_are_conflicts<S: Backend>(store: &S) {
     commit(tx).await;
     let before = seq(store).await;
 
-    let (nobody, no_role) = (OwnerId(i64::MAX), RoleId(i64::MAX));
+    let (absent, absent_role) = (OwnerId(i64::MAX), RoleId(i64::MAX));
     let conflict = |what: &str, answer: Result<(), StoreError>| {
         assert!(matches!(answer, Err(StoreError::Conflict(_))), "{what}: a conflict, not {answer:?}");
     };
-    // Each in a transaction of its own: after an error there is nothing to do with one but to drop it.
+    // Each in its own transaction: after an error a transaction can only be dropped.
     let tx = async || begin(store).await;
-    conflict("a role's name is taken", tx().await.insert_role(role("editor", vec![])).await.map(drop));
-    conflict("permissions of no role", tx().await.set_permissions(no_role, &permissions()).await);
-    conflict("no permissions of no role", tx().await.set_permissions(no_role, &[]).await);
-    conflict("an owner with no such role", tx().await.insert_owner(owner("c@d", &[no_role])).await.map(drop));
-    conflict("the state of nobody", tx().await.set_owner_state(nobody, OwnerState::Active).await);
-    conflict("the roles of nobody", tx().await.set_owner_roles(nobody, &[editor]).await);
-    conflict("no such role", tx().await.set_owner_roles(id, &[no_role]).await);
-    conflict("a token of nobody", tx().await.insert_token(admin("new", nobody)).await.map(drop));
+    conflict("a taken role name", tx().await.insert_role(role("editor", vec![])).await.map(drop));
+    conflict("permissions of an absent role", tx().await.set_permissions(absent_role, &permissions()).await);
+    conflict("no permissions of an absent role", tx().await.set_permissions(absent_role, &[]).await);
+    conflict("an owner with an absent role", tx().await.insert_owner(owner("c@d", &[absent_role])).await.map(drop));
+    conflict("state of an absent owner", tx().await.set_owner_state(absent, OwnerState::Active).await);
+    conflict("roles of an absent owner", tx().await.set_owner_roles(absent, &[editor]).await);
+    conflict("no such role", tx().await.set_owner_roles(id, &[absent_role]).await);
+    conflict("a token of an absent owner", tx().await.insert_token(admin("new", absent)).await.map(drop));
     let same_digest = crate::store::NewToken { name: "new".into(), ..new };
-    conflict("a digest that is there", tx().await.insert_token(same_digest).await.map(drop));
+    conflict("a digest that exists", tx().await.insert_token(same_digest).await.map(drop));
     assert_eq!(seq(store).await, before, "a conflict changes nothing");
     let mut tx: Box<dyn Transaction> = begin(store).await;
-    assert!(tx.token_with_name("new").await.expect("names can be asked for").is_none(), "and leaves nothing behind");
+    assert!(tx.token_with_name("new").await.expect("names can be queried").is_none(), "a conflict adds nothing");
 }
