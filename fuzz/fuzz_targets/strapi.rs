@@ -120,7 +120,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
             let read = runtime.block_on(installation.read());
             assert_eq!(read, opens.then(|| (expected.clone(), expected.clone())), "{columns:?}");
             // A permission that grants nothing is reported, for the role and for the token.
-            let reports = runtime.block_on(installation.store.not_understood(&Conditions::default())).unwrap();
+            let reports = runtime.block_on(installation.store.unsupported_rows(&Conditions::default())).unwrap();
             let nothing = expected.is_empty();
             let is_reported = |owner: &str| reports.iter().any(|report| report.what.contains(owner));
             assert!(!nothing || is_reported("role 2"), "{columns:?} {reports:?}");

@@ -39,16 +39,17 @@ impl Api {
         let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue).api();
         let keyward = keyward.allow_open_setup().build().unwrap();
-        let boss = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN]);
-        let boss = keyward.owners().create(boss).await.unwrap().id;
+        let super_admin = NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN]);
+        let super_admin = keyward.owners().create(super_admin).await.unwrap().id;
         let user = keyward.owners().create(NewOwner::new("user@example.test")).await.unwrap().id;
         let read = Permission::new("read").on("article").fields(Fields::only(["title"]).unwrap());
         let role = keyward.roles().create(NewRole::new("role").permissions([read.clone()])).await.unwrap().id;
         let tokens = keyward.tokens();
-        let admin = tokens.issue_admin(NewAdminToken::new("admin", boss).grants([Grant::from(&read)])).await.unwrap();
+        let admin =
+            tokens.issue_admin(NewAdminToken::new("admin", super_admin).grants([Grant::from(&read)])).await.unwrap();
         let content = tokens.issue_content(NewContentToken::new("content", ContentAccess::ReadOnly)).await.unwrap();
         let day = Duration::from_secs(86_400);
-        let session = tokens.open_session(NewSession { owner: boss, idle: day, lifespan: day }).await.unwrap();
+        let session = tokens.open_session(NewSession { owner: super_admin, idle: day, lifespan: day }).await.unwrap();
         Self {
             service: keyward.guard(api::router(&keyward)),
             session: session.secret.expose().to_owned(),
@@ -295,9 +296,10 @@ async fn client_address_comes_from_a_trusted_proxy() {
     let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
     let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api();
     let keyward = builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::Forwarded).build().unwrap();
-    let boss = keyward.owners().create(NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
+    let super_admin =
+        keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
     let day = Duration::from_secs(86_400);
-    let new = NewSession { owner: boss.id, idle: day, lifespan: day };
+    let new = NewSession { owner: super_admin.id, idle: day, lifespan: day };
     let session = keyward.tokens().open_session(new).await.unwrap().secret;
     let app = App::from_service(keyward.guard(api::router(&keyward)));
     let post = |path: &str, peer: [u8; 4], whom: &str, body: Value| {
@@ -313,7 +315,7 @@ async fn client_address_comes_from_a_trusted_proxy() {
         assert_eq!(event.origin.address, Some(expected.into()));
     }
 
-    let guess = json!({"email": "boss@example.test", "password": "wrong"});
+    let guess = json!({"email": "root@example.test", "password": "wrong"});
     let from = async |whom: &str| post("/admin/login", [10, 0, 0, 1], whom, guess.clone()).await.status.as_u16();
     for _ in 0..5 {
         assert_eq!(from("203.0.113.5").await, 400);

@@ -75,13 +75,13 @@ async fn names_are_renamed_once(store: Arc<impl WriteStore>) {
     assert_eq!(admin.token.grants(), [Grant::new("manager.read").on("article").fields(fields)]);
     let content = keyward.tokens().read(held.content).await.unwrap();
     assert_eq!(content.token.access(), Some(&ContentAccess::Custom(["article.find".into()].into())));
-    let told = events(&keyward).await;
-    let renamed = |what| told.iter().filter(|event| **event == (what, Some(AuditCause::Renamed))).count();
+    let recorded = events(&keyward).await;
+    let renamed = |what| recorded.iter().filter(|event| **event == (what, Some(AuditCause::Renamed))).count();
     assert_eq!((renamed(AuditAction::RolePermissionsSet), renamed(AuditAction::TokenUpdated)), (1, 2));
 
     let again = keyward.set_up().await.unwrap();
     assert_eq!((again.renamed, again.clamped), (0, 0));
-    assert_eq!(events(&keyward).await.len(), told.len());
+    assert_eq!(events(&keyward).await.len(), recorded.len());
 }
 
 #[tokio::test]

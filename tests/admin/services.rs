@@ -205,17 +205,17 @@ async fn token_is_issued_within_its_owners_ceiling<S: Audited>(world: World<S>) 
     }
     issue(within()).await.unwrap();
 
-    let boss = world.super_admin().issue().await;
-    tokens.issue_admin(admin("anything", boss.owner(), vec![Grant::new("delete").on("article")])).await.unwrap();
+    let super_admin = world.super_admin().issue().await;
+    tokens.issue_admin(admin("anything", super_admin.owner(), vec![Grant::new("delete").on("article")])).await.unwrap();
 }
 
 async fn only_super_admins_choose_conditions<S: Audited>(world: World<S>) {
     let editor = world.editor().holds("read").issue().await;
-    let boss = world.super_admin().issue().await;
+    let super_admin = world.super_admin().issue().await;
     let tokens = world.keyward.tokens();
     let chosen = || vec![Grant::new("read").chosen(ConditionClause::from_list([IS_CREATOR]))];
     assert_eq!(wrong(&world, &editor, tokens.issue_admin(admin("e", editor.owner(), chosen()))).await, "grants.0");
-    tokens.issue_admin(admin("b", boss.owner(), chosen())).await.unwrap();
+    tokens.issue_admin(admin("b", super_admin.owner(), chosen())).await.unwrap();
 }
 
 async fn token_owner_exists_and_is_active<S: Audited>(world: World<S>) {
@@ -340,33 +340,36 @@ async fn last_super_admin_cannot_be_removed<S: Audited>(world: World<S>) {
 }
 
 async fn super_admin_role_has_no_permissions<S: Audited>(world: World<S>) {
-    let (roles, boss) = (world.keyward.roles(), world.super_admin().issue().await);
+    let (roles, super_admin) = (world.keyward.roles(), world.super_admin().issue().await);
     for permissions in [vec![], vec![Permission::new("read")]] {
         let call = roles.set_permissions(RoleId::SUPER_ADMIN, permissions);
-        assert!(matches!(refused(&world, &boss, call).await, ServiceError::Impossible(_)));
+        assert!(matches!(refused(&world, &super_admin, call).await, ServiceError::Impossible(_)));
     }
     let renamed = RoleUpdate { name: Some("x".into()), ..RoleUpdate::default() };
     let call = roles.update(RoleId::SUPER_ADMIN, renamed);
-    assert!(matches!(refused(&world, &boss, call).await, ServiceError::Impossible(_)));
-    assert!(matches!(refused(&world, &boss, roles.delete(RoleId::SUPER_ADMIN)).await, ServiceError::Impossible(_)));
+    assert!(matches!(refused(&world, &super_admin, call).await, ServiceError::Impossible(_)));
+    assert!(matches!(
+        refused(&world, &super_admin, roles.delete(RoleId::SUPER_ADMIN)).await,
+        ServiceError::Impossible(_)
+    ));
 }
 
 async fn unregistered_conditions_are_rejected_with_their_path<S: Audited>(world: World<S>) {
     let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
-    let boss = world.super_admin().issue().await;
+    let super_admin = world.super_admin().issue().await;
     let when = |ids: &[&str]| ConditionClause::from_list(ids.iter().copied());
     let permissions = |ids| vec![Permission::new("plain"), Permission::new("read").when(when(ids))];
     let (known, unknown) = (&[IS_CREATOR][..], &[IS_CREATOR, "no::such"][..]);
     let new = NewRole { permissions: permissions(unknown), ..role("Author") };
-    assert_eq!(wrong(&world, &boss, roles.create(new)).await, "permissions.1.conditions.1");
+    assert_eq!(wrong(&world, &super_admin, roles.create(new)).await, "permissions.1.conditions.1");
     let author = roles.create(NewRole { permissions: permissions(known), ..role("Author") }).await.unwrap().id;
     let call = roles.set_permissions(author, permissions(unknown));
-    assert_eq!(wrong(&world, &boss, call).await, "permissions.1.conditions.1");
+    assert_eq!(wrong(&world, &super_admin, call).await, "permissions.1.conditions.1");
     roles.set_permissions(author, permissions(known)).await.unwrap();
     let grants = |ids| vec![Grant::new("plain"), Grant::new("read").chosen(when(ids))];
-    let call = tokens.issue_admin(admin("a", boss.owner(), grants(unknown)));
-    assert_eq!(wrong(&world, &boss, call).await, "grants.1.conditions.1");
-    tokens.issue_admin(admin("a", boss.owner(), grants(known))).await.unwrap();
+    let call = tokens.issue_admin(admin("a", super_admin.owner(), grants(unknown)));
+    assert_eq!(wrong(&world, &super_admin, call).await, "grants.1.conditions.1");
+    tokens.issue_admin(admin("a", super_admin.owner(), grants(known))).await.unwrap();
 }
 
 async fn active_account_cannot_become_invited<S: Audited>(world: World<S>) {

@@ -107,7 +107,7 @@ impl Mutation {
                 AuditAction::OwnerStateSet,
                 AuditAction::OwnerRegistered,
             ],
-            // A session that registration opens is told by the event of the registration.
+            // A session opened by registration is covered by the event of the registration.
             Self::InsertToken(_) => &[
                 AuditAction::TokenIssued,
                 AuditAction::SignedIn,

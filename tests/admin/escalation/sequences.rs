@@ -70,8 +70,8 @@ impl Setup {
         (keyward.owners().acting_as(Actor::Person(actor)), keyward.roles().acting_as(Actor::Person(actor)))
     }
 
-    /// Creates an account that the actor has invited and registered.
-    async fn puppet(&self, actor: OwnerId, name: &str, roles: &[RoleId]) -> OwnerId {
+    /// Invites and registers an account, whose password the actor knows.
+    async fn controlled_account(&self, actor: OwnerId, name: &str, roles: &[RoleId]) -> OwnerId {
         let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
         let invited = self.services(actor).0.invite(new).await.unwrap();
         let registration = keyward::admin::Registration {
@@ -137,7 +137,7 @@ async fn emptied_role_with_a_controlled_member_regains_no_condition() {
     let (owners, roles) = setup.services(eve);
     forbidden(owners.invite(NewOwner::new("p@example.test").roles([legal])).await, "only a super admin");
     roles.set_permissions(legal, vec![]).await.unwrap();
-    setup.puppet(eve, "puppet", &[legal]).await;
+    setup.controlled_account(eve, "controlled", &[legal]).await;
     wrong(roles.set_permissions(legal, vec![shared.clone()]).await, "permissions.0");
     wrong(roles.preview_clamp(legal, vec![shared]).await.map(drop), "permissions.0");
 }
@@ -155,7 +155,7 @@ async fn colleague_gets_no_role_that_opens_their_rows() {
         forbidden(owners.preview_clamp(vic, roles).await, "only a super admin");
     }
     // An account that was never used has created no rows.
-    setup.puppet(lea, "new", &[lead]).await;
+    setup.controlled_account(lea, "new", &[lead]).await;
 }
 
 #[tokio::test]
@@ -165,16 +165,16 @@ async fn controlled_account_gains_no_rows_by_a_role_the_actor_dropped() {
     let team = setup.role("Team", []).await;
     let eve = setup.person("eve", &[desk, team]).await;
     let vic = setup.person("vic", &[]).await;
-    let puppet = setup.puppet(eve, "puppet", &[desk, team]).await;
+    let controlled = setup.controlled_account(eve, "controlled", &[desk, team]).await;
     let (owners, _) = setup.services(eve);
     // Afterwards the actor shares no role with the colleague and holds no condition. The controlled account does.
     owners.set_roles(eve, vec![]).await.unwrap();
     forbidden(owners.set_roles(vic, vec![team]).await, "only a super admin");
-    owners.set_state(puppet, OwnerState::Deactivated).await.unwrap_err();
-    let (puppets, _) = setup.services(puppet);
-    forbidden(puppets.set_roles(vic, vec![team]).await, "only a super admin");
+    owners.set_state(controlled, OwnerState::Deactivated).await.unwrap_err();
+    let (controlled_owners, _) = setup.services(controlled);
+    forbidden(controlled_owners.set_roles(vic, vec![team]).await, "only a super admin");
     // Nor does the controlled account give the roles back to the actor: it would then read the actor's rows.
-    forbidden(puppets.set_roles(eve, vec![desk, team]).await, "would reach the rows");
+    forbidden(controlled_owners.set_roles(eve, vec![desk, team]).await, "would reach the rows");
 }
 
 #[tokio::test]
@@ -184,11 +184,11 @@ async fn controlled_account_does_not_widen_the_rows_of_the_actor() {
     let legal = setup.role("Legal", []).await;
     let eve = setup.person("eve", &[desk]).await;
     setup.person("lea", &[legal]).await;
-    let puppet = setup.puppet(eve, "puppet", &[legal]).await;
-    let (puppets, _) = setup.services(puppet);
-    forbidden(puppets.set_roles(eve, vec![desk, legal]).await, "permissions that you do not have");
+    let controlled = setup.controlled_account(eve, "controlled", &[legal]).await;
+    let (controlled_owners, _) = setup.services(controlled);
+    forbidden(controlled_owners.set_roles(eve, vec![desk, legal]).await, "permissions that you do not have");
     let (owners, _) = setup.services(eve);
-    forbidden(owners.set_roles(puppet, vec![desk, legal]).await, "with these roles");
+    forbidden(owners.set_roles(controlled, vec![desk, legal]).await, "with these roles");
 }
 
 #[tokio::test]
@@ -242,8 +242,8 @@ async fn host_conditions_are_compared_by_meaning() {
     let gil = setup.person("gil", &[flag_too]).await;
     let (owners, _) = setup.services(eve);
     // Conditions that select the same rows for every account, or fewer.
-    setup.puppet(eve, "flag", &[flag]).await;
-    setup.puppet(eve, "team", &[team]).await;
+    setup.controlled_account(eve, "flag", &[flag]).await;
+    setup.controlled_account(eve, "team", &[team]).await;
     setup.services(gil).0.set_roles(vic, vec![flag_too]).await.unwrap();
     setup.services(gil).0.set_roles(vic, vec![]).await.unwrap();
     // Conditions on rows that are assigned to another account, or that an account reaches because it lacks a role.
@@ -298,17 +298,17 @@ async fn role_with_members_changes_within_its_own_conditions() {
 #[tokio::test]
 async fn super_admin_may_do_each_of_these_steps() {
     let setup = Setup::new();
-    let boss = setup.person("boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = setup.person("root", &[RoleId::SUPER_ADMIN]).await;
     let shared = read(HAS_SAME_ROLE_AS_CREATOR);
     let desk = setup.role("Desk", [shared.clone()]).await;
     let vic = setup.person("vic", &[desk]).await;
     let eve = setup.person("eve", &[]).await;
-    let (owners, roles) = setup.services(boss);
+    let (owners, roles) = setup.services(super_admin);
     roles.set_permissions(desk, vec![]).await.unwrap();
     roles.set_permissions(desk, vec![shared]).await.unwrap();
     owners.set_roles(eve, vec![desk]).await.unwrap();
     for update in credentials() {
         owners.update(vic, update).await.unwrap();
     }
-    setup.puppet(boss, "new", &[desk]).await;
+    setup.controlled_account(super_admin, "new", &[desk]).await;
 }

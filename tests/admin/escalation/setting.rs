@@ -122,8 +122,8 @@ impl Setting {
         }
         assert_eq!(roles[..2], [TRAINEE_ROLE, GUILD_ROLE]);
         let owners = world.keyward.owners();
-        let boss = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN]);
-        let boss = owners.create(boss).await.unwrap().id;
+        let super_admin = NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN]);
+        let super_admin = owners.create(super_admin).await.unwrap().id;
         let mut people = Vec::new();
         for (i, theirs) in self.people.iter().enumerate() {
             let new = NewOwner::new(format!("person-{i}@example.test")).roles(theirs.iter().map(|role| roles[*role]));
@@ -136,7 +136,7 @@ impl Setting {
         }
         let row = |(creator, flag, team, assignee): &Sketch| Row {
             // An invited account has created no rows.
-            creator: if *creator == PEOPLE - 1 { boss } else { people[*creator] },
+            creator: if *creator == PEOPLE - 1 { super_admin } else { people[*creator] },
             flag: *flag,
             team: roles[*team],
             // An index beyond the last person: an account that is created later.

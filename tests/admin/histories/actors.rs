@@ -89,7 +89,7 @@ impl Powers {
         (!roles.contains(&RoleId::SUPER_ADMIN)).then(|| roles.iter().flat_map(of).collect())
     }
 
-    fn is_boss(&self, owner: OwnerId) -> bool {
+    fn is_super_admin(&self, owner: OwnerId) -> bool {
         self.owners.get(&owner).is_some_and(|r| r.contains(&RoleId::SUPER_ADMIN))
     }
 }
@@ -175,12 +175,12 @@ async fn stage<S: WriteStore>(world: &World<S>, mine: Vec<Permission>, theirs: V
         let new = NewOwner::new(format!("{name}@example.test")).roles(roles.iter().copied());
         keyward.owners().create(new).await.unwrap().id
     };
-    let boss = owner("boss", &[RoleId::SUPER_ADMIN]).await;
-    owner("other-boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = owner("root", &[RoleId::SUPER_ADMIN]).await;
+    owner("other-super_admin", &[RoleId::SUPER_ADMIN]).await;
     let me = owner("me", &[a]).await;
     let both = owner("both", &[a, b]).await;
     let grants: Vec<Grant> = once(mine.iter().map(Grant::from).collect());
-    keyward.tokens().issue_admin(NewAdminToken::new("boss", boss).grants([Grant::new("read")])).await.unwrap();
+    keyward.tokens().issue_admin(NewAdminToken::new("root", super_admin).grants([Grant::new("read")])).await.unwrap();
     keyward.tokens().issue_admin(NewAdminToken::new("both", both).grants(grants.clone())).await.unwrap();
     let token = keyward.tokens().issue_admin(NewAdminToken::new("me", me).grants(grants)).await.unwrap().token.id;
     (me, token)
@@ -203,7 +203,10 @@ async fn a_person<S: WriteStore>(world: World<S>, mine: Vec<Permission>, theirs:
         let Some(mine) = before.permissions_of(me) else { panic!("{me} is a super admin before {made}") };
         let my_roles = before.owners.get(&me).cloned().unwrap_or_default();
         for (owner, roles) in &after.owners {
-            assert!(!after.is_boss(*owner) || before.is_boss(*owner), "{owner} is a super admin by {made}");
+            assert!(
+                !after.is_super_admin(*owner) || before.is_super_admin(*owner),
+                "{owner} is a super admin by {made}"
+            );
             if *owner == me {
                 assert!(roles.iter().all(|r| my_roles.contains(r)), "the actor gained a role by {made}");
             }

@@ -30,8 +30,8 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let roles = || prop::collection::vec(0..ROLES, 0..3);
-    let with_super = (roles(), prop::bool::weighted(0.15)).prop_map(|(mut roles, boss)| {
-        roles.extend(boss.then_some(ROLES));
+    let with_super = (roles(), prop::bool::weighted(0.15)).prop_map(|(mut roles, super_admin)| {
+        roles.extend(super_admin.then_some(ROLES));
         roles
     });
     let states = vec![OwnerState::Active, OwnerState::Active, OwnerState::Deactivated, OwnerState::Blocked];
@@ -292,23 +292,28 @@ async fn chosen_conditions_survive_demotion() {
     let read = || Permission::new("read").on("article");
     let role = keyward.roles().create(NewRole::new("reads").permissions([read()])).await.unwrap().id;
     keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
-    let both = NewOwner::new("boss@example.test").roles([RoleId::SUPER_ADMIN, role]);
-    let boss = keyward.owners().create(both).await.unwrap().id;
+    let both = NewOwner::new("second@example.test").roles([RoleId::SUPER_ADMIN, role]);
+    let super_admin = keyward.owners().create(both).await.unwrap().id;
     let own = Grant::from(&read()).chosen(ConditionClause::from_list([keyward::authz::IS_CREATOR]));
-    let token =
-        keyward.tokens().issue_admin(NewAdminToken::new("own", boss).grants([own.clone()])).await.unwrap().token.id;
+    let token = keyward
+        .tokens()
+        .issue_admin(NewAdminToken::new("own", super_admin).grants([own.clone()]))
+        .await
+        .unwrap()
+        .token
+        .id;
     let grants = async || keyward.tokens().read(token).await.unwrap().token.grants().to_vec();
 
-    keyward.owners().set_roles(boss, vec![role]).await.unwrap();
+    keyward.owners().set_roles(super_admin, vec![role]).await.unwrap();
     assert_eq!(grants().await, std::slice::from_ref(&own));
     let put_back = TokenUpdate { grants: Some(vec![Grant::from(&read())]), ..TokenUpdate::default() };
-    keyward.tokens().acting_as(Actor::Person(boss)).update(token, put_back.clone()).await.unwrap();
+    keyward.tokens().acting_as(Actor::Person(super_admin)).update(token, put_back.clone()).await.unwrap();
     assert_eq!(grants().await, std::slice::from_ref(&own));
     let other = own.clone().chosen(ConditionClause::from_list([keyward::authz::HAS_SAME_ROLE_AS_CREATOR]));
     let choose = TokenUpdate { grants: Some(vec![other]), ..TokenUpdate::default() };
     assert!(matches!(keyward.tokens().update(token, choose).await, Err(ServiceError::Invalid(_))));
 
-    keyward.owners().set_roles(boss, vec![RoleId::SUPER_ADMIN]).await.unwrap();
+    keyward.owners().set_roles(super_admin, vec![RoleId::SUPER_ADMIN]).await.unwrap();
     keyward.tokens().update(token, put_back).await.unwrap();
     assert_eq!(grants().await, [Grant::from(&read())], "a super admin removes the conditions");
 }

@@ -1,6 +1,6 @@
 //! Changes of other people's accounts.
 
-use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
+use crate::people::setup::{PASSWORD, Setup, assert_rejected, password, paths};
 use keyward::admin::{Actor, AuditAction, AuditCause, AuditTarget, Lifespan, OwnerState, OwnerUpdate, ServiceError};
 use keyward::{Grant, NewAdminToken, NewOwner, RoleId};
 
@@ -11,10 +11,10 @@ fn none() -> OwnerUpdate {
 }
 
 pub(crate) async fn each_change_has_one_event(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let (a, b) = (setup.role("A", ["a".into()]).await, setup.role("B", ["b".into()]).await);
     let ada = setup.person("ada@x.test", &[b]).await;
-    let owners = || setup.keyward.owners().acting_as(Actor::Person(boss));
+    let owners = || setup.keyward.owners().acting_as(Actor::Person(super_admin));
     let everything = OwnerUpdate {
         email: Some(" ada@y.test ".into()),
         firstname: Some("Ada".into()),
@@ -34,7 +34,7 @@ pub(crate) async fn each_change_has_one_event(setup: Setup) {
         whats,
         [AuditAction::OwnerUpdated, AuditAction::OwnerStateSet, AuditAction::OwnerRolesSet, AuditAction::PasswordSet]
     );
-    assert!(events.iter().all(|e| e.target == AuditTarget::Owner(ada) && e.origin.actor == Actor::Person(boss)));
+    assert!(events.iter().all(|e| e.target == AuditTarget::Owner(ada) && e.origin.actor == Actor::Person(super_admin)));
     assert_eq!(events[0].details["email"], serde_json::json!({"before": "ada@x.test", "after": "ada@y.test"}));
     assert!(events[0].details.get("lastname").is_none());
     assert_eq!(events[1].details, serde_json::json!({"before": "active", "after": "deactivated-and-blocked"}));
@@ -49,9 +49,9 @@ pub(crate) async fn each_change_has_one_event(setup: Setup) {
 }
 
 pub(crate) async fn all_invalid_fields_are_reported_at_once(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let ada = setup.person("ada@x.test", &[]).await;
-    let owners = || setup.keyward.owners().acting_as(Actor::Person(boss));
+    let owners = || setup.keyward.owners().acting_as(Actor::Person(super_admin));
     let long = "x".repeat(256);
     let new = NewOwner::new("no address").named(&long, "a\u{0}b").roles([RoleId(77), RoleId(1), RoleId(78)]);
     let wrong = ["firstname", "lastname", "email", "roles.0", "roles.2"];
@@ -73,23 +73,23 @@ pub(crate) async fn all_invalid_fields_are_reported_at_once(setup: Setup) {
     }
     owners().create(NewOwner::new(&too_long[1..])).await.unwrap();
     let taken = |email: &str| OwnerUpdate { email: Some(email.into()), ..none() };
-    refused!(
+    assert_rejected!(
         owners().create(NewOwner::new("ADA@x.test")).await,
         ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
     );
-    refused!(
+    assert_rejected!(
         owners().invite(NewOwner::new("ada@x.test")).await,
         ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
     );
-    refused!(
-        owners().update(ada, taken("BOSS@example.test")).await,
+    assert_rejected!(
+        owners().update(ada, taken("ROOT@example.test")).await,
         ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
     );
     setup.does(&[], owners().update(ada, taken("ADA@x.test"))).await; // kept in lower case: no change
 }
 
 pub(crate) async fn ended_sessions_do_not_revive(setup: Setup) {
-    setup.boss().await;
+    setup.super_admin().await;
     let ada = setup.person("ada@x.test", &[]).await;
     let ends = [
         OwnerUpdate { active: Some(false), ..none() },
@@ -112,14 +112,14 @@ pub(crate) async fn ended_sessions_do_not_revive(setup: Setup) {
 }
 
 pub(crate) async fn smaller_role_removes_grants(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let (wide, narrow) = (setup.role("W", ["a".into(), "b".into()]).await, setup.role("N", ["a".into()]).await);
     let ada = setup.person("ada@x.test", &[wide]).await;
     let other = setup.person("other@x.test", &[RoleId::SUPER_ADMIN]).await;
     for (owner, grants) in [(ada, ["a", "b"]), (other, ["a", "z"])] {
         let new = NewAdminToken::new(format!("of {owner}"), owner).grants(grants.map(Grant::new));
         let id = setup.keyward.tokens().issue_admin(new.lifespan(Lifespan::Unlimited)).await.unwrap().token.id;
-        let owners = setup.keyward.owners().acting_as(Actor::Person(boss));
+        let owners = setup.keyward.owners().acting_as(Actor::Person(super_admin));
         let (answer, events) = setup.during(owners.set_roles(owner, vec![narrow])).await;
         answer.unwrap();
         let [set, clamped] = &events[..] else { panic!("{events:?}") };
@@ -131,7 +131,7 @@ pub(crate) async fn smaller_role_removes_grants(setup: Setup) {
 }
 
 pub(crate) async fn last_super_admin_is_kept(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let invited = setup.invite("second@x.test", &[RoleId::SUPER_ADMIN]).await.owner.id;
     let owners = || setup.keyward.owners();
     let ends = || {
@@ -141,27 +141,30 @@ pub(crate) async fn last_super_admin_is_kept(setup: Setup) {
             OwnerUpdate { roles: Some(vec![]), ..none() },
         ]
     };
-    for actor in [Actor::Service, Actor::Person(boss)] {
+    for actor in [Actor::Service, Actor::Person(super_admin)] {
         for end in ends() {
-            let (answer, events) = setup.during(owners().acting_as(actor).update(boss, end)).await;
-            refused!(answer, ServiceError::LastSuperAdmin);
+            let (answer, events) = setup.during(owners().acting_as(actor).update(super_admin, end)).await;
+            assert_rejected!(answer, ServiceError::LastSuperAdmin);
             assert!(events.is_empty());
         }
-        refused!(owners().acting_as(actor).delete(boss).await, ServiceError::LastSuperAdmin);
-        refused!(owners().acting_as(actor).set_state(boss, OwnerState::Blocked).await, ServiceError::LastSuperAdmin);
-        refused!(owners().acting_as(actor).set_roles(boss, vec![]).await, ServiceError::LastSuperAdmin);
+        assert_rejected!(owners().acting_as(actor).delete(super_admin).await, ServiceError::LastSuperAdmin);
+        assert_rejected!(
+            owners().acting_as(actor).set_state(super_admin, OwnerState::Blocked).await,
+            ServiceError::LastSuperAdmin
+        );
+        assert_rejected!(owners().acting_as(actor).set_roles(super_admin, vec![]).await, ServiceError::LastSuperAdmin);
     }
     owners().delete(invited).await.unwrap();
     let off = setup.person("off@x.test", &[RoleId::SUPER_ADMIN]).await;
     owners().set_state(off, OwnerState::Deactivated).await.unwrap();
-    refused!(owners().delete(boss).await, ServiceError::LastSuperAdmin);
+    assert_rejected!(owners().delete(super_admin).await, ServiceError::LastSuperAdmin);
     owners().set_state(off, OwnerState::Active).await.unwrap();
-    owners().delete(boss).await.unwrap();
-    refused!(owners().delete(off).await, ServiceError::LastSuperAdmin);
+    owners().delete(super_admin).await.unwrap();
+    assert_rejected!(owners().delete(off).await, ServiceError::LastSuperAdmin);
 }
 
 pub(crate) async fn concurrent_deletions_keep_one_super_admin(setup: Setup) {
-    let a = setup.boss().await;
+    let a = setup.super_admin().await;
     let b = setup.person("b@x.test", &[RoleId::SUPER_ADMIN]).await;
     let (by_a, by_b) =
         (setup.keyward.owners().acting_as(Actor::Person(a)), setup.keyward.owners().acting_as(Actor::Person(b)));
@@ -169,17 +172,17 @@ pub(crate) async fn concurrent_deletions_keep_one_super_admin(setup: Setup) {
     assert_eq!(usize::from(first.is_ok()) + usize::from(second.is_ok()), 1);
     let left = if first.is_ok() { a } else { b };
     assert!(setup.owner(left).await.is_super_admin());
-    refused!(setup.keyward.owners().delete(left).await, ServiceError::LastSuperAdmin);
+    assert_rejected!(setup.keyward.owners().delete(left).await, ServiceError::LastSuperAdmin);
 }
 
 pub(crate) async fn deleted_account_takes_its_tokens_and_sessions(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let role = setup.role("A", ["a".into()]).await;
     let ada = setup.person("ada@x.test", &[role]).await;
     let new = NewAdminToken::new("deploy", ada).grants([Grant::new("a")]);
     let token = setup.keyward.tokens().issue_admin(new).await.unwrap();
     let session = setup.sign_in("ada@x.test").await.session;
-    let owners = setup.keyward.owners().acting_as(Actor::Person(boss));
+    let owners = setup.keyward.owners().acting_as(Actor::Person(super_admin));
     let (gone, events) = setup.during(owners.delete(ada)).await;
     assert_eq!(gone.unwrap().id, ada);
     let mut whats: Vec<_> = events.iter().map(|e| (e.what, e.cause)).collect();
@@ -191,42 +194,42 @@ pub(crate) async fn deleted_account_takes_its_tokens_and_sessions(setup: Setup) 
     let deleted = events.iter().find(|e| e.what == AuditAction::OwnerDeleted).unwrap();
     assert_eq!((&deleted.details["email"], &deleted.details["tokens"]), (&"ada@x.test".into(), &1.into()));
     assert!(!setup.lives(&token.secret).await && !setup.lives(&session.secret).await);
-    refused!(owners.read(ada).await, ServiceError::NotFound(_));
-    refused!(owners.delete(ada).await, ServiceError::NotFound(_));
+    assert_rejected!(owners.read(ada).await, ServiceError::NotFound(_));
+    assert_rejected!(owners.delete(ada).await, ServiceError::NotFound(_));
     let next = setup.person("ada@x.test", &[role]).await;
     assert!(next > ada, "ids are not reused");
     assert!(setup.keyward.roles().delete(role).await.is_err(), "the role has members");
 }
 
 pub(crate) async fn only_the_host_sets_a_password_without_the_old_one(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let ada = setup.person("ada@x.test", &[]).await;
     let session = setup.sign_in("ada@x.test").await.session;
-    let by_boss = setup.keyward.owners().acting_as(Actor::Person(boss));
-    refused!(by_boss.set_password(ada, password(NEW)).await, ServiceError::Forbidden(_));
+    let by_super_admin = setup.keyward.owners().acting_as(Actor::Person(super_admin));
+    assert_rejected!(by_super_admin.set_password(ada, password(NEW)).await, ServiceError::Forbidden(_));
     assert_eq!(paths(setup.keyward.owners().set_password(ada, password("weak")).await).len(), 3);
     setup.does(&[AuditAction::PasswordSet], setup.keyward.owners().set_password(ada, password(NEW))).await;
     assert!(!setup.lives(&session.secret).await);
     setup.try_sign_in("ada@x.test", NEW, None).await.unwrap();
-    refused!(
+    assert_rejected!(
         setup.keyward.owners().set_password(keyward::OwnerId(999), password(NEW)).await,
         ServiceError::NotFound(_)
     );
 }
 
 pub(crate) async fn debug_output_has_no_secret(setup: Setup) {
-    setup.boss().await;
+    setup.super_admin().await;
     let invited = setup.invite("new@x.test", &[]).await;
     let update = OwnerUpdate { password: Some(password("S3cretly-typed")), ..none() };
-    let told = format!("{:?} {invited:?} {update:?}", crate::people::setup::registration(&invited.secret));
+    let output = format!("{:?} {invited:?} {update:?}", crate::people::setup::registration(&invited.secret));
     let signed_in = setup.accept(&invited.secret).await.unwrap();
     setup.keyward.owners().update(signed_in.owner.id, update).await.unwrap();
     let again = setup.try_sign_in("new@x.test", "S3cretly-typed", None).await.unwrap();
-    refused!(setup.try_sign_in("new@x.test", "S3cretly-wrong", None).await, ServiceError::WrongCredentials);
+    assert_rejected!(setup.try_sign_in("new@x.test", "S3cretly-wrong", None).await, ServiceError::WrongCredentials);
     setup.keyward.flush().await;
-    let told = format!("{told} {signed_in:?} {again:?} {:?}", setup.events().await);
+    let output = format!("{output} {signed_in:?} {again:?} {:?}", setup.events().await);
     let secrets = [PASSWORD, "S3cretly", invited.secret.expose(), again.session.secret.expose(), "$argon2"];
     for secret in secrets {
-        assert!(!told.contains(secret), "{secret}");
+        assert!(!output.contains(secret), "{secret}");
     }
 }

@@ -1,6 +1,6 @@
 //! Changes that people make to their own account.
 
-use crate::people::setup::{PASSWORD, Setup, ip, password, paths, refused};
+use crate::people::setup::{PASSWORD, Setup, assert_rejected, ip, password, paths};
 use keyward::admin::{Actor, AuditAction, ProfileUpdate, ServiceError};
 use keyward::authz::{ConditionClause, IS_CREATOR};
 use keyward::token::ContentAccess;
@@ -59,7 +59,7 @@ pub(crate) async fn own_address_and_password_change_only_with_the_password(setup
     assert_eq!(paths(me().update_me(changed(None)).await), ["current_password"]);
     assert_eq!(paths(me().update_me(changed(Some("wrong"))).await), ["current_password"]);
     assert_eq!(paths(me().update_me(moved("new@x.test", NEW)).await), ["current_password"]);
-    refused!(
+    assert_rejected!(
         me().update_me(moved("BOB@x.test", PASSWORD)).await,
         ServiceError::Taken { field: keyward::admin::FieldName::Email, .. }
     );
@@ -69,7 +69,7 @@ pub(crate) async fn own_address_and_password_change_only_with_the_password(setup
 
     setup.does(&[AuditAction::PasswordSet], me().update_me(changed(Some(PASSWORD)))).await;
     assert!(!setup.lives(&here.secret).await && !setup.lives(&there.secret).await);
-    refused!(setup.try_sign_in("ada@x.test", PASSWORD, None).await, ServiceError::WrongCredentials);
+    assert_rejected!(setup.try_sign_in("ada@x.test", PASSWORD, None).await, ServiceError::WrongCredentials);
     let session = setup.try_sign_in("ada@x.test", NEW, None).await.unwrap().session;
     setup.does(&[AuditAction::OwnerUpdated], me().update_me(moved("new@x.test", NEW))).await;
     assert!(!setup.lives(&session.secret).await);
@@ -89,28 +89,28 @@ pub(crate) async fn guesses_at_the_own_password_are_limited(setup: Setup) {
     for _ in 0..5 {
         assert_eq!(paths(me().update_me(guess("wrong")).await), ["current_password"]);
     }
-    refused!(me().update_me(guess(PASSWORD)).await, ServiceError::TooManyAttempts(_));
-    refused!(setup.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));
+    assert_rejected!(me().update_me(guess(PASSWORD)).await, ServiceError::TooManyAttempts(_));
+    assert_rejected!(setup.try_sign_in("ada@x.test", PASSWORD, ip(1)).await, ServiceError::TooManyAttempts(_));
 }
 
 pub(crate) async fn token_changes_nothing_of_its_owner(setup: Setup) {
-    let boss = setup.boss().await;
-    let new = NewAdminToken::new("deploy", boss).grants([Grant::new("read")]);
+    let super_admin = setup.super_admin().await;
+    let new = NewAdminToken::new("deploy", super_admin).grants([Grant::new("read")]);
     let token = Actor::Token(setup.keyward.tokens().issue_admin(new).await.unwrap().token.id);
     let content = NewContentToken::new("site", ContentAccess::FullAccess);
     let content = Actor::Token(setup.keyward.tokens().issue_content(content).await.unwrap().token.id);
     let sessions = |actor| setup.keyward.sessions().acting_as(actor);
     let (owner, roles) = sessions(token).me().await.unwrap();
-    assert_eq!((owner.id, roles.len()), (boss, 1));
+    assert_eq!((owner.id, roles.len()), (super_admin, 1));
     let update = ProfileUpdate { firstname: Some("X".into()), current_password: Some(password(PASSWORD)), ..none() };
     for actor in [token, content, Actor::Visitor, Actor::Service] {
         let (answer, events) = setup.during(sessions(actor).update_me(update.clone())).await;
-        refused!(answer, ServiceError::Forbidden(_));
+        assert_rejected!(answer, ServiceError::Forbidden(_));
         assert!(events.is_empty());
     }
     for actor in [content, Actor::Visitor] {
-        refused!(sessions(actor).me().await, ServiceError::Forbidden(_));
-        refused!(sessions(actor).permissions().await, ServiceError::Forbidden(_));
+        assert_rejected!(sessions(actor).me().await, ServiceError::Forbidden(_));
+        assert_rejected!(sessions(actor).permissions().await, ServiceError::Forbidden(_));
     }
 }
 

@@ -149,7 +149,7 @@ pub(crate) async fn lists_do_not_delay_look_ups(setup: Setup) {
 }
 
 pub(crate) async fn previews_and_writers_do_not_block_each_other(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let role = setup.role("R", [Permission::new("a"), Permission::new("b")]).await;
     let ada = setup.person("ada@x.test", &[role]).await;
     let new = NewAdminToken::new("t", ada).grants([Grant::new("a"), Grant::new("b")]);
@@ -158,10 +158,10 @@ pub(crate) async fn previews_and_writers_do_not_block_each_other(setup: Setup) {
     // During a change.
     let mut change = setup.keyward.store().begin().await.unwrap();
     change.set_permissions(role, &[]).await.unwrap();
-    let roles = setup.keyward.roles().acting_as(Actor::Person(boss));
+    let roles = setup.keyward.roles().acting_as(Actor::Person(super_admin));
     let preview = tokio::time::timeout(SOON, roles.preview_clamp(role, vec![Permission::new("a")]));
     assert_eq!(preview.await.expect("the preview does not wait for the writer").unwrap(), takes(1, 1));
-    let owners = setup.keyward.owners().acting_as(Actor::Person(boss));
+    let owners = setup.keyward.owners().acting_as(Actor::Person(super_admin));
     let preview = tokio::time::timeout(SOON, owners.preview_clamp(ada, vec![]));
     assert_eq!(preview.await.expect("the preview does not wait for the writer").unwrap(), takes(1, 2));
     drop(change);

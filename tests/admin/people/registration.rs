@@ -1,6 +1,6 @@
 //! The first super admin, and invited accounts.
 
-use crate::people::setup::{PASSWORD, Setup, password, paths, refused, registration};
+use crate::people::setup::{PASSWORD, Setup, assert_rejected, password, paths, registration};
 use keyward::RoleId;
 use keyward::admin::{Actor, AuditAction, FirstAdmin, OwnerState, OwnerUpdate, Registration, ServiceError};
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(crate) async fn first_super_admin_needs_the_setup_code(setup: Setup) {
     let sessions = || setup.keyward.sessions().acting_as(Actor::Visitor);
     let invented = "kw_invite_0000000000000000000000000000000000000000000000000";
     assert_eq!(paths(sessions().register_first(first("ada@x.test"), Some(invented)).await), ["setup_code"]);
-    refused!(sessions().setup_code().await, ServiceError::Forbidden(_));
+    assert_rejected!(sessions().setup_code().await, ServiceError::Forbidden(_));
     let code = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
     let again = setup.keyward.sessions().setup_code().await.unwrap().unwrap();
     assert_eq!(code.expose(), again.expose());
@@ -40,7 +40,10 @@ pub(crate) async fn first_super_admin_needs_the_setup_code(setup: Setup) {
         ("ada@x.test", "Lovelace", &None)
     );
     assert_eq!((ada.owner.state, &ada.owner.roles[..]), (OwnerState::Active, &[RoleId::SUPER_ADMIN][..]));
-    refused!(sessions().register_first(first("b@x.test"), Some(code.expose())).await, ServiceError::Impossible(_));
+    assert_rejected!(
+        sessions().register_first(first("b@x.test"), Some(code.expose())).await,
+        ServiceError::Impossible(_)
+    );
     assert!(setup.keyward.sessions().setup_code().await.unwrap().is_none());
     setup.sign_in("ada@x.test").await;
 }
@@ -53,7 +56,7 @@ pub(crate) async fn only_one_account_becomes_first_super_admin(setup: Setup) {
         sessions.register_first(first("b@x.test"), Some(code.expose())),
     );
     assert_eq!(usize::from(a.is_ok()) + usize::from(b.is_ok()), 1);
-    refused!(if a.is_err() { a } else { b }, ServiceError::Impossible(_) | ServiceError::Invalid(_));
+    assert_rejected!(if a.is_err() { a } else { b }, ServiceError::Impossible(_) | ServiceError::Invalid(_));
     assert_eq!(setup.events().await.len(), 1);
 }
 
@@ -104,7 +107,7 @@ pub(crate) async fn invitation_is_accepted_once(setup: Setup) {
     let registered = setup.events().await.iter().filter(|e| e.what == AuditAction::OwnerRegistered).count();
     assert_eq!(registered, 1);
     setup.sign_in("new@x.test").await;
-    refused!(setup.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
+    assert_rejected!(setup.keyward.owners().invite_again(accepted.owner.id).await, ServiceError::Impossible(_));
 }
 
 pub(crate) async fn replaced_withdrawn_or_expired_invitation_is_rejected(setup: Setup) {

@@ -63,7 +63,7 @@ pub(crate) fn paths<T>(answer: Result<T, ServiceError>) -> Vec<String> {
 }
 
 /// Asserts that a call fails with this error.
-macro_rules! refused {
+macro_rules! assert_rejected {
     ($call:expr, $error:pat) => {
         match $call {
             Err($error) => {}
@@ -71,7 +71,7 @@ macro_rules! refused {
         }
     };
 }
-pub(crate) use refused;
+pub(crate) use assert_rejected;
 
 impl Setup {
     pub(crate) fn on(store: impl WriteStore, clock: Arc<ManualClock>, with: impl FnOnce(Builder) -> Builder) -> Self {
@@ -92,8 +92,8 @@ impl Setup {
         id
     }
 
-    pub(crate) async fn boss(&self) -> OwnerId {
-        self.person("boss@example.test", &[RoleId::SUPER_ADMIN]).await
+    pub(crate) async fn super_admin(&self) -> OwnerId {
+        self.person("root@example.test", &[RoleId::SUPER_ADMIN]).await
     }
 
     pub(crate) async fn try_sign_in(

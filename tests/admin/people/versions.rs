@@ -1,6 +1,6 @@
 //! An update with a stale version is rejected.
 
-use crate::people::setup::{PASSWORD, Setup, password, paths, refused};
+use crate::people::setup::{PASSWORD, Setup, assert_rejected, password, paths};
 use keyward::admin::{
     Actor, AuditAction, NewSession, OwnerState, OwnerUpdate, Owners, ProfileUpdate, Roles, ServiceError, TokenUpdate,
     Tokens,
@@ -40,16 +40,16 @@ fn services(setup: &Setup, actor: OwnerId) -> (Tokens, Roles, Owners) {
 macro_rules! too_late {
     ($setup:expr, $what:literal, $call:expr) => {
         let (answer, events) = $setup.during($call).await;
-        refused!(answer, ServiceError::Changed($what));
+        assert_rejected!(answer, ServiceError::Changed($what));
         assert!(events.is_empty(), "{events:?}");
     };
 }
 
 pub(crate) async fn second_update_of_the_same_version_is_rejected(setup: Setup) {
-    let boss = setup.boss().await;
-    let (tokens, roles, owners) = services(&setup, boss);
+    let super_admin = setup.super_admin().await;
+    let (tokens, roles, owners) = services(&setup, super_admin);
 
-    let seen = token(&setup, boss, &["a"]).await;
+    let seen = token(&setup, super_admin, &["a"]).await;
     let (id, version) = (seen.id, seen.version());
     let now = tokens.clone().if_version(version).update(id, named("first")).await.unwrap();
     too_late!(setup, "token", tokens.clone().if_version(version).update(id, named("second")));
@@ -62,7 +62,10 @@ pub(crate) async fn second_update_of_the_same_version_is_rejected(setup: Setup) 
     too_late!(setup, "token", tokens.clone().if_version(now.token.version()).update(id, named("second")));
     assert!(setup.lives(&regenerated.secret).await);
     tokens.clone().if_version(regenerated.token.version()).revoke(id).await.unwrap();
-    refused!(tokens.clone().if_version(version).update(id, named("second")).await, ServiceError::NotFound("token"));
+    assert_rejected!(
+        tokens.clone().if_version(version).update(id, named("second")).await,
+        ServiceError::NotFound("token")
+    );
 
     let seen = roles.create(NewRole::new("R").permissions(permitted(&["a"]))).await.unwrap();
     let (id, version) = (seen.id, seen.version());
@@ -85,8 +88,8 @@ pub(crate) async fn second_update_of_the_same_version_is_rejected(setup: Setup) 
 }
 
 pub(crate) async fn any_change_in_between_makes_an_update_stale(setup: Setup) {
-    let boss = setup.boss().await;
-    let (tokens, roles, owners) = services(&setup, boss);
+    let super_admin = setup.super_admin().await;
+    let (tokens, roles, owners) = services(&setup, super_admin);
     let role = setup.role("R", permitted(&["a", "b"])).await;
     let ada = setup.person("ada@x.test", &[role]).await;
 
@@ -114,9 +117,9 @@ pub(crate) async fn any_change_in_between_makes_an_update_stale(setup: Setup) {
 }
 
 pub(crate) async fn last_use_and_password_do_not_make_an_update_stale(setup: Setup) {
-    let boss = setup.boss().await;
-    let (tokens, _, owners) = services(&setup, boss);
-    let seen = token(&setup, boss, &["a"]).await;
+    let super_admin = setup.super_admin().await;
+    let (tokens, _, owners) = services(&setup, super_admin);
+    let seen = token(&setup, super_admin, &["a"]).await;
     setup.clock.advance(Duration::from_secs(60));
     let used = Use { token: seen.id, at: keyward::time::Clock::now(&*setup.clock), address: None };
     setup.keyward.store().note_uses(&[used]).await.unwrap();
@@ -129,8 +132,8 @@ pub(crate) async fn last_use_and_password_do_not_make_an_update_stale(setup: Set
 }
 
 pub(crate) async fn role_update_is_atomic(setup: Setup) {
-    let boss = setup.boss().await;
-    let (_, roles, _) = services(&setup, boss);
+    let super_admin = setup.super_admin().await;
+    let (_, roles, _) = services(&setup, super_admin);
     let role = setup.role("R", permitted(&["a", "b"])).await;
     token(&setup, setup.person("ada@x.test", &[role]).await, &["a", "b"]).await;
     let all = keyward::admin::RoleUpdate {
@@ -153,44 +156,56 @@ pub(crate) async fn role_update_is_atomic(setup: Setup) {
     setup.role("Taken", []).await;
     let update =
         keyward::admin::RoleUpdate { name: Some("Taken".into()), permissions: Some(vec![]), description: None };
-    refused!(roles.update(role, update).await, ServiceError::Taken { field: keyward::admin::FieldName::Name, .. });
+    assert_rejected!(
+        roles.update(role, update).await,
+        ServiceError::Taken { field: keyward::admin::FieldName::Name, .. }
+    );
     assert_eq!(roles.read(role).await.unwrap(), now);
 }
 
 pub(crate) async fn stale_version_is_not_reported_without_permission(setup: Setup) {
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let low = setup.role("L", permitted(&["a"])).await;
     let high = setup.keyward.roles().create(NewRole::new("H").permissions(permitted(&["b"]))).await.unwrap();
     let editor = setup.person("editor@x.test", &[low]).await;
     let (tokens, roles, owners) = services(&setup, editor);
-    let (seen, person) = (token(&setup, boss, &["a"]).await, setup.owner(boss).await);
-    let (_, by_boss, _) = services(&setup, boss);
+    let (seen, person) = (token(&setup, super_admin, &["a"]).await, setup.owner(super_admin).await);
+    let (_, by_super_admin, _) = services(&setup, super_admin);
     setup.keyward.tokens().update(seen.id, named("other")).await.unwrap();
-    by_boss.update(high.id, described("other")).await.unwrap();
-    setup.keyward.owners().update(boss, called("Other")).await.unwrap();
+    by_super_admin.update(high.id, described("other")).await.unwrap();
+    setup.keyward.owners().update(super_admin, called("Other")).await.unwrap();
     let call = tokens.if_version(seen.version()).update(seen.id, named("x")).await;
-    refused!(call, ServiceError::Forbidden(_));
-    refused!(roles.if_version(high.version()).update(high.id, described("x")).await, ServiceError::Forbidden(_));
-    refused!(owners.if_version(person.version()).update(boss, called("X")).await, ServiceError::Forbidden(_));
+    assert_rejected!(call, ServiceError::Forbidden(_));
+    assert_rejected!(
+        roles.if_version(high.version()).update(high.id, described("x")).await,
+        ServiceError::Forbidden(_)
+    );
+    assert_rejected!(
+        owners.if_version(person.version()).update(super_admin, called("X")).await,
+        ServiceError::Forbidden(_)
+    );
 }
 
 pub(crate) async fn unchecked_version_is_rejected(setup: Setup) {
-    let boss = setup.boss().await;
-    let (tokens, roles, owners) = services(&setup, boss);
-    let version = setup.owner(boss).await.version();
+    let super_admin = setup.super_admin().await;
+    let (tokens, roles, owners) = services(&setup, super_admin);
+    let version = setup.owner(super_admin).await.version();
     let (answer, events) = setup
         .during(async {
-            refused!(
-                tokens.if_version(version).issue_admin(NewAdminToken::new("x", boss)).await,
+            assert_rejected!(
+                tokens.if_version(version).issue_admin(NewAdminToken::new("x", super_admin)).await,
                 ServiceError::Impossible(_)
             );
-            refused!(roles.if_version(version).create(NewRole::new("x")).await, ServiceError::Impossible(_));
-            refused!(owners.if_version(version).create(NewOwner::new("x@x.test")).await, ServiceError::Impossible(_));
+            assert_rejected!(roles.if_version(version).create(NewRole::new("x")).await, ServiceError::Impossible(_));
+            assert_rejected!(
+                owners.if_version(version).create(NewOwner::new("x@x.test")).await,
+                ServiceError::Impossible(_)
+            );
             let session =
-                NewSession { owner: boss, idle: Duration::from_secs(120), lifespan: Duration::from_secs(120) };
+                NewSession { owner: super_admin, idle: Duration::from_secs(120), lifespan: Duration::from_secs(120) };
             setup.keyward.tokens().if_version(version).open_session(session).await
         })
         .await;
-    refused!(answer, ServiceError::Impossible(_));
+    assert_rejected!(answer, ServiceError::Impossible(_));
     assert!(events.is_empty());
 }

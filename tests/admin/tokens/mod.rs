@@ -124,7 +124,7 @@ fn problems(error: ServiceError) -> Vec<String> {
 /// secret-to-owner-only (`docs/invariants.md`).
 async fn secret_is_revealed_to_a_session_of_its_owner_only<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b.encryption(keys(OLD_KEY)));
-    let (ada, boss) = (person(&world, "ada", &[]).await, person(&world, "boss", &[RoleId::SUPER_ADMIN]).await);
+    let (ada, super_admin) = (person(&world, "ada", &[]).await, person(&world, "root", &[RoleId::SUPER_ADMIN]).await);
     let tokens = world.keyward.tokens();
     let issued = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap();
     let sibling = tokens.issue_admin(NewAdminToken::new("b", ada)).await.unwrap().token.id;
@@ -132,7 +132,7 @@ async fn secret_is_revealed_to_a_session_of_its_owner_only<S: WriteStore + Clone
     let SecretAccess::Shown(secret) = reveal(&world, Actor::Person(ada), id).await else { panic!() };
     assert_eq!(secret.expose(), issued.secret.expose());
     assert_eq!(count(&world, AuditAction::TokenRevealed).await, 1);
-    for other in [Actor::Person(boss), Actor::Token(sibling), Actor::Token(id), Actor::Service] {
+    for other in [Actor::Person(super_admin), Actor::Token(sibling), Actor::Token(id), Actor::Service] {
         assert!(matches!(reveal(&world, other, id).await, SecretAccess::NotForYou), "{other:?}");
     }
     let stranger = Actor::Person(person(&world, "eve", &[]).await);
@@ -227,7 +227,7 @@ fn catalogue() -> Catalogue {
 
 async fn entries_outside_the_catalogue_are_rejected<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b.catalogue(catalogue()));
-    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = person(&world, "root", &[RoleId::SUPER_ADMIN]).await;
     let (roles, tokens) = (world.keyward.roles(), world.keyward.tokens());
     let only = |fields: &[&str]| Fields::only(fields.iter().copied()).unwrap();
     let own = ConditionClause::from_list([IS_CREATOR]);
@@ -238,7 +238,7 @@ async fn entries_outside_the_catalogue_are_rejected<S: WriteStore + Clone>(store
         Permission::new("drop").on("page"),
     ];
     roles.create(NewRole::new("good").permissions(good.clone())).await.unwrap();
-    tokens.issue_admin(NewAdminToken::new("good", boss).grants(good.iter().map(Grant::from))).await.unwrap();
+    tokens.issue_admin(NewAdminToken::new("good", super_admin).grants(good.iter().map(Grant::from))).await.unwrap();
     for (bad, paths) in [
         (Permission::new("nope"), &["action"][..]),
         (Permission::new("plain").on("article"), &["resource"]),
@@ -254,14 +254,16 @@ async fn entries_outside_the_catalogue_are_rejected<S: WriteStore + Clone>(store
         let expected = |of: &str| paths.iter().map(|p| format!("{of}.1.{p}")).collect::<Vec<_>>();
         assert_eq!(problems(error), expected("permissions"), "{bad:?}");
         let grants = [Grant::new("plain"), Grant::from(&bad).chosen(bad.when.clone())];
-        let error = tokens.issue_admin(NewAdminToken::new("bad", boss).grants(grants.clone())).await.unwrap_err();
+        let error =
+            tokens.issue_admin(NewAdminToken::new("bad", super_admin).grants(grants.clone())).await.unwrap_err();
         assert_eq!(problems(error), expected("grants"), "{bad:?}");
     }
     let custom = |action: &str| NewContentToken::new("c", ContentAccess::Custom([action.into()].into()));
     assert_eq!(problems(tokens.issue_content(custom("article.drop")).await.unwrap_err()), ["access.0"]);
     tokens.issue_content(custom("article.find")).await.unwrap();
-    let several =
-        NewAdminToken::new("", boss).grants([Grant::new("x"), Grant::new("y")]).lifespan(Lifespan::Of(Duration::ZERO));
+    let several = NewAdminToken::new("", super_admin)
+        .grants([Grant::new("x"), Grant::new("y")])
+        .lifespan(Lifespan::Of(Duration::ZERO));
     let paths = problems(tokens.issue_admin(several).await.unwrap_err());
     assert_eq!(paths, ["name", "lifespan", "grants.0.action", "grants.1.action"], "all at once");
 }
@@ -271,12 +273,12 @@ async fn entries_removed_from_the_catalogue_are_removed_at_startup<S: WriteStore
     clock: Arc<ManualClock>,
 ) {
     let before = world(&store, &clock, |b| b.catalogue(catalogue()));
-    let boss = person(&before, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = person(&before, "root", &[RoleId::SUPER_ADMIN]).await;
     let both = [Permission::new("plain"), Permission::new("drop").on("page")];
     let role = before.keyward.roles().create(NewRole::new("r").permissions(both.clone())).await.unwrap().id;
     let ada = person(&before, "ada", &[role]).await;
     let mut ids = Vec::new();
-    for owner in [boss, ada] {
+    for owner in [super_admin, ada] {
         let new = NewAdminToken::new(format!("of {owner}"), owner).grants(both.iter().map(Grant::from));
         ids.push(before.keyward.tokens().issue_admin(new).await.unwrap().token.id);
     }
@@ -307,13 +309,13 @@ async fn entries_removed_from_the_catalogue_do_not_block_updates<S: WriteStore +
     clock: Arc<ManualClock>,
 ) {
     let world_before = world(&store, &clock, |b| b.catalogue(catalogue()));
-    let boss = person(&world_before, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = person(&world_before, "root", &[RoleId::SUPER_ADMIN]).await;
     let read = |fields: &[&str]| Grant::new("read").on("article").fields(Fields::only(fields.iter().copied()).unwrap());
     let permission = |grant: &Grant| Permission { scope: grant.scope.clone(), when: ConditionClause::Always };
     let old = read(&["body", "title"]);
     let role = world_before.keyward.roles().create(NewRole::new("r").permissions([permission(&old)])).await.unwrap().id;
     let tokens = world_before.keyward.tokens();
-    let token = tokens.issue_admin(NewAdminToken::new("t", boss).grants([old.clone()])).await.unwrap().token.id;
+    let token = tokens.issue_admin(NewAdminToken::new("t", super_admin).grants([old.clone()])).await.unwrap().token.id;
     let custom = |actions: &[&str]| ContentAccess::Custom(actions.iter().map(|a| (*a).into()).collect());
     let content = tokens.issue_content(NewContentToken::new("c", custom(&["article.find"]))).await.unwrap().token.id;
 
@@ -352,9 +354,9 @@ async fn first_startup_creates_default_content_tokens_once<S: WriteStore + Clone
     let listed = tokens.list(&TokenQuery::of(TokenKind::Content)).await.unwrap().items;
     let names: Vec<&str> = listed.iter().map(|t| t.token.name.as_str()).collect();
     assert_eq!(names, ["Full Access", "Read Only"]);
-    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = person(&world, "root", &[RoleId::SUPER_ADMIN]).await;
     for described in &listed {
-        assert!(matches!(reveal(&world, Actor::Person(boss), described.token.id).await, SecretAccess::Shown(_)));
+        assert!(matches!(reveal(&world, Actor::Person(super_admin), described.token.id).await, SecretAccess::Shown(_)));
         tokens.revoke(described.token.id).await.unwrap();
     }
     assert!(!world.keyward.set_up().await.unwrap().needs_first_admin);
@@ -377,7 +379,7 @@ async fn default_content_tokens_have_an_offered_duration<S: WriteStore + Clone>(
 async fn owners_see_events_of_their_tokens<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
-    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = person(&world, "root", &[RoleId::SUPER_ADMIN]).await;
     let tokens = world.keyward.tokens();
     let id = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap().token.id;
     tokens.issue_admin(NewAdminToken::new("b", eve)).await.unwrap();
@@ -386,7 +388,7 @@ async fn owners_see_events_of_their_tokens<S: WriteStore + Clone>(store: S, cloc
     tokens.acting_as(Actor::Person(ada)).from_address(address).update(id, renamed).await.unwrap();
     let query = EventQuery::all(Paging { page: 1, page_size: 10 });
     let of = async |actor| world.keyward.audit().acting_as(actor).of_token(id, &query).await.map(|p| p.items);
-    for seer in [ada, boss] {
+    for seer in [ada, super_admin] {
         let events = of(Actor::Person(seer)).await.unwrap();
         let whats: Vec<AuditAction> = events.iter().map(|(_, e)| e.what).collect();
         assert_eq!(whats, [AuditAction::TokenUpdated, AuditAction::TokenIssued]);
@@ -579,8 +581,8 @@ async fn events_of_others_show_kind_and_time_only<S: WriteStore + Clone>(store: 
         let of_second = world.keyward.audit().acting_as(actor).of_token(second, &log()).await;
         assert!(matches!(of_second, Err(ServiceError::NotFound("token"))));
     }
-    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
-    let all = world.keyward.audit().acting_as(Actor::Person(boss)).list(&log()).await.unwrap();
+    let super_admin = person(&world, "root", &[RoleId::SUPER_ADMIN]).await;
+    let all = world.keyward.audit().acting_as(Actor::Person(super_admin)).list(&log()).await.unwrap();
     assert_eq!(all.items[1..], whole.items, "a super admin reads all details");
     assert!(format!("{all:?}").contains("secret-project"));
     let visitor = world.keyward.audit().acting_as(Actor::Visitor).list(&log()).await;
@@ -594,11 +596,11 @@ async fn withheld_details_are_not_searchable<S: WriteStore + Clone>(store: S, cl
     let own = world.keyward.tokens().acting_as(Actor::Person(reader));
     let mine = own.issue_admin(NewAdminToken::new("mine", reader)).await.unwrap().token.id;
     let (ada, second) = eventful(&world).await;
-    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = person(&world, "root", &[RoleId::SUPER_ADMIN]).await;
     let renamed = TokenUpdate { name: Some("renamed".into()), ..TokenUpdate::default() };
-    world.keyward.tokens().acting_as(Actor::Person(boss)).update(mine, renamed).await.unwrap();
+    world.keyward.tokens().acting_as(Actor::Person(super_admin)).update(mine, renamed).await.unwrap();
     let named = keyward::admin::OwnerUpdate { firstname: Some("A".into()), ..keyward::admin::OwnerUpdate::default() };
-    world.keyward.owners().acting_as(Actor::Person(boss)).update(ada, named).await.unwrap();
+    world.keyward.owners().acting_as(Actor::Person(super_admin)).update(ada, named).await.unwrap();
 
     let count = async |actor: OwnerId, query: EventQuery| {
         let page = world.keyward.audit().acting_as(Actor::Person(actor)).list(&query).await.unwrap();
@@ -616,12 +618,12 @@ async fn withheld_details_are_not_searchable<S: WriteStore + Clone>(store: S, cl
     assert_eq!(count(reader, target(AuditTarget::Token(mine, TokenKind::Admin))).await, 2);
     let by = |id| EventQuery { person: Some(id), ..log() };
     // Ada has only changed her own tokens: the number of events must not reveal their owner.
-    assert_eq!((count(boss, by(ada)).await, count(reader, by(ada)).await), (3, 0));
+    assert_eq!((count(super_admin, by(ada)).await, count(reader, by(ada)).await), (3, 0));
     // Of the super admin's events they see the change of their own token and that of a user whom they may list.
-    assert_eq!(count(reader, by(boss)).await, 2);
+    assert_eq!(count(reader, by(super_admin)).await, 2);
     assert_eq!(count(reader, by(reader)).await, 1, "actors see their own events");
     // A reader who may list no users can filter by no other account.
-    assert_eq!((count(blind, by(boss)).await, count(blind, by(OwnerId(4711))).await), (0, 0));
+    assert_eq!((count(blind, by(super_admin)).await, count(blind, by(OwnerId(4711))).await), (0, 0));
     assert_eq!(count(blind, target(AuditTarget::Owner(ada))).await, 0);
     assert_ne!(count(blind, target(AuditTarget::Owner(blind))).await, 0, "the reader sees its own account");
 }
@@ -668,7 +670,7 @@ async fn audit_log_shows_what_its_reader_may_list<S: WriteStore + Clone>(store: 
 async fn ids_of_others_answer_like_unknown_ids<S: WriteStore + Clone>(store: S, clock: Arc<ManualClock>) {
     let world = world(&store, &clock, |b| b);
     let (ada, eve) = (person(&world, "ada", &[]).await, person(&world, "eve", &[]).await);
-    let boss = person(&world, "boss", &[RoleId::SUPER_ADMIN]).await;
+    let super_admin = person(&world, "root", &[RoleId::SUPER_ADMIN]).await;
     let tokens = world.keyward.tokens();
     let theirs = tokens.issue_admin(NewAdminToken::new("a", ada)).await.unwrap().token.id;
     let session = keyward::admin::NewSession { owner: ada, idle: DAY, lifespan: DAY };
@@ -697,7 +699,7 @@ async fn ids_of_others_answer_like_unknown_ids<S: WriteStore + Clone>(store: S, 
             &[None, Some(TokenKind::Admin), Some(TokenKind::Content), Some(TokenKind::Session)][..],
         ),
         (Actor::Person(eve), session, &[None, Some(TokenKind::Session)]),
-        (Actor::Person(boss), session, &[None, Some(TokenKind::Session)]),
+        (Actor::Person(super_admin), session, &[None, Some(TokenKind::Session)]),
         (Actor::Token(content), theirs, &[None, Some(TokenKind::Admin)]),
     ] {
         for only in kinds {
@@ -717,7 +719,7 @@ async fn ids_of_others_answer_like_unknown_ids<S: WriteStore + Clone>(store: S, 
         assert!(matches!(tokens.revoke(id).await, Err(ServiceError::Forbidden("a token changes nothing but itself"))));
     }
     // A super admin gets another error than 404 for a visible token that it may not change.
-    let tokens = world.keyward.tokens().acting_as(Actor::Person(boss));
+    let tokens = world.keyward.tokens().acting_as(Actor::Person(super_admin));
     assert!(matches!(tokens.regenerate(theirs).await, Err(ServiceError::Forbidden(_))));
     assert!(matches!(tokens.regenerate(TokenId(4711)).await, Err(ServiceError::NotFound("token"))));
     assert!(matches!(tokens.update(TokenId(4711), TokenUpdate::default()).await, Err(ServiceError::NotFound("token"))));

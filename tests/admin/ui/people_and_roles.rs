@@ -83,12 +83,12 @@ impl Setup {
         Page { status, location, text: String::from_utf8(text.to_vec()).unwrap() }
     }
 
-    async fn boss(&self) -> Key {
+    async fn super_admin(&self) -> Key {
         self.world.super_admin().sign_in().await
     }
 
     /// Returns a person who manages people and roles and may read titles.
-    async fn warden(&self) -> Key {
+    async fn user_manager(&self) -> Key {
         let deeds = ["read", "create", "update", "delete"];
         let actions = deeds.iter().flat_map(|deed| ["users", "roles"].map(|what| format!("admin::{what}.{deed}")));
         let all = actions.fold(self.world.editor(), |cast, action| cast.holds(Permission::new(action)));
@@ -130,18 +130,18 @@ fn reads() -> [Permission; 2] {
 #[tokio::test]
 async fn smaller_role_is_saved_after_its_loss_is_confirmed() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let role = setup.role("Reader", [Permission::new(HOOKS), Permission::new(READ).on("article")]).await;
     let ada = setup.person("ada", [role]).await;
     let grants = || [Grant::new(HOOKS), Grant::new(READ).on("article")];
     setup.token("one", ada, grants()).await;
     let path = format!("{ROLES}/{role}");
-    let version = setup.get(&boss, &path).await.value("version");
+    let version = setup.get(&super_admin, &path).await.value("version");
     let read = format!(r#"["{READ}","article"]"#);
     let sent = [("version", version.as_str()), ("name", "Reader 2"), ("grant", &read)];
     let before = setup.permissions(role).await;
 
-    let asked = setup.post(&boss, &path, &sent).await;
+    let asked = setup.post(&super_admin, &path, &sent).await;
     assert_eq!(asked.status, StatusCode::OK);
     asked.says("1 token loses permissions").says("Nothing is saved yet").says("Reader 2");
     assert_eq!(asked.value("version"), version);
@@ -152,17 +152,17 @@ async fn smaller_role_is_saved_after_its_loss_is_confirmed() {
     // The change now removes more than the person has confirmed.
     let two = setup.token("two", ada, grants()).await;
     let confirmed = |value| [&sent[..], &[("confirmed", value)]].concat();
-    let again = setup.post(&boss, &path, &confirmed(&first)).await;
+    let again = setup.post(&super_admin, &path, &confirmed(&first)).await;
     again.says("2 tokens lose permissions");
     assert_eq!(setup.permissions(role).await, before);
     let second = again.value("confirmed");
     // Another change with the same loss needs its own confirmation.
     let other = [("version", version.as_str()), ("name", "Reader 2"), ("grant", HOOKS_ALONE), ("confirmed", &second)];
-    let third = setup.post(&boss, &path, &other).await;
+    let third = setup.post(&super_admin, &path, &other).await;
     third.says("2 tokens lose permissions").says("Nothing is saved yet");
     assert_ne!(third.value("confirmed"), second);
     assert_eq!(setup.permissions(role).await, before);
-    let saved = setup.post(&boss, &path, &confirmed(&second)).await;
+    let saved = setup.post(&super_admin, &path, &confirmed(&second)).await;
     assert_eq!((saved.status, saved.location), (StatusCode::SEE_OTHER, format!("{path}?done=saved")));
     assert_eq!(setup.permissions(role).await, [Permission::new(READ).on("article")]);
     assert_eq!(setup.world.keyward.roles().read(role).await.unwrap().name, "Reader 2");
@@ -170,29 +170,29 @@ async fn smaller_role_is_saved_after_its_loss_is_confirmed() {
     assert_eq!(two.grants(), [Grant::new(READ).on("article")]);
 
     // The form was made from an older state.
-    let stale = setup.post(&boss, &path, &confirmed(&second)).await;
+    let stale = setup.post(&super_admin, &path, &confirmed(&second)).await;
     assert_eq!(stale.status, StatusCode::CONFLICT);
 }
 
 #[tokio::test]
 async fn removing_roles_from_a_person_needs_confirmation() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let (a, b) = (setup.role("A", [Permission::new(HOOKS)]).await, setup.role("B", []).await);
     let ada = setup.person("ada", [a, b]).await;
     setup.token("one", ada, [Grant::new(HOOKS)]).await;
     let path = format!("{USERS}/{ada}");
-    let version = setup.get(&boss, &path).await.value("version");
+    let version = setup.get(&super_admin, &path).await.value("version");
     let b_text = b.to_string();
     let sent = [("version", version.as_str()), ("email", "ada@x.test"), ("firstname", "Ada"), ("role", &b_text)];
-    let asked = setup.post(&boss, &path, &sent).await;
+    let asked = setup.post(&super_admin, &path, &sent).await;
     let value = asked.says("1 token loses permissions").value("confirmed");
     let confirmed = ("confirmed", value.as_str());
     // Without any role the loss is the same, but that change was not confirmed.
-    let other = setup.post(&boss, &path, &[&sent[..3], &[confirmed]].concat()).await;
+    let other = setup.post(&super_admin, &path, &[&sent[..3], &[confirmed]].concat()).await;
     assert_ne!(other.says("1 token loses permissions").value("confirmed"), value);
     assert_eq!((setup.owner(ada).await.roles, setup.owner(ada).await.firstname), (vec![a, b], "ada".to_owned()));
-    let saved = setup.post(&boss, &path, &[&sent[..], &[confirmed]].concat()).await;
+    let saved = setup.post(&super_admin, &path, &[&sent[..], &[confirmed]].concat()).await;
     assert_eq!(saved.status, StatusCode::SEE_OTHER);
     assert_eq!((setup.owner(ada).await.roles, setup.owner(ada).await.firstname), (vec![b], "Ada".to_owned()));
 }
@@ -212,16 +212,16 @@ fn ticked(page: &Page) -> Vec<(String, String)> {
 #[tokio::test]
 async fn unchanged_form_changes_nothing() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let hooks = Permission::new(HOOKS).when(ConditionClause::from_list([IS_CREATOR]));
     let role = setup.role("Reader", reads().into_iter().chain([hooks])).await;
     let before = setup.permissions(role).await;
     let path = format!("{ROLES}/{role}");
-    let page = setup.get(&boss, &path).await;
+    let page = setup.get(&super_admin, &path).await;
     let (version, ticked) = (page.value("version"), ticked(&page));
     let mut sent = vec![("version", version.as_str()), ("name", "Renamed")];
     sent.extend(ticked.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-    assert_eq!(setup.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(setup.post(&super_admin, &path, &sent).await.status, StatusCode::SEE_OTHER);
     assert_eq!(setup.permissions(role).await, before);
     assert_eq!(setup.world.keyward.roles().read(role).await.unwrap().name, "Renamed");
 }
@@ -229,31 +229,32 @@ async fn unchanged_form_changes_nothing() {
 #[tokio::test]
 async fn forged_form_cannot_grant_disabled_permissions() {
     let setup = Setup::new();
-    let warden = setup.warden().await;
-    let page = setup.get(&warden, &format!("{ROLES}/create")).await;
+    let user_manager = setup.user_manager().await;
+    let page = setup.get(&user_manager, &format!("{ROLES}/create")).await;
     page.says("you cannot grant this");
     let whole = format!(r#"["{READ}","article"]"#);
     let sent = [("name", "More"), ("grant", whole.as_str())];
-    let refused = setup.post(&warden, &format!("{ROLES}/create"), &sent).await;
+    let refused = setup.post(&user_manager, &format!("{ROLES}/create"), &sent).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("more than you hold").says("More");
     let title = format!(r#"["{READ}","article","title"]"#);
-    let made = setup.post(&warden, &format!("{ROLES}/create"), &[("name", "Less"), ("grant", title.as_str())]).await;
+    let made =
+        setup.post(&user_manager, &format!("{ROLES}/create"), &[("name", "Less"), ("grant", title.as_str())]).await;
     assert_eq!(made.status, StatusCode::SEE_OTHER);
     // Roles and people with more permissions are shown read-only.
     let role = setup.role("Strong", [Permission::new(HOOKS)]).await;
     let ada = setup.person("ada", [role]).await;
     let version = setup.world.keyward.roles().read(role).await.unwrap().version().to_string();
-    setup.get(&warden, &format!("{ROLES}/{role}")).await.says("This role has permissions that you don’t have");
+    setup.get(&user_manager, &format!("{ROLES}/{role}")).await.says("This role has permissions that you don’t have");
     let sent = [("version", version.as_str()), ("name", "Weak")];
-    let refused = setup.post(&warden, &format!("{ROLES}/{role}"), &sent).await;
+    let refused = setup.post(&user_manager, &format!("{ROLES}/{role}"), &sent).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("this role has permissions that you do not have");
-    let shown = setup.get(&warden, &format!("{USERS}/{ada}")).await;
+    let shown = setup.get(&user_manager, &format!("{USERS}/{ada}")).await;
     shown.says("This user has permissions that you don’t have");
     let version = setup.owner(ada).await.version().to_string();
     let sent = [("version", version.as_str()), ("deed", "block")];
-    let refused = setup.post(&warden, &format!("{USERS}/{ada}/state"), &sent).await;
+    let refused = setup.post(&user_manager, &format!("{USERS}/{ada}/state"), &sent).await;
     assert_eq!((refused.status, setup.owner(ada).await.state), (StatusCode::BAD_REQUEST, OwnerState::Active));
     // Records that the person may only read are not changed.
     let reader = setup.world.editor().holds(Permission::new("admin::users.read")).sign_in().await;
@@ -266,21 +267,21 @@ async fn forged_form_cannot_grant_disabled_permissions() {
 #[tokio::test]
 async fn address_of_an_active_account_is_changed_by_super_admins_or_its_person() {
     let setup = Setup::new();
-    let (warden, boss) = (setup.warden().await, setup.boss().await);
+    let (user_manager, super_admin) = (setup.user_manager().await, setup.super_admin().await);
     let ada = setup.person("ada", []).await;
     let new = NewOwner::new("new@x.test");
     let invited = setup.world.keyward.owners().invite(new).await.unwrap().owner.id;
     let path = format!("{USERS}/{ada}");
     let hint = "Only they or a super admin can change it";
-    setup.get(&warden, &path).await.says(r#"value="ada@x.test" readonly"#).says(hint);
-    setup.get(&warden, &format!("{USERS}/{invited}")).await.says(r#"value="new@x.test">"#);
-    assert!(!setup.get(&boss, &path).await.text.contains(hint));
+    setup.get(&user_manager, &path).await.says(r#"value="ada@x.test" readonly"#).says(hint);
+    setup.get(&user_manager, &format!("{USERS}/{invited}")).await.says(r#"value="new@x.test">"#);
+    assert!(!setup.get(&super_admin, &path).await.text.contains(hint));
     let version = setup.owner(ada).await.version().to_string();
     let sent = |email| [("version", version.as_str()), ("firstname", "Ada"), ("lastname", ""), ("email", email)];
-    let refused = setup.post(&warden, &path, &sent("mine@x.test")).await;
+    let refused = setup.post(&user_manager, &path, &sent("mine@x.test")).await;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     refused.says("only a super admin or the account itself");
-    assert_eq!(setup.post(&warden, &path, &sent("ada@x.test")).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(setup.post(&user_manager, &path, &sent("ada@x.test")).await.status, StatusCode::SEE_OTHER);
     assert_eq!(setup.owner(ada).await.display_name(), "Ada");
 }
 
@@ -312,11 +313,11 @@ async fn conditional_permissions_are_granted_with_their_conditions() {
 #[tokio::test]
 async fn unknown_role_is_not_assigned() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     for roles in [&["4711"][..], &["x"], &["1", "2", "3", "4", "5"]] {
         let sent: Vec<(&str, &str)> =
             [("email", "new@x.test")].into_iter().chain(roles.iter().map(|id| ("role", *id))).collect();
-        let refused = setup.post(&boss, &format!("{USERS}/create"), &sent).await;
+        let refused = setup.post(&super_admin, &format!("{USERS}/create"), &sent).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         refused.says("there is no role");
     }
@@ -325,19 +326,19 @@ async fn unknown_role_is_not_assigned() {
 #[tokio::test]
 async fn invitation_is_in_one_response_only() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let sent = [("email", "new@x.test"), ("firstname", "<i>N"), ("role", "1")];
-    let shown = setup.post(&boss, &format!("{USERS}/create"), &sent).await;
+    let shown = setup.post(&super_admin, &format!("{USERS}/create"), &sent).await;
     assert_eq!((shown.status, shown.location.as_str()), (StatusCode::OK, ""));
     let link = "https://keys.example.test/admin/auth/register?registrationToken=kw_invite_";
     shown.says(link).says("in 7 days").says("&#60;i&#62;N").says("data-once");
     assert!(!shown.text.contains("<i>N"));
     let (_, rest) = shown.text.split_once("data-address=\"").unwrap();
     let path = rest.split_once('"').unwrap().0.to_owned();
-    let after = setup.get(&boss, &path).await;
+    let after = setup.get(&super_admin, &path).await;
     assert!(!after.text.contains("kw_invite_"));
     let version = after.value("version");
-    let again = setup.post(&boss, &format!("{path}/invitation"), &[("version", &version)]).await;
+    let again = setup.post(&super_admin, &format!("{path}/invitation"), &[("version", &version)]).await;
     assert_ne!(again.says(link).text.split_once(link).unwrap().1[..43], shown.text.split_once(link).unwrap().1[..43]);
 }
 
@@ -363,24 +364,24 @@ async fn inviter_without_update_permission_renews_invitations() {
 #[tokio::test]
 async fn affected_owners_are_named_to_readers_who_may_list_them() {
     let setup = Setup::new();
-    let (boss, warden) = (setup.boss().await, setup.warden().await);
+    let (super_admin, user_manager) = (setup.super_admin().await, setup.user_manager().await);
     let ada = setup.person("ada", []).await;
     for i in 10..22 {
         setup.token(&format!("token <{i}>"), ada, []).await;
     }
     let path = format!("{USERS}/{ada}");
-    let page = setup.get(&boss, &path).await;
+    let page = setup.get(&super_admin, &path).await;
     page.says("12 admin tokens").says("token &#60;10&#62;").says("token &#60;19&#62;").says("and 2 more");
     assert!(!page.text.contains("token &#60;20&#62;") && !page.text.contains("token <"));
-    let page = setup.get(&warden, &path).await;
+    let page = setup.get(&user_manager, &path).await;
     page.says("12 admin tokens");
     assert!(!page.text.contains("token &#60;"));
     // The last super admin is kept, and the page explains why.
-    let path = format!("{USERS}/{}", boss.owner());
-    let version = setup.get(&boss, &path).await.value("version");
+    let path = format!("{USERS}/{}", super_admin.owner());
+    let version = setup.get(&super_admin, &path).await.value("version");
     for (what, deed) in [("state", "deactivate"), ("state", "block"), ("delete", "")] {
         let sent = [("version", version.as_str()), ("deed", deed)];
-        let refused = setup.post(&boss, &format!("{path}/{what}"), &sent).await;
+        let refused = setup.post(&super_admin, &format!("{path}/{what}"), &sent).await;
         assert_eq!(refused.status, StatusCode::BAD_REQUEST);
         refused.says("This is the last active super admin");
     }
@@ -389,12 +390,12 @@ async fn affected_owners_are_named_to_readers_who_may_list_them() {
 #[tokio::test]
 async fn unchanged_token_has_no_event() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let article = || Grant::new(READ).on("article");
     let grants = [article().fields(Fields::only(["body"]).unwrap()), Grant::new(HOOKS), article().fields(titles())];
-    let token = setup.token("one", boss.owner(), grants.clone()).await;
+    let token = setup.token("one", super_admin.owner(), grants.clone()).await;
     let path = format!("{TOKENS}/{token}");
-    let page = setup.get(&boss, &path).await;
+    let page = setup.get(&super_admin, &path).await;
     let events = async || {
         let page = Paging { page: 1, page_size: 100 };
         setup.world.keyward.audit().list(&EventQuery::all(page)).await.unwrap().total
@@ -402,7 +403,7 @@ async fn unchanged_token_has_no_event() {
     let (version, ticked, before) = (page.value("version"), ticked(&page), events().await);
     let mut sent = vec![("version", version.as_str()), ("name", "one"), ("description", "")];
     sent.extend(ticked.iter().rev().map(|(name, value)| (name.as_str(), value.as_str())));
-    assert_eq!(setup.post(&boss, &path, &sent).await.status, StatusCode::SEE_OTHER);
+    assert_eq!(setup.post(&super_admin, &path, &sent).await.status, StatusCode::SEE_OTHER);
     assert_eq!(events().await, before);
     let kept = setup.world.keyward.tokens().read(token).await.unwrap().token;
     assert_eq!((kept.grants(), kept.version().to_string()), (&grants[..], version));
@@ -411,32 +412,32 @@ async fn unchanged_token_has_no_event() {
 #[tokio::test]
 async fn malformed_form_saves_nothing() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let role = setup.role("Reader", [Permission::new(HOOKS)]).await;
-    let token = setup.token("one", boss.owner(), [Grant::new(HOOKS)]).await;
+    let token = setup.token("one", super_admin.owner(), [Grant::new(HOOKS)]).await;
     for path in [format!("{ROLES}/{role}"), format!("{TOKENS}/{token}")] {
-        let version = setup.get(&boss, &path).await.value("version");
+        let version = setup.get(&super_admin, &path).await.value("version");
         let hooks = format!(r#"["{HOOKS}"]"#);
         for (name, value) in [("grant", "{"), ("condition", "[]"), ("description", "a\0b"), ("grant", r#"["\u0000"]"#)]
         {
             let sent = [("version", version.as_str()), ("name", "Renamed"), ("grant", &hooks), (name, value)];
-            let answer = setup.post(&boss, &path, &sent).await;
+            let answer = setup.post(&super_admin, &path, &sent).await;
             assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path} {name}={value:?}");
             answer.says("This form is incomplete. Reload the page and try again.");
             assert_eq!(answer.text.contains("“description” contains a NUL"), name == "description", "{}", answer.text);
         }
-        assert_eq!(setup.get(&boss, &path).await.value("version"), version);
+        assert_eq!(setup.get(&super_admin, &path).await.value("version"), version);
     }
 }
 
 #[tokio::test]
 async fn form_size_limit_fits_the_largest_valid_form() {
     let setup = Setup::new();
-    let boss = setup.boss().await;
+    let super_admin = setup.super_admin().await;
     let (form, wall) = ("application/x-www-form-urlencoded", "x".repeat(16 * 1024));
     let send = async |path: &str, body: String| {
         let request = Request::post(path).header(header::CONTENT_TYPE, form);
-        setup.ask(&boss, request.body(Body::from(body)).unwrap()).await
+        setup.ask(&super_admin, request.body(Body::from(body)).unwrap()).await
     };
     for path in ["login", "register", "register-admin"].map(|page| format!("/admin/auth/{page}")) {
         let refused = send(&path, format!("email={wall}")).await;

@@ -248,8 +248,8 @@ async fn form_through_a_proxy_that_changes_the_host_is_explained() {
     let (host, origin) = (http::header::HOST, http::header::ORIGIN);
     let post =
         || app.post("/admin/me").header(COOKIE, &cookie(&session)).header(host.clone(), "127.0.0.1:8080").form(&[]);
-    let told = post().header(origin.clone(), "http://keys.lan").await;
-    assert!(text(told.assert_status(403)).contains("proxy_set_header Host $http_host"), "{}", text(&told));
+    let response = post().header(origin.clone(), "http://keys.lan").await;
+    assert!(text(response.assert_status(403)).contains("proxy_set_header Host $http_host"), "{}", text(&response));
     // If the browser reports the origin, a changed host is not the cause.
     let foreign = post().header(origin, "http://keys.lan").header(SITE, "cross-site").await;
     assert!(!text(foreign.assert_status(403)).contains("proxy"), "{}", text(&foreign));

@@ -168,8 +168,8 @@ fn prefix_stripped_by_nginx_is_added_to_every_address() {
     nginx.get("/keys/admin/users/me", &[&bearer(&sign_in(&server, "root@example.test"))]).assert(200);
     // The header of an untrusted peer is ignored.
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "192.0.2.1"]);
-    let told = send(server.address(), "GET", "/admin", &["X-Forwarded-Prefix: /keys"], "").assert(303);
-    assert_eq!(told.raw("location"), "/admin/settings");
+    let response = send(server.address(), "GET", "/admin", &["X-Forwarded-Prefix: /keys"], "").assert(303);
+    assert_eq!(response.raw("location"), "/admin/settings");
 }
 
 #[test]
@@ -206,8 +206,8 @@ fn host_changed_by_nginx_is_named_as_the_cause() {
     let (_dir, server) = start(&["--demo", "--trusted-proxy", "127.0.0.1"]);
     let nginx = Nginx::start(&program, &server, "location / { proxy_pass http://127.0.0.1:8080; }");
     // Over plain HTTP a browser sends no Sec-Fetch-Site.
-    let told = nginx.post("/admin/auth/login", &["Origin: http://localhost"], ROOT).assert(403);
-    assert!(told.text.contains("proxy_set_header Host $http_host"), "{told:?}");
+    let response = nginx.post("/admin/auth/login", &["Origin: http://localhost"], ROOT).assert(403);
+    assert!(response.text.contains("proxy_set_header Host $http_host"), "{response:?}");
     let passed = "location / { proxy_pass http://127.0.0.1:8080; proxy_set_header Host $http_host; }";
     Nginx::start(&program, &server, passed).post("/admin/auth/login", &["Origin: http://localhost"], ROOT).assert(303);
 }

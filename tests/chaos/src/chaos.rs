@@ -57,9 +57,9 @@ pub(crate) async fn run(options: &Options, chaos: &Chaos) -> Result<bool, BoxErr
         odd += part.odd.len();
     }
     println!();
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     for (fault, wrong) in
-        wrong.iter().filter(|(_, wrong)| told.insert((wrong.decision.token, wrong.decision.node))).take(20)
+        wrong.iter().filter(|(_, wrong)| reported.insert((wrong.decision.token, wrong.decision.node))).take(20)
     {
         println!("WRONG while {}: {wrong}", fault.name());
     }

@@ -313,57 +313,57 @@ mod tests {
 
     #[test]
     fn stale_allow_within_the_bound_is_valid_on_other_nodes_only() {
-        let mut told = Recorder::of(true);
-        told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
-        assert!(told.decided(1, 2109, 2200, Verdict::Passed).is_none());
-        let wrong = told.decided(1, 2111, 2200, Verdict::Passed).unwrap();
+        let mut recorder = Recorder::of(true);
+        recorder.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
+        assert!(recorder.decided(1, 2109, 2200, Verdict::Passed).is_none());
+        let wrong = recorder.decided(1, 2111, 2200, Verdict::Passed).unwrap();
         assert!(wrong.late == Duration::from_millis(1) && !wrong.after_own_answer);
-        assert!(told.decided(0, 109, 300, Verdict::Passed).is_none(), "it may have been decided before the change");
-        assert!(told.decided(0, 111, 300, Verdict::Passed).unwrap().after_own_answer);
-        assert!(told.decided(0, 50, 99, Verdict::Denied).is_some(), "before the change was requested");
-        assert!(told.decided(1, 50, 101, Verdict::Denied).is_none());
-        assert!(told.decided(1, 9000, 9001, Verdict::Unavailable).is_none());
+        assert!(recorder.decided(0, 109, 300, Verdict::Passed).is_none(), "it may have been decided before the change");
+        assert!(recorder.decided(0, 111, 300, Verdict::Passed).unwrap().after_own_answer);
+        assert!(recorder.decided(0, 50, 99, Verdict::Denied).is_some(), "before the change was requested");
+        assert!(recorder.decided(1, 50, 101, Verdict::Denied).is_none());
+        assert!(recorder.decided(1, 9000, 9001, Verdict::Unavailable).is_none());
     }
 
     #[test]
     fn denial_after_the_bound_of_a_grant_is_a_violation() {
-        let mut told = Recorder::of(false);
-        told.change(true, 100, |t| Outcome::Acknowledged(t.at(110)));
-        assert!(told.decided(1, 2109, 2110, Verdict::Denied).is_none());
-        assert!(told.decided(1, 2111, 2112, Verdict::Denied).is_some());
-        assert!(told.decided(0, 111, 112, Verdict::Denied).is_some());
-        assert!(told.decided(1, 90, 99, Verdict::Passed).is_some());
+        let mut recorder = Recorder::of(false);
+        recorder.change(true, 100, |t| Outcome::Acknowledged(t.at(110)));
+        assert!(recorder.decided(1, 2109, 2110, Verdict::Denied).is_none());
+        assert!(recorder.decided(1, 2111, 2112, Verdict::Denied).is_some());
+        assert!(recorder.decided(0, 111, 112, Verdict::Denied).is_some());
+        assert!(recorder.decided(1, 90, 99, Verdict::Passed).is_some());
     }
 
     #[test]
     fn unacknowledged_change_counts_from_its_first_observation() {
-        let mut told = Recorder::of(true);
-        told.change(false, 100, |t| Outcome::Seen(t.at(5000)));
-        assert!(told.decided(0, 6999, 7000, Verdict::Passed).is_none(), "the change was not acknowledged");
-        assert!(told.decided(0, 7001, 7002, Verdict::Passed).is_some());
-        let mut told = Recorder::of(true);
-        told.change(false, 100, |_| Outcome::Never);
-        assert!(told.decided(1, 9000, 9001, Verdict::Passed).is_none());
-        assert!(told.decided(1, 9000, 9001, Verdict::Denied).is_some(), "the change never happened");
-        assert_eq!(told.history.passes(told.token), Some(true));
+        let mut recorder = Recorder::of(true);
+        recorder.change(false, 100, |t| Outcome::Seen(t.at(5000)));
+        assert!(recorder.decided(0, 6999, 7000, Verdict::Passed).is_none(), "the change was not acknowledged");
+        assert!(recorder.decided(0, 7001, 7002, Verdict::Passed).is_some());
+        let mut recorder = Recorder::of(true);
+        recorder.change(false, 100, |_| Outcome::Never);
+        assert!(recorder.decided(1, 9000, 9001, Verdict::Passed).is_none());
+        assert!(recorder.decided(1, 9000, 9001, Verdict::Denied).is_some(), "the change never happened");
+        assert_eq!(recorder.history.passes(recorder.token), Some(true));
     }
 
     #[test]
     fn first_of_two_ends_counts() {
-        let mut told = Recorder::of(true);
-        told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
-        told.change(true, 200, |t| Outcome::Acknowledged(t.at(210)));
-        told.change(false, 300, |t| Outcome::Acknowledged(t.at(310)));
-        assert!(told.decided(0, 311, 312, Verdict::Passed).is_some());
-        assert!(told.decided(0, 250, 251, Verdict::Denied).is_some());
-        assert!(told.decided(1, 2309, 2310, Verdict::Passed).is_none());
-        assert!(told.decided(1, 2311, 2312, Verdict::Passed).is_some());
+        let mut recorder = Recorder::of(true);
+        recorder.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
+        recorder.change(true, 200, |t| Outcome::Acknowledged(t.at(210)));
+        recorder.change(false, 300, |t| Outcome::Acknowledged(t.at(310)));
+        assert!(recorder.decided(0, 311, 312, Verdict::Passed).is_some());
+        assert!(recorder.decided(0, 250, 251, Verdict::Denied).is_some());
+        assert!(recorder.decided(1, 2309, 2310, Verdict::Passed).is_none());
+        assert!(recorder.decided(1, 2311, 2312, Verdict::Passed).is_some());
     }
 
     #[test]
     fn staleness_is_measured_from_the_response() {
-        let mut told = Recorder::of(true);
-        told.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
+        let mut recorder = Recorder::of(true);
+        recorder.change(false, 100, |t| Outcome::Acknowledged(t.at(110)));
         for (node, begins, verdict) in [
             (0, 111, Verdict::Denied),
             (1, 115, Verdict::Passed),
@@ -371,14 +371,14 @@ mod tests {
             (1, 140, Verdict::Denied),
             (2, 120, Verdict::Denied),
         ] {
-            let (token, begins) = (told.token, told.at(begins));
+            let (token, begins) = (recorder.token, recorder.at(begins));
             let ends = begins + Duration::from_millis(1);
-            told.history.decided(Decision { token, node, begins, ends, verdict });
+            recorder.history.decided(Decision { token, node, begins, ends, verdict });
         }
         // The change must begin with the decisions, as it belongs to the run.
-        let (token, begins) = (told.token, told.at(10));
-        told.history.decided(Decision { token, node: 1, begins, ends: begins, verdict: Verdict::Passed });
-        let found = told.history.findings();
+        let (token, begins) = (recorder.token, recorder.at(10));
+        recorder.history.decided(Decision { token, node: 1, begins, ends: begins, verdict: Verdict::Passed });
+        let found = recorder.history.findings();
         assert_eq!(found.staleness, [Duration::from_millis(20), Duration::ZERO]);
         assert_eq!((found.acknowledged, found.passed, found.refused, found.wrong.len()), (1, 3, 3, 0));
     }

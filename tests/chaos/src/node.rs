@@ -74,8 +74,8 @@ pub(crate) async fn serve(words: &[String]) -> Result<(), BoxError> {
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port.parse()?)).await?;
     println!("{}", listener.local_addr()?);
     tokio::spawn(async move { axum::serve(listener, service).await });
-    let mut told = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = told.next_line().await? {
+    let mut clock_lines = BufReader::new(tokio::io::stdin()).lines();
+    while let Some(line) = clock_lines.next_line().await? {
         clock.0.store(line.parse()?, Ordering::Relaxed);
     }
     Ok(())

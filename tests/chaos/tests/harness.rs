@@ -73,7 +73,7 @@ fn harness_detects_nodes_without_a_lease() {
 
 #[test]
 fn invalid_options_are_explained() {
-    for (words, told) in [
+    for (words, message) in [
         (&["--nodes", "1"][..], "--nodes: \"1\" is not a number from 2 to 8"),
         (&["--nodes"], "--nodes needs a value"),
         (&["--seed", "1"], "go with --chaos"),
@@ -84,6 +84,6 @@ fn invalid_options_are_explained() {
     ] {
         let output = chaos(words);
         assert_eq!(output.status.code(), Some(2), "{words:?}");
-        assert!(text(&output).contains(told), "{words:?}: {}", text(&output));
+        assert!(text(&output).contains(message), "{words:?}: {}", text(&output));
     }
 }

@@ -45,7 +45,7 @@ fn asking(server: &Server, mode: &str, authority: &Path) -> String {
     format!("{}?sslmode={mode}&sslrootcert={}", server.url(), authority.display())
 }
 
-async fn refused(url: &str) -> String {
+async fn connect_error(url: &str) -> String {
     error_chain(&PostgresStore::connect(url).await.unwrap_err())
 }
 
@@ -82,11 +82,11 @@ async fn every_connection_is_encrypted_and_verified() {
     assert!(all >= 7, "{all}");
     assert_eq!(all, encrypted);
 
-    let message = refused(&asking(&server, "verify-full", other.path())).await;
+    let message = connect_error(&asking(&server, "verify-full", other.path())).await;
     assert!(message.contains("UnknownIssuer") && message.contains("sslrootcert"), "{message}");
-    let message = refused(&asking(&server, "verify-ca", other.path())).await;
+    let message = connect_error(&asking(&server, "verify-ca", other.path())).await;
     assert!(message.contains("UnknownIssuer") && message.contains("sslrootcert"), "{message}");
-    let message = refused(&asking(&server, "verify-full", Path::new("/nowhere/ca.pem"))).await;
+    let message = connect_error(&asking(&server, "verify-full", Path::new("/nowhere/ca.pem"))).await;
     assert!(message.contains("sslrootcert") && message.contains("not there"), "{message}");
 }
 
@@ -97,7 +97,7 @@ async fn certificate_for_another_host_is_rejected() {
     }
     let authority = Authority::new("an authority");
     let server = authority.server("db.example.test");
-    let message = refused(&asking(&server, "verify-full", authority.path())).await;
+    let message = connect_error(&asking(&server, "verify-full", authority.path())).await;
     assert!(message.contains("host that the address names") && message.contains("db.example.test"), "{message}");
     // Use `verify-full`: this mode accepts every server that the authority has signed for.
     PostgresStore::connect(&asking(&server, "verify-ca", authority.path())).await.unwrap().close().await;
@@ -108,7 +108,7 @@ async fn unencrypted_server_is_rejected() {
     let Some(url) = postgres::create_database().await else { return };
     let authority = Authority::new("an authority");
     for mode in ["require", "verify-ca", "verify-full"] {
-        let message = refused(&format!("{url}?sslmode={mode}&sslrootcert={}", authority.path().display())).await;
+        let message = connect_error(&format!("{url}?sslmode={mode}&sslrootcert={}", authority.path().display())).await;
         assert!(message.contains("cannot be encrypted") && message.contains("pg_hba.conf"), "{mode}: {message}");
     }
 }

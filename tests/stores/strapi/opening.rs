@@ -126,7 +126,7 @@ async fn database_is_opened_read_only() {
     std::fs::set_permissions(file, permissions).unwrap();
     let before = std::fs::read(file).unwrap();
     let store = StrapiStore::open_with(&setup.address, StrapiOptions::default()).await.unwrap();
-    store.not_understood(&keyward::authz::Conditions::default()).await.unwrap();
+    store.unsupported_rows(&keyward::authz::Conditions::default()).await.unwrap();
     store.close().await;
     assert_eq!(std::fs::read(file).unwrap(), before);
 }

@@ -80,8 +80,8 @@ impl Server {
     /// Stops it with SIGTERM and returns its exit code.
     #[cfg(unix)]
     pub fn stop(mut self) -> Option<i32> {
-        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
-        assert!(told.success());
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
         self.child.wait().unwrap().code()
     }
 

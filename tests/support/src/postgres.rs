@@ -53,7 +53,7 @@ struct Home {
     directory: PathBuf,
     options: String,
     /// A process that waits for the end of its input, which is the end of this program, and then stops the server.
-    _warden: Child,
+    _cleaner: Child,
 }
 
 impl Server {
@@ -131,11 +131,11 @@ impl Server {
             "cat >/dev/null; kill -CONT $(head -n 1 {gone}/data/postmaster.pid); \
              {stop} stop -m immediate -D {gone}/data; umount -l {gone} 2>/dev/null; rm -rf {gone}"
         );
-        let mut warden = Command::new("setsid");
-        warden.args(["sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-        let warden = warden.spawn().map_err(text)?;
+        let mut cleaner = Command::new("setsid");
+        cleaner.args(["sh", "-c", &script]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        let cleaner = cleaner.spawn().map_err(text)?;
         let url = format!("postgres://keyward@127.0.0.1:{port}/postgres");
-        Ok(Self { url, home: Some(Home { programs, directory, options, _warden: warden }) })
+        Ok(Self { url, home: Some(Home { programs, directory, options, _cleaner: cleaner }) })
     }
 
     /// Ends the server as a power cut would.
