@@ -2,7 +2,7 @@
 
 use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
-    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, OsEntropy, SecretFormat,
+    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy, SecretFormat,
     StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
@@ -12,7 +12,7 @@ use crate::guard::{
 };
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::guard::{BODY_DEADLINE, BodyReader};
-use crate::resolve::{Health, Limits, Resolver};
+use crate::resolve::{CacheKeys, Health, Limits, Resolver};
 use crate::store::{Store, WriteStore};
 use http::{Extensions, HeaderMap};
 use std::fmt;
@@ -107,6 +107,9 @@ pub enum BuildError {
     /// A trusted proxy is neither an address nor a network.
     #[error(transparent)]
     Proxy(#[from] InvalidProxy),
+    /// The key of the cache could not be drawn.
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
     /// `build` was called outside a tokio runtime.
     #[error("no tokio runtime: call `build` inside one")]
     NoRuntime,
@@ -620,7 +623,8 @@ impl<T> Builder<T> {
         #[cfg(any(feature = "api", feature = "ui"))]
         let bodies = BodyReader::new(self.body_deadline, addresses.clone());
         let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
-        let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, self.exclusive);
+        let cache_keys = CacheKeys::draw(&*self.entropy)?;
+        let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, self.exclusive);
         let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget, base)?;
         let gate = Arc::new(gate);
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));

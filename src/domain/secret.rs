@@ -224,6 +224,12 @@ impl SecretFormat {
         Ok(VerifiedSecret { digest: self.genuine(text)?, kind: Some(*kind) })
     }
 
+    /// Returns true if a secret of this installation may have this length.
+    pub(crate) fn has_length(&self, length: usize) -> bool {
+        self.prefixes.iter().any(|(_, prefix)| prefix.len() + RANDOM + CHECK == length)
+            || (length == STRAPI_LENGTH && self.has_strapi())
+    }
+
     /// Checks the secret of an invitation without the store.
     ///
     /// # Errors

@@ -4,10 +4,8 @@ use super::bearer::{Presented, any_is_ours, presented};
 use super::gate::Gate;
 use super::groups::{Access, Group};
 use super::origin::{is_safe, is_same_origin};
-use crate::domain::{
-    Digest, InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, VerifiedSecret, VerifyError,
-};
-use crate::resolve::{Entry, Lane, Resolved};
+use crate::domain::{InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, VerifyError};
+use crate::resolve::{CacheKey, Entry, KnownSecret, Lane, Resolved};
 use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Request, Uri};
 use std::net::IpAddr;
@@ -73,23 +71,45 @@ impl Gate {
                 return Ok(Admission::Admitted(group, public.clone()));
             }
         };
-        // Before the HMAC: reading the clock waits until every instruction before it has finished.
-        let now = self.resolver.clock.moment();
-        let VerifiedSecret { digest, kind } = match self.format.verify_bytes(secret, kinds) {
-            Ok(verified) => verified,
+        if !self.format.has_length(secret.len()) {
+            return self.reject_secret(VerifyError::Malformed).map(|lookup| Admission::Pending(group, lookup));
+        }
+        let resolver = &self.resolver;
+        let cache_key = resolver.cache_key(secret);
+        if let Some((entry, now)) = resolver.admitted(cache_key, kinds) {
+            resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
+            return Ok(Admission::Admitted(group, entry));
+        }
+        self.verify(secret, cache_key, headers, extensions, group, kinds)
+    }
+
+    /// Verifies a secret that the cache does not admit, and looks it up.
+    #[inline(never)]
+    fn verify<'g>(
+        self: &'g Arc<Self>,
+        secret: &[u8],
+        cache_key: CacheKey,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+        group: &'g Group,
+        kinds: TokenKinds,
+    ) -> Result<Admission<'g>, Reason> {
+        let secret = match self.format.verify_bytes(secret, kinds) {
+            Ok(verified) => KnownSecret::new(verified, cache_key),
             Err(error) => return self.reject_secret(error).map(|lookup| Admission::Pending(group, lookup)),
         };
-        match self.resolver.known(&digest, now) {
+        let now = self.resolver.clock.moment();
+        match self.resolver.known(&secret, now) {
             Some(resolved) => {
-                let entry = judge(resolved, kind, kinds, now)?;
-                self.resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
+                let entry = judge(resolved, secret.prefix, kinds, now)?;
+                self.resolver.note_use(&entry, Some(now), || self.addresses.of(headers, extensions));
                 Ok(Admission::Admitted(group, entry))
             }
             None => {
                 let (gate, address) = (self.clone(), self.addresses.of(headers, extensions));
                 let lookup = async move {
-                    let entry = gate.look_up(digest, kind, kinds, address).await?;
-                    gate.resolver.note_use(&entry, gate.resolver.clock.moment(), || address);
+                    let entry = gate.look_up(secret, kinds, address).await?;
+                    gate.resolver.note_use(&entry, Some(gate.resolver.clock.moment()), || address);
                     Ok(entry)
                 };
                 Ok(Admission::Pending(group, Box::pin(lookup)))
@@ -115,22 +135,21 @@ impl Gate {
         }))
     }
 
-    /// Reads the token with this digest from the store, and judges it.
+    /// Reads the token of this secret from the store, and judges it.
     pub(super) async fn look_up(
         &self,
-        digest: Digest,
-        kind: Option<TokenKind>,
+        secret: KnownSecret,
         kinds: TokenKinds,
         address: Option<IpAddr>,
     ) -> Result<Arc<Entry>, Reason> {
         let budget = self.budget.as_ref().zip(address);
         let lane = budget.map_or(Lane::Unknown, |(budget, address)| budget.lane(address, self.resolver.clock.moment()));
-        let resolved = self.resolver.clone().ask(digest, lane).await.map_err(Reason::Unavailable)?;
+        let resolved = self.resolver.clone().ask(secret, lane).await.map_err(Reason::Unavailable)?;
         let now = self.resolver.clock.moment();
         if let (Resolved::Absent { read: true }, Some((budget, address))) = (&resolved, budget) {
             budget.count(address, now);
         }
-        judge(resolved, kind, kinds, now)
+        judge(resolved, secret.prefix, kinds, now)
     }
 
     /// Returns the secret of a request: from its `Authorization` header, or from the cookie of a page group if no

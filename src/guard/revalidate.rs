@@ -37,9 +37,9 @@ impl axum::response::IntoResponse for NoLongerValid {
 
 /// Returns whether the entry that admitted a request would admit it now, as far as the cache knows.
 pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
-    let Some((resolver, digest)) = entry.resolver.upgrade().zip(entry.digest()) else { return false };
+    let Some((resolver, secret)) = entry.resolver.upgrade().zip(entry.secret()) else { return false };
     let now = resolver.clock.moment();
-    match resolver.known(&digest, now) {
+    match resolver.known(&secret, now) {
         Some(Resolved::Found(known)) => Arc::ptr_eq(&known, entry) && known.judge(now).is_ok(),
         _ => false,
     }
@@ -49,12 +49,12 @@ pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
 /// `required` has to allow at least what it allowed with `entry`.
 pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
     let gone = Reason::Invalid(InvalidCredential::Unknown);
-    let digest = entry.digest().ok_or(gone)?;
+    let secret = entry.secret().ok_or(gone)?;
     let resolver = entry.resolver.upgrade().ok_or(Reason::Unavailable(Unavailable::Stale))?;
     let now = resolver.clock.moment();
-    let resolved = match resolver.known(&digest, now) {
+    let resolved = match resolver.known(&secret, now) {
         Some(known) => known,
-        None => resolver.clone().ask(digest, Lane::Known).await.map_err(Reason::Unavailable)?,
+        None => resolver.clone().ask(secret, Lane::Known).await.map_err(Reason::Unavailable)?,
     };
     let Resolved::Found(current) = resolved else { return Err(gone) };
     current.judge(resolver.clock.moment())?;

@@ -3,7 +3,8 @@
 use super::admit::judge;
 use super::bearer::{Presented, in_cookie};
 use super::gate::Gate;
-use crate::domain::{Reason, TokenKinds, VerifiedSecret};
+use crate::domain::{Reason, TokenKinds};
+use crate::resolve::KnownSecret;
 use http::{Extensions, HeaderMap};
 
 /// The state of the session in a cookie.
@@ -39,12 +40,11 @@ impl Gate {
         // No group is consulted: sessions open every group of pages.
         let kinds = TokenKinds::SESSION;
         let now = self.resolver.clock.moment();
-        let Ok(VerifiedSecret { digest, kind }) = self.format.verify_bytes(secret, kinds) else {
-            return SessionCheck::Invalid;
-        };
-        let judged = match self.resolver.known(&digest, now) {
-            Some(resolved) => judge(resolved, kind, kinds, now),
-            None => self.look_up(digest, kind, kinds, self.addresses.of(headers, extensions)).await,
+        let Ok(verified) = self.format.verify_bytes(secret, kinds) else { return SessionCheck::Invalid };
+        let secret = KnownSecret::new(verified, self.resolver.cache_key(secret));
+        let judged = match self.resolver.known(&secret, now) {
+            Some(resolved) => judge(resolved, secret.prefix, kinds, now),
+            None => self.look_up(secret, kinds, self.addresses.of(headers, extensions)).await,
         };
         match judged {
             Ok(_) => SessionCheck::Valid,

@@ -1,9 +1,12 @@
 //! A cached token with its principal.
 
 use super::Resolver;
+use super::cache_key::{CacheKey, KnownSecret};
 use super::freshness::{Freshness, LastChecked, Stamp};
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
-use crate::domain::{Conditions, Digest, MonotonicTime, Principal, Reason, Timestamp, TokenAuthority};
+use crate::domain::{
+    Conditions, Digest, MonotonicTime, Principal, Reason, Timestamp, TokenAuthority, TokenKind, TokenKinds,
+};
 use crate::store::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Weak};
@@ -14,15 +17,22 @@ use std::time::Duration;
 /// Fields are in the order in which a request reads them, so that a request touches few cache lines.
 #[repr(C)]
 pub(crate) struct Entry {
-    digest: EntryDigest,
-    /// From then on the entry must be reloaded before use: another node may have recorded a use of the session.
-    pub(super) reload: MonotonicTime,
+    cache_key: CacheKey,
+    /// Until then requests are admitted without another judgement, as far as time decides. At the start of time if the
+    /// owner is deactivated.
+    admissible_until: MonotonicTime,
     last_checked: LastChecked,
-    /// From then on the token is expired.
-    pub(super) ends: MonotonicTime,
     last_noted: AtomicU64,
+    /// The kinds of group that the secret opens: that of the record if the prefix names it, else none.
+    opens: TokenKinds,
     owner_active: bool,
     pub(crate) principal: Principal,
+    /// From then on the token is expired.
+    pub(super) ends: MonotonicTime,
+    /// From then on the entry must be reloaded before use: another node may have recorded a use of the session.
+    pub(super) reload: MonotonicTime,
+    digest: EntryDigest,
+    prefix: Option<TokenKind>,
     pub(super) stamp: Stamp,
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) resolver: Weak<Resolver>,
@@ -38,7 +48,13 @@ enum EntryDigest {
 impl Entry {
     /// Builds the entry of a record; `None` if the owner of the token is gone. `asked` is a moment before the store was
     /// asked.
-    pub(super) fn of(record: &Record, stamp: Stamp, asked: MonotonicTime, resolver: &Arc<Resolver>) -> Option<Self> {
+    pub(super) fn of(
+        record: &Record,
+        secret: KnownSecret,
+        stamp: Stamp,
+        asked: MonotonicTime,
+        resolver: &Arc<Resolver>,
+    ) -> Option<Self> {
         let owner = record.owner.as_ref().map(|(owner, ceiling)| (owner, ceiling));
         let token = &record.token;
         let left = |at: Timestamp| asked.plus(at.since(record.now));
@@ -55,9 +71,19 @@ impl Entry {
                 reload = reload.min(idle_until);
             }
         }
+        let owner_active = owner.is_none_or(|(owner, _)| owner.state.is_active());
+        let kind = token.kind();
         Some(Self {
+            cache_key: secret.cache_key,
+            admissible_until: if owner_active { ends.min(reload) } else { MonotonicTime(0) },
+            opens: if secret.prefix.is_none_or(|prefix| prefix == kind) {
+                TokenKinds::of(&[kind])
+            } else {
+                TokenKinds::default()
+            },
+            prefix: secret.prefix,
             principal: resolver.names.share(Principal::of(token, owner)?, &resolver.conditions),
-            digest: match token.digest {
+            digest: match secret.digest {
                 Digest::Native(digest) => EntryDigest::Native(digest),
                 Digest::Strapi(digest) => EntryDigest::Strapi(Box::new(digest)),
             },
@@ -67,7 +93,7 @@ impl Entry {
             last_checked: LastChecked::default(),
             ends,
             reload,
-            owner_active: owner.is_none_or(|(owner, _)| owner.state.is_active()),
+            owner_active,
             last_noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
         })
     }
@@ -76,6 +102,10 @@ impl Entry {
     pub(crate) fn public(principal: Principal, conditions: Arc<Conditions>) -> Self {
         Self {
             principal,
+            cache_key: CacheKey::NONE,
+            admissible_until: MonotonicTime::NEVER,
+            opens: TokenKinds::default(),
+            prefix: None,
             digest: EntryDigest::Public,
             conditions,
             resolver: Weak::new(),
@@ -96,13 +126,24 @@ impl Entry {
         if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) }
     }
 
-    /// Returns true if this is the entry of the token with this digest.
-    pub(super) fn is_of(&self, digest: &Digest) -> bool {
-        match (&self.digest, digest) {
+    /// Returns true if this is the entry of the secret with this key, which was verified when the entry was made.
+    pub(super) fn is_known_by(&self, key: CacheKey) -> bool {
+        self.cache_key == key
+    }
+
+    /// Returns the moment until which this token is admitted to a group that these kinds open.
+    pub(super) fn admissible_until(&self, kinds: TokenKinds) -> MonotonicTime {
+        if kinds.intersects(self.opens) { self.admissible_until } else { MonotonicTime(0) }
+    }
+
+    /// Returns true if this is the entry of this verified secret.
+    pub(super) fn is_of(&self, secret: &KnownSecret) -> bool {
+        let same_digest = match (&self.digest, &secret.digest) {
             (EntryDigest::Native(kept), Digest::Native(digest)) => kept == digest,
             (EntryDigest::Strapi(kept), Digest::Strapi(digest)) => **kept == *digest,
             _ => false,
-        }
+        };
+        same_digest && self.cache_key == secret.cache_key
     }
 
     /// Returns the digest of the token; `None` for the public principal.
@@ -112,6 +153,12 @@ impl Entry {
             EntryDigest::Native(digest) => Some(Digest::Native(*digest)),
             EntryDigest::Strapi(digest) => Some(Digest::Strapi(**digest)),
         }
+    }
+
+    /// Returns the secret that admitted requests; `None` for the public principal.
+    pub(crate) fn secret(&self) -> Option<KnownSecret> {
+        let digest = self.digest()?;
+        Some(KnownSecret { digest, prefix: self.prefix, cache_key: self.cache_key })
     }
 
     /// Returns true if no change since the entry was read touched one of its tags.

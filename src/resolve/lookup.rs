@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use super::freshness::Stamp;
-use super::{HashDigest, Lane, Resolved, Resolver};
+use super::{HashDigest, KnownSecret, Lane, Resolved, Resolver};
 use crate::domain::{Digest, Unavailable};
 use crate::sync::{Arc, DashMap, watch};
 use dashmap::mapref::entry::Entry as Slot;
@@ -47,8 +47,9 @@ impl Resolver {
     /// Joins the running look-up for this digest, or starts one.
     ///
     /// Only callers over their budget join the look-up of a caller over its budget: it may wait long, or in vain.
-    pub(super) fn join_or_start(self: &Arc<Self>, digest: Digest, asked: Lane) -> LookupState {
-        let lane = self.lane(&digest, asked);
+    pub(super) fn join_or_start(self: &Arc<Self>, secret: KnownSecret, asked: Lane) -> LookupState {
+        let digest = secret.digest;
+        let lane = self.lane(&secret, asked);
         if lane.is_over_budget() {
             let joined = self.lookups.get(&digest).map(|lookup| lookup.clone());
             if let Some(lookup) = joined {
@@ -60,12 +61,12 @@ impl Resolver {
             Slot::Vacant(vacant) => {
                 // A look-up stores its result before it frees its slot. A caller that found neither checks the cache
                 // again, or the store would be read twice.
-                if let Some(known) = self.known(&digest, self.clock.moment()) {
+                if let Some(known) = self.known(&secret, self.clock.moment()) {
                     return LookupState::Finished(known);
                 }
                 let (sender, outcome) = watch::channel(None);
                 // Created before the task, so that a task that never runs frees the slot too.
-                let slot = LookupSlot { resolver: self.clone(), digest, lane };
+                let slot = LookupSlot { resolver: self.clone(), secret, lane };
                 drop(vacant.insert(outcome.clone()));
                 tokio::spawn(slot.run(sender));
                 LookupState::Running(outcome)
@@ -92,13 +93,13 @@ impl Resolver {
 /// Dropping it frees the slot, also if the look-up panics or never runs.
 struct LookupSlot {
     resolver: Arc<Resolver>,
-    digest: Digest,
+    secret: KnownSecret,
     lane: Lane,
 }
 
 impl LookupSlot {
     async fn run(self, sender: watch::Sender<Option<Outcome>>) {
-        let outcome = self.resolver.look_up(self.digest, self.lane).await;
+        let outcome = self.resolver.look_up(self.secret, self.lane).await;
         self.resolver.counts.record_outcome(self.lane, outcome.as_ref().err(), self.resolver.clock.moment());
         // From here on new callers find the cache or start a look-up; callers that already wait get this result.
         drop(self);
@@ -108,15 +109,15 @@ impl LookupSlot {
 
 impl Drop for LookupSlot {
     fn drop(&mut self) {
-        self.resolver.lookups_in(self.lane).remove(&self.digest);
+        self.resolver.lookups_in(self.lane).remove(&self.secret.digest);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Conditions, SystemClock};
-    use crate::resolve::Limits;
+    use crate::domain::{Conditions, OsEntropy, SystemClock};
+    use crate::resolve::{CacheKeys, Limits};
     use crate::store::{Snapshot, Store, StoreError, Use};
     use async_trait::async_trait;
     use std::sync::atomic::{AtomicU64, Ordering};
@@ -151,25 +152,25 @@ mod tests {
     fn a_lookup_whose_task_never_runs_frees_its_slot() {
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let store = Arc::new(Empty::default());
-        let limits = Limits::default();
-        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
-        let digest = Digest::Native([7; 27]);
+        let (limits, keys) = (Limits::default(), CacheKeys::draw(&OsEntropy).unwrap());
+        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, keys, true);
+        let secret = KnownSecret::uncached(Digest::Native([7; 27]));
         let ended = runtime();
-        ended.block_on(async { drop(resolver.join_or_start(digest, Lane::Unknown)) });
+        ended.block_on(async { drop(resolver.join_or_start(secret, Lane::Unknown)) });
         drop(ended);
         assert_eq!(store.0.load(Ordering::SeqCst), 0);
-        assert!(matches!(runtime().block_on(resolver.ask(digest, Lane::Unknown)), Ok(Resolved::Absent { .. })));
+        assert!(matches!(runtime().block_on(resolver.ask(secret, Lane::Unknown)), Ok(Resolved::Absent { .. })));
     }
 
     /// single-flight: a look-up may finish between the cache check and the join.
     #[tokio::test]
     async fn a_request_after_a_finished_lookup_does_not_read_the_store_again() {
         let store = Arc::new(Empty::default());
-        let limits = Limits::default();
-        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true);
-        let digest = Digest::Native([7; 27]);
+        let (limits, keys) = (Limits::default(), CacheKeys::draw(&OsEntropy).unwrap());
+        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, keys, true);
+        let secret = KnownSecret::uncached(Digest::Native([7; 27]));
         for _ in 0..3 {
-            assert!(matches!(resolver.clone().ask(digest, Lane::Unknown).await, Ok(Resolved::Absent { .. })));
+            assert!(matches!(resolver.clone().ask(secret, Lane::Unknown).await, Ok(Resolved::Absent { .. })));
         }
         assert_eq!(store.0.load(Ordering::SeqCst), 1);
     }

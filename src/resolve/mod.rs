@@ -1,5 +1,6 @@
 //! Resolution of digests to principals: a bounded cache, and behind it one coalesced look-up per digest.
 
+mod cache_key;
 mod entry;
 mod freshness;
 mod health;
@@ -15,6 +16,7 @@ mod tasks;
 mod tests;
 mod usage;
 
+pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
 pub(crate) use entry::Entry;
 pub(crate) use freshness::{Freshness, LogPosition};
 pub use health::{Health, SyncMode};
@@ -23,7 +25,7 @@ pub(crate) use tasks::Stop;
 
 use crate::domain::{
     Clock, Conditions, Decision, Digest, DigestHasher, InvalidCredential, LogLimit, MonotonicTime, Reason, Requirement,
-    Tag, Unavailable, Verdict,
+    Tag, TokenKinds, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
 use crate::sync::Arc;
@@ -125,8 +127,9 @@ pub(crate) struct Resolver {
     lookup_log_limit: LogLimit,
     /// How long a result of the store is used: without end if the lease bounds its age.
     reload_after: Duration,
-    /// Keyed by the digests' prefixes; the entry has the whole digest, which is compared. Two tokens with one prefix
-    /// would replace each other, which only costs look-ups.
+    cache_keys: CacheKeys,
+    /// Keyed by one half of the cache key; the entry has all of it, which is compared. Two tokens with one half would
+    /// replace each other, which only costs look-ups.
     cache: Cache<u64, Arc<Entry>, Weigh, HashDigest>,
     absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
     lookups: Lookups,
@@ -167,6 +170,7 @@ impl Resolver {
         clock: Arc<dyn Clock>,
         conditions: Conditions,
         limits: Limits,
+        cache_keys: CacheKeys,
         exclusive: bool,
     ) -> Arc<Self> {
         let following = if exclusive { Following::Blind } else { store.following() };
@@ -175,7 +179,7 @@ impl Resolver {
             Following::Blind if exclusive => SyncMode::Exclusive,
             Following::Blind => SyncMode::ByReadingAgain,
         };
-        let resolver = Arc::new(Self::new(store, clock, conditions, limits, sync_mode));
+        let resolver = Arc::new(Self::new(store, clock, conditions, limits, cache_keys, sync_mode));
         if let Following::Log(log) = following {
             poller::follow(&resolver, log);
         }
@@ -187,6 +191,7 @@ impl Resolver {
         clock: Arc<dyn Clock>,
         conditions: Conditions,
         limits: Limits,
+        cache_keys: CacheKeys,
         sync_mode: SyncMode,
     ) -> Self {
         let (freshness, reload_after) = match sync_mode {
@@ -210,6 +215,7 @@ impl Resolver {
             sync_mode,
             counts: Counts::default(),
             lookup_log_limit: LogLimit::new(),
+            cache_keys,
             cache: Cache::with(expected, limits.cache_bytes, Weigh, HashDigest::default(), Default::default()),
             absent: Cache::with(
                 limits.absent.max(16),
@@ -235,7 +241,8 @@ impl Resolver {
         let now = self.clock.moment();
         // The entry is judged here and never cached.
         let stamp = Stamp { era: 0, seq: 0, tags: Box::default() };
-        let entry = Entry::of(record, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
+        let secret = KnownSecret::uncached(record.token.digest);
+        let entry = Entry::of(record, secret, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
         let is_met = |(r, then): &(Requirement, Decision)| {
             let now = entry.principal.decide(r, &entry.conditions);
@@ -248,21 +255,44 @@ impl Resolver {
         &self.conditions
     }
 
-    /// Returns the cached result for a digest; `None` if there is none that is current.
-    pub(crate) fn known(&self, digest: &Digest, now: MonotonicTime) -> Option<Resolved> {
+    /// Returns the cache key of a presented secret.
+    pub(crate) fn cache_key(&self, secret: &[u8]) -> CacheKey {
+        self.cache_keys.of(secret)
+    }
+
+    /// Returns the cached token of a presented secret, with the time of the check, if a request of a group that these
+    /// kinds open is admitted with it.
+    ///
+    /// It never rejects: without a token to admit, the secret has to be verified. The time is `None` where nothing can
+    /// expire, so that the clock need not be read.
+    pub(crate) fn admitted(&self, key: CacheKey, kinds: TokenKinds) -> Option<(Arc<Entry>, Option<MonotonicTime>)> {
+        let lease_until = self.freshness.lease_until();
+        // Reading the clock waits for all instructions before it, so it is read before the look-up.
+        let mut now = (lease_until != MonotonicTime::NEVER).then(|| self.clock.moment());
+        let entry = self.cache.get(&key.bucket()).filter(|entry| entry.is_known_by(key))?;
+        let until = entry.admissible_until(kinds);
+        if until != MonotonicTime::NEVER && now.is_none() {
+            now = Some(self.clock.moment());
+        }
+        let in_time = now.is_none_or(|now| now <= lease_until && now < until);
+        (in_time && entry.is_current(&self.freshness)).then_some((entry, now))
+    }
+
+    /// Returns the cached result for a verified secret; `None` if there is none that is current.
+    pub(crate) fn known(&self, secret: &KnownSecret, now: MonotonicTime) -> Option<Resolved> {
         if !self.freshness.has_lease(now) {
             return None;
         }
-        if let Some(entry) = self.cache.get(&digest.prefix()).filter(|entry| entry.is_of(digest)) {
+        if let Some(entry) = self.cache.get(&secret.cache_key.bucket()).filter(|entry| entry.is_of(secret)) {
             return (now < entry.reload && entry.is_current(&self.freshness)).then_some(Resolved::Found(entry));
         }
-        let absent = self.absent.get(digest)?;
+        let absent = self.absent.get(&secret.digest)?;
         (now < absent.until && self.freshness.is_current(&absent.stamp)).then_some(Resolved::Absent { read: false })
     }
 
-    /// Looks the digest up in the store, sharing the look-up with concurrent callers, until the result is current on
+    /// Looks the secret up in the store, sharing the look-up with concurrent callers, until the result is current on
     /// arrival.
-    pub(crate) async fn ask(self: Arc<Self>, digest: Digest, lane: Lane) -> Result<Resolved, Unavailable> {
+    pub(crate) async fn ask(self: Arc<Self>, secret: KnownSecret, lane: Lane) -> Result<Resolved, Unavailable> {
         self.counts.record_miss();
         let until_current = async {
             self.fitting_keys().await?;
@@ -273,7 +303,7 @@ impl Resolver {
                 if !self.freshness.has_lease(self.clock.moment()) {
                     self.await_first_lease().await?;
                 }
-                let outcome = match self.join_or_start(digest, lane) {
+                let outcome = match self.join_or_start(secret, lane) {
                     LookupState::Finished(known) => return Ok(known),
                     LookupState::Running(lookup) => Self::await_outcome(lookup).await?,
                 };
@@ -304,9 +334,9 @@ impl Resolver {
     }
 
     /// Returns the lane of a look-up: a token that is in the cache is known, from any client.
-    fn lane(&self, digest: &Digest, asked: Lane) -> Lane {
-        let known = self.cache.peek(&digest.prefix()).is_some_and(|entry| entry.is_of(digest));
-        match (known, asked, digest) {
+    fn lane(&self, secret: &KnownSecret, asked: Lane) -> Lane {
+        let known = self.cache.peek(&secret.cache_key.bucket()).is_some_and(|entry| entry.is_of(secret));
+        match (known, asked, secret.digest) {
             (true, ..) => Lane::Known,
             (_, Lane::Unknown, Digest::Strapi(_)) => Lane::Doubtful,
             (_, asked, _) => asked,
@@ -314,10 +344,11 @@ impl Resolver {
     }
 
     /// Reads the store once and caches the result, unless the cache has a newer one.
-    async fn look_up(self: &Arc<Self>, digest: Digest, lane: Lane) -> Result<LookupOutcome, Unavailable> {
+    async fn look_up(self: &Arc<Self>, secret: KnownSecret, lane: Lane) -> Result<LookupOutcome, Unavailable> {
         let permit = tokio::time::timeout(self.limits.queue, self.lanes.acquire(lane));
         let _permit = permit.await.map_err(|_| Unavailable::Overloaded)?;
         self.counts.record_read();
+        let digest = secret.digest;
         let (era, asked) = (self.freshness.era(), self.clock.moment());
         let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {
             Ok(Ok(snapshot)) => snapshot,
@@ -332,10 +363,10 @@ impl Resolver {
         };
         self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());
         let stamp = |tags| Stamp { era, seq: snapshot.seq, tags };
-        let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, stamp(r.tags()), asked, self));
+        let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, secret, stamp(r.tags()), asked, self));
         Ok(match entry.map(Arc::new) {
             Some(entry) => {
-                self.insert(&digest, &entry);
+                self.insert(&secret, &entry);
                 LookupOutcome::Found(entry)
             }
             None => {
@@ -344,21 +375,22 @@ impl Resolver {
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after));
                 self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
                 // The cached entry has ended, and would be found first.
-                self.cache.remove(&digest.prefix());
+                self.cache.remove(&secret.cache_key.bucket());
                 LookupOutcome::Absent(stamp)
             }
         })
     }
 
-    fn insert(&self, digest: &Digest, entry: &Arc<Entry>) {
-        let (key, stamp) = (digest.prefix(), &entry.stamp);
-        let newer = |kept: Arc<Entry>| kept.is_of(digest) && kept.stamp.era == stamp.era && kept.stamp.seq > stamp.seq;
+    fn insert(&self, secret: &KnownSecret, entry: &Arc<Entry>) {
+        let (key, stamp) = (secret.cache_key.bucket(), &entry.stamp);
+        let newer = |kept: Arc<Entry>| kept.is_of(secret) && kept.stamp.era == stamp.era && kept.stamp.seq > stamp.seq;
         if !self.cache.peek(&key).is_some_and(newer) {
             self.cache.insert(key, entry.clone());
         }
     }
 
-    pub(crate) fn note_use(&self, entry: &Entry, now: MonotonicTime, address: impl FnOnce() -> Option<IpAddr>) {
+    /// Notes the use of a token at this time; `None` if the request needed no clock.
+    pub(crate) fn note_use(&self, entry: &Entry, now: Option<MonotonicTime>, address: impl FnOnce() -> Option<IpAddr>) {
         self.usage.note(entry, now, &*self.clock, address);
     }
 
@@ -374,6 +406,7 @@ impl Resolver {
                     _ = ticks.tick() => {}
                 }
                 let Some(resolver) = weak.upgrade() else { return };
+                resolver.usage.set_time(resolver.clock.moment());
                 resolver.write_uses().await;
             }
         });

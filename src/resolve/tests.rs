@@ -1,7 +1,7 @@
 //! Tests of the cache's content and of the number of store reads.
 
 use super::*;
-use crate::domain::{Action, ContentAccess, SystemClock, Timestamp, Token, TokenAuthority, TokenId};
+use crate::domain::{Action, ContentAccess, OsEntropy, SystemClock, Timestamp, Token, TokenAuthority, TokenId};
 use crate::store::{KeyCheck, Record, Snapshot, StoreError, Use};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -60,20 +60,25 @@ fn record(digest: Digest) -> Record {
 
 fn start(limits: Limits) -> (Arc<Resolver>, Arc<Tokens>) {
     let store = Arc::new(Tokens::default());
-    (Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, true), store)
+    (Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, cache_keys(), true), store)
 }
 
-fn digest(n: u64, rest: u8) -> Digest {
+fn cache_keys() -> CacheKeys {
+    CacheKeys::draw(&OsEntropy).unwrap()
+}
+
+/// A secret that the cache finds by `n`.
+fn secret(n: u64, rest: u8) -> KnownSecret {
     let mut bytes = [rest; 27];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
-    Digest::Native(bytes)
+    KnownSecret { digest: Digest::Native(bytes), prefix: None, cache_key: CacheKey::of_halves(n, rest.into()) }
 }
 
-/// Returns a digest in Strapi's format.
-fn long_digest(n: u64, rest: u8) -> Digest {
+/// The same in Strapi's format.
+fn strapi_secret(n: u64, rest: u8) -> KnownSecret {
     let mut bytes = [rest; 64];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
-    Digest::Strapi(bytes)
+    KnownSecret { digest: Digest::Strapi(bytes), ..secret(n, rest) }
 }
 
 #[tokio::test]
@@ -81,9 +86,9 @@ async fn the_cache_stays_within_its_byte_limit() {
     let limits = Limits { cache_bytes: 100_000, ..Limits::default() };
     let (resolver, _) = start(limits);
     for n in 0..2000_u64 {
-        // Spread like real digests.
-        let digest = digest(n.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0);
-        assert!(matches!(resolver.clone().ask(digest, Lane::Unknown).await, Ok(Resolved::Found(_))));
+        // Spread like real keys.
+        let secret = secret(n.wrapping_mul(0x9E37_79B9_7F4A_7C15), 0);
+        assert!(matches!(resolver.clone().ask(secret, Lane::Unknown).await, Ok(Resolved::Found(_))));
     }
     let health = resolver.health();
     let most = limits.cache_bytes / size_of::<Entry>() as u64;
@@ -94,11 +99,11 @@ async fn the_cache_stays_within_its_byte_limit() {
 #[tokio::test]
 async fn an_entry_weighs_its_heap_bytes_and_its_slot() {
     let (resolver, _) = start(Limits::default());
-    for digest in [digest(7, 1), long_digest(7, 1)] {
-        let (mut made, record) = (None, record(digest));
+    for secret in [secret(7, 1), strapi_secret(7, 1)] {
+        let (mut made, record) = (None, record(secret.digest));
         let counted = allocation_counter::measure(|| {
             let stamp = Stamp { era: 0, seq: 1, tags: record.tags() };
-            made = Entry::of(&record, stamp, MonotonicTime(0), &resolver).map(Arc::new);
+            made = Entry::of(&record, secret, stamp, MonotonicTime(0), &resolver).map(Arc::new);
         });
         let (entry, bytes) = (made.unwrap(), u64::try_from(counted.bytes_current).unwrap());
         // The list of actions belongs to the record and is not copied here.
@@ -111,15 +116,16 @@ async fn an_entry_weighs_its_heap_bytes_and_its_slot() {
 /// Two look-ups of one token may finish in either order.
 #[tokio::test]
 async fn an_older_snapshot_does_not_replace_a_newer_one() {
-    for (one, another) in [(digest(7, 1), digest(7, 2)), (long_digest(7, 1), long_digest(7, 2))] {
+    for (one, another) in [(secret(7, 1), secret(7, 2)), (strapi_secret(7, 1), strapi_secret(7, 2))] {
         let (resolver, _) = start(Limits::default());
-        let of = |digest: Digest, era, seq| {
-            let stamp = Stamp { era, seq, tags: record(digest).tags() };
-            Arc::new(Entry::of(&record(digest), stamp, MonotonicTime(0), &resolver).unwrap())
+        let of = |secret: KnownSecret, era, seq| {
+            let record = record(secret.digest);
+            let stamp = Stamp { era, seq, tags: record.tags() };
+            Arc::new(Entry::of(&record, secret, stamp, MonotonicTime(0), &resolver).unwrap())
         };
         let stays = |later: &Arc<Entry>| {
             resolver.insert(&one, later);
-            let kept = resolver.cache.peek(&one.prefix()).unwrap();
+            let kept = resolver.cache.peek(&one.cache_key.bucket()).unwrap();
             Arc::ptr_eq(&kept, later)
         };
         assert!(stays(&of(one, 1, 5)));
@@ -133,13 +139,15 @@ async fn an_older_snapshot_does_not_replace_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_cached_entry_is_found_by_its_whole_digest() {
-    for (one, another) in [(digest(7, 1), digest(7, 2)), (long_digest(7, 1), long_digest(7, 2))] {
+async fn a_cached_entry_is_found_by_its_whole_key() {
+    for (one, another) in [(secret(7, 1), secret(7, 2)), (strapi_secret(7, 1), strapi_secret(7, 2))] {
         let (resolver, store) = start(Limits::default());
         assert!(matches!(resolver.clone().ask(one, Lane::Unknown).await, Ok(Resolved::Found(_))));
         let now = resolver.clock.moment();
-        assert!(matches!(resolver.known(&one, now), Some(Resolved::Found(entry)) if entry.digest() == Some(one)));
-        // The other digest has the same prefix.
+        assert!(
+            matches!(resolver.known(&one, now), Some(Resolved::Found(entry)) if entry.digest() == Some(one.digest))
+        );
+        // The other key has the same first half.
         assert!(resolver.known(&another, now).is_none());
         assert_eq!(store.reads.load(Ordering::SeqCst), 1);
     }
@@ -149,9 +157,9 @@ async fn a_cached_entry_is_found_by_its_whole_digest() {
 #[tokio::test(start_paused = true)]
 async fn a_lagging_store_is_asked_with_growing_pauses() {
     let (resolver, store) = start(Limits::default());
-    let digest = digest(7, 1);
-    resolver.freshness.invalidate(2, &[Tag::token(&digest)]);
-    let answer = resolver.clone().ask(digest, Lane::Unknown).await;
+    let secret = secret(7, 1);
+    resolver.freshness.invalidate(2, &[Tag::token(&secret.digest)]);
+    let answer = resolver.clone().ask(secret, Lane::Unknown).await;
     assert!(matches!(answer, Err(Unavailable::Deadline)));
     let reads = store.reads.load(Ordering::SeqCst);
     // Ten a second in the end, and some more at first.
@@ -162,10 +170,10 @@ async fn a_lagging_store_is_asked_with_growing_pauses() {
 async fn uses_are_written_in_the_background() {
     let (resolver, store) = start(Limits::default());
     resolver.write_uses_behind();
-    let Ok(Resolved::Found(entry)) = resolver.clone().ask(digest(7, 1), Lane::Unknown).await else { panic!() };
+    let Ok(Resolved::Found(entry)) = resolver.clone().ask(secret(7, 1), Lane::Unknown).await else { panic!() };
     // Nothing is pending at the first tick.
     tokio::time::sleep(Duration::from_millis(1)).await;
-    resolver.note_use(&entry, resolver.clock.moment(), || None);
+    resolver.note_use(&entry, Some(resolver.clock.moment()), || None);
     assert_eq!(store.noted.load(Ordering::SeqCst), 0);
     tokio::time::sleep(usage::WRITE_EVERY).await;
     assert_eq!(store.noted.load(Ordering::SeqCst), 1);
@@ -176,10 +184,10 @@ async fn running_lookups_are_not_counted_as_waiting() {
     let (resolver, store) = start(Limits { lookups: 8, ..Limits::default() });
     store.reads.store(MAX_READS + 1, Ordering::SeqCst);
     for n in 0..8 {
-        tokio::spawn(resolver.clone().ask(digest(n, 1), Lane::Known));
+        tokio::spawn(resolver.clone().ask(secret(n, 1), Lane::Known));
     }
     for (network, flights, waiting) in [(1, 9, 1), (2, 10, 2)] {
-        tokio::spawn(resolver.clone().ask(digest(100 + network, 1), Lane::OverBudget(network)));
+        tokio::spawn(resolver.clone().ask(secret(100 + network, 1), Lane::OverBudget(network)));
         tokio::time::sleep(Duration::from_millis(1)).await;
         let health = resolver.health();
         assert_eq!((health.lookups_in_flight, health.lookups_waiting), (flights, waiting));
@@ -252,14 +260,15 @@ impl Clock for TestClock {
 #[tokio::test(start_paused = true)]
 async fn a_node_whose_lookups_fail_is_not_ready() {
     let (store, clock) = (Arc::new(SwitchableStore::default()), Arc::new(TestClock::default()));
-    let resolver = Resolver::start(store.clone(), clock.clone(), Conditions::default(), Limits::default(), true);
+    let resolver =
+        Resolver::start(store.clone(), clock.clone(), Conditions::default(), Limits::default(), cache_keys(), true);
     let mut next = 0;
     let mut ask = async |how, times, lane| {
         store.0.store(how, Ordering::SeqCst);
         for _ in 0..times {
             next += 1;
-            let digest = if lane == Lane::Doubtful { long_digest(next, 0) } else { digest(next, 0) };
-            _ = resolver.clone().ask(digest, if lane == Lane::Doubtful { Lane::Unknown } else { lane }).await;
+            let secret = if lane == Lane::Doubtful { strapi_secret(next, 0) } else { secret(next, 0) };
+            _ = resolver.clone().ask(secret, if lane == Lane::Doubtful { Lane::Unknown } else { lane }).await;
         }
         resolver.health().ready
     };

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::domain::{
     AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
-    SealedSecret, SystemClock, Timestamp, Token, TokenId,
+    SealedSecret, SystemClock, Timestamp, Token, TokenId, TokenKind,
 };
 use crate::sync::{Arc, ArcSwap};
 use async_trait::async_trait;
@@ -50,6 +50,8 @@ struct Content {
     passwords: HashTrieMapSync<OwnerId, PasswordHash>,
     invitations: HashTrieMapSync<Digest, (OwnerId, Timestamp)>,
     tokens: RedBlackTreeMapSync<TokenId, Arc<Token>>,
+    /// The number of tokens, by kind and owner.
+    token_counts: HashTrieMapSync<(TokenKind, Option<OwnerId>), u64>,
     by_digest: HashTrieMapSync<Digest, TokenId>,
     /// By the comparable form of the name.
     token_names: HashTrieMapSync<String, TokenId>,
@@ -107,6 +109,7 @@ impl MemoryStore {
             passwords: HashTrieMapSync::new_sync(),
             invitations: HashTrieMapSync::new_sync(),
             tokens: RedBlackTreeMapSync::new_sync(),
+            token_counts: HashTrieMapSync::new_sync(),
             by_digest: HashTrieMapSync::new_sync(),
             token_names: HashTrieMapSync::new_sync(),
             sealed: HashTrieMapSync::new_sync(),

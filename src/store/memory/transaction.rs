@@ -75,6 +75,14 @@ impl Open<Lock> {
         self.content.tokens.values().filter(|t| which(t)).cloned().collect()
     }
 
+    fn set_count(&mut self, token: &Token, change: impl FnOnce(u64) -> u64) {
+        let key = (token.kind(), token.owner());
+        match change(self.content.token_counts.get(&key).copied().unwrap_or(0)) {
+            0 => _ = self.content.token_counts.remove_mut(&key),
+            count => self.content.token_counts.insert_mut(key, count),
+        }
+    }
+
     fn remove(&mut self, token: &Token) {
         self.content.by_digest.remove_mut(&token.digest);
         if token.kind() != TokenKind::Session {
@@ -83,6 +91,7 @@ impl Open<Lock> {
         self.content.sealed.remove_mut(&token.id);
         self.content.hash_keys.remove_mut(&token.id);
         self.content.tokens.remove_mut(&token.id);
+        self.set_count(token, |count| count.saturating_sub(1));
         self.lock.removed.push(token.id);
     }
 }
@@ -225,6 +234,7 @@ impl WriteTokens for Open<Lock> {
             self.content.token_names.insert_mut(comparable(&token.name), id);
         }
         self.content.by_digest.insert_mut(token.digest, id);
+        self.set_count(&token, |count| count + 1);
         self.content.tokens.insert_mut(id, Arc::new(token));
         self.content.hash_keys.insert_mut(id, new.hash_key);
         Ok(id)

@@ -143,8 +143,11 @@ impl<L: Send> ReadTokens for Open<L> {
     }
 
     async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError> {
-        let counts = |t: &&Arc<Token>| t.kind() == kind && (owner.is_none() || t.owner() == owner);
-        Ok(self.content.tokens.values().filter(counts).count() as u64)
+        let counts = &self.content.token_counts;
+        Ok(match owner {
+            Some(_) => counts.get(&(kind, owner)).copied().unwrap_or(0),
+            None => counts.iter().filter(|((of, _), _)| *of == kind).map(|(_, count)| count).sum(),
+        })
     }
 
     async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {

@@ -1,0 +1,70 @@
+//! The keys of the cache: a keyed hash of the secret that a client presents.
+
+use crate::domain::{Digest, Entropy, NoEntropy, TokenKind, VerifiedSecret};
+use siphasher::sip128::SipHasher24;
+
+/// The key of a secret in the cache: SipHash-2-4 of its bytes, with 128 bits, under a random key of the process.
+///
+/// An entry is put under such a key only after the secret was verified by its HMAC and found in the store. All 128 bits
+/// are compared. `docs/known_secrets.md` says why that suffices.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CacheKey {
+    bucket: u64,
+    rest: u64,
+}
+
+impl CacheKey {
+    /// The key of the public principal, which is not cached.
+    pub(super) const NONE: Self = Self { bucket: 0, rest: 0 };
+
+    /// Returns the key with these halves, for tests.
+    #[cfg(test)]
+    pub(super) fn of_halves(bucket: u64, rest: u64) -> Self {
+        Self { bucket, rest }
+    }
+
+    /// Returns the half by which the cache finds an entry.
+    pub(super) fn bucket(self) -> u64 {
+        self.bucket
+    }
+}
+
+/// Makes cache keys. The hash key is drawn at the start, and leaves the process in no form.
+pub(crate) struct CacheKeys(SipHasher24);
+
+impl CacheKeys {
+    /// Draws a hash key.
+    ///
+    /// # Errors
+    /// Returns [`NoEntropy`] if no random bytes are available.
+    pub(crate) fn draw(entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        let mut key = [0; 16];
+        entropy.fill(&mut key)?;
+        Ok(Self(SipHasher24::new_with_key(&key)))
+    }
+
+    pub(super) fn of(&self, secret: &[u8]) -> CacheKey {
+        let hash = self.0.hash(secret);
+        CacheKey { bucket: hash.h1, rest: hash.h2 }
+    }
+}
+
+/// A verified secret: its digest in the store, its key in the cache, and the kind that its prefix names.
+#[derive(Clone, Copy)]
+pub(crate) struct KnownSecret {
+    pub(crate) digest: Digest,
+    /// `None` for Strapi's secrets.
+    pub(crate) prefix: Option<TokenKind>,
+    pub(super) cache_key: CacheKey,
+}
+
+impl KnownSecret {
+    pub(crate) fn new(verified: VerifiedSecret, cache_key: CacheKey) -> Self {
+        Self { digest: verified.digest, prefix: verified.kind, cache_key }
+    }
+
+    /// Returns the secret with this digest, for an entry that is never cached.
+    pub(super) fn uncached(digest: Digest) -> Self {
+        Self { digest, prefix: None, cache_key: CacheKey::NONE }
+    }
+}
