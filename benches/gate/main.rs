@@ -74,6 +74,14 @@ fn main() {
         ),
         Row::new("refused: missing", Some("plain, no-op layer"), 401, wrap_plain(&keyward), || request::<NoBody>(None)),
         Row::new("router", None, 200, build_router(), cycle::<Body>(few.clone())),
+        Row::new("router, no-op layer", Some("router"), 200, NoOp(build_router()), cycle::<Body>(few.clone())),
+        Row::new(
+            "gate + handler",
+            Some("router, no-op layer"),
+            200,
+            guard_handler(&keyward),
+            cycle::<Body>(few.clone()),
+        ),
         Row::new("router, two no-op layers", Some("router"), 200, layer_router(), cycle::<Body>(few.clone())),
         Row::new(
             "gate + Require",
@@ -111,6 +119,11 @@ fn wrap_plain(keyward: &Keyward) -> GateService<RequireService<Plain>> {
 
 fn guard_router(keyward: &Keyward) -> GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(respond)))
+}
+
+/// Returns the router whose handler judges the requirement.
+fn guard_handler(keyward: &Keyward) -> GateService<Router> {
+    keyward.guard(GuardedRouter::new().get(PATH, action(ACTION), respond))
 }
 
 fn build_router() -> Router {

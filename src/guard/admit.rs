@@ -75,8 +75,10 @@ impl Gate {
             return self.reject_secret(VerifyError::Malformed).map(|lookup| Admission::Pending(group, lookup));
         }
         let resolver = &self.resolver;
+        // Before the hash: reading the clock waits until every instruction before it has finished.
+        let now = resolver.clock.moment();
         let cache_key = resolver.cache_key(secret);
-        if let Some((entry, now)) = resolver.admitted(cache_key, kinds) {
+        if let Some(entry) = resolver.admitted(cache_key, kinds, now) {
             resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
             return Ok(Admission::Admitted(group, entry));
         }
@@ -102,14 +104,14 @@ impl Gate {
         match self.resolver.known(&secret, now) {
             Some(resolved) => {
                 let entry = judge(resolved, secret.prefix, kinds, now)?;
-                self.resolver.note_use(&entry, Some(now), || self.addresses.of(headers, extensions));
+                self.resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
                 Ok(Admission::Admitted(group, entry))
             }
             None => {
                 let (gate, address) = (self.clone(), self.addresses.of(headers, extensions));
                 let lookup = async move {
                     let entry = gate.look_up(secret, kinds, address).await?;
-                    gate.resolver.note_use(&entry, Some(gate.resolver.clock.moment()), || address);
+                    gate.resolver.note_use(&entry, gate.resolver.clock.moment(), || address);
                     Ok(entry)
                 };
                 Ok(Admission::Pending(group, Box::pin(lookup)))

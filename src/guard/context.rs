@@ -2,6 +2,7 @@
 
 use super::mark::Mark;
 use super::revalidate::{NoLongerValid, judge_again, still_valid};
+use super::route_requirement::Prepared;
 use crate::domain::{
     Actor, Admission, AdmittedActor, Decision, OwnerId, Principal, Requirement, RoleId, TokenId, TokenKind, Verdict,
     all_of,
@@ -18,7 +19,7 @@ use std::sync::Arc;
 pub struct AuthContext {
     entry: Arc<Entry>,
     mark: Arc<Mark>,
-    required: Option<Arc<Requirement>>,
+    required: Option<Prepared>,
 }
 
 /// The caller does not meet a requirement. As a response it is a 403, which the gate writes.
@@ -114,8 +115,12 @@ impl AuthContext {
     }
 
     /// Applies the requirement of a layer, and returns whether the request may go on.
-    pub(super) fn check(&mut self, requirement: Arc<Requirement>) -> bool {
-        match self.principal().verdict(&requirement) {
+    pub(super) fn check(&mut self, requirement: Prepared) -> bool {
+        let verdict = match requirement.number() {
+            Some(number) => self.entry.verdict(number, &requirement),
+            None => self.principal().verdict(&requirement),
+        };
+        match verdict {
             Verdict::Denied => {
                 self.mark.deny(&requirement);
                 return false;
@@ -126,7 +131,9 @@ impl AuthContext {
         self.mark.add_layer_requirement(&requirement);
         self.required = Some(match self.required.take() {
             None => requirement,
-            Some(earlier) => Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])),
+            Some(earlier) => {
+                Prepared::Shared(Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])))
+            }
         });
         true
     }

@@ -18,6 +18,8 @@ mod extract;
 mod future;
 mod gate;
 mod groups;
+#[cfg(feature = "axum")]
+mod guarded_handler;
 mod mark;
 mod origin;
 mod page;
@@ -30,6 +32,7 @@ mod require;
 mod response;
 mod revalidate;
 #[cfg(feature = "axum")]
+mod route_requirement;
 mod router;
 mod service;
 #[cfg(feature = "ui")]

@@ -1,11 +1,10 @@
 //! Requirements as layers, on a route, a method router, a sub-router, or any service behind the gate.
 
-use super::context::AuthContext;
-use crate::domain::{LogLimit, Requirement};
+use super::route_requirement::RouteRequirement;
+use crate::domain::Requirement;
 use http::{Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use tower_layer::Layer;
 use tower_service::Service;
@@ -20,31 +19,18 @@ use tower_service::Service;
 ///     .route_layer(Require::new(action("admin::webhooks.read")));
 /// ```
 #[derive(Clone, Debug)]
-pub struct Require(Condition);
-
-#[derive(Clone, Debug)]
-enum Condition {
-    /// A requirement without parameters.
-    Fixed(Arc<Requirement>),
-    /// A requirement that path parameters complete.
-    WithParams(Arc<Requirement>),
-    /// No caller: the group has to be public.
-    #[cfg(feature = "axum")]
-    Public,
-}
+pub struct Require(RouteRequirement);
 
 impl Require {
     /// Creates a layer with this requirement.
     pub fn new(requirement: Requirement) -> Self {
-        let has_params = requirement.has_params();
-        let requirement = Arc::new(requirement);
-        Self(if has_params { Condition::WithParams(requirement) } else { Condition::Fixed(requirement) })
+        Self(RouteRequirement::new(requirement))
     }
 
     /// Creates a layer that passes requests of public groups, and rejects all others.
     #[cfg(feature = "axum")]
     pub(super) fn public() -> Self {
-        Self(Condition::Public)
+        Self(RouteRequirement::Public)
     }
 }
 
@@ -58,7 +44,7 @@ impl<S> Layer<S> for Require {
     type Service = RequireService<S>;
 
     fn layer(&self, inner: S) -> RequireService<S> {
-        RequireService { inner, condition: self.0.clone() }
+        RequireService { inner, requirement: self.0.clone() }
     }
 }
 
@@ -66,29 +52,7 @@ impl<S> Layer<S> for Require {
 #[derive(Clone, Debug)]
 pub struct RequireService<S> {
     inner: S,
-    condition: Condition,
-}
-
-impl<S> RequireService<S> {
-    /// Checks whether the request may go on. The error is the status of a response that the gate replaces.
-    fn check<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
-        let requirement = match &self.condition {
-            #[cfg(feature = "axum")]
-            Condition::Public if request.extensions().get::<AuthContext>().is_none() => return Ok(()),
-            #[cfg(feature = "axum")]
-            Condition::Public => return Err(StatusCode::FORBIDDEN),
-            Condition::Fixed(requirement) => requirement.clone(),
-            Condition::WithParams(requirement) => Arc::new(with_params(requirement, request)),
-        };
-        let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else {
-            static LINES: LogLimit = LogLimit::new();
-            if let Some(count) = LINES.count_now() {
-                tracing::error!(count, "a route has a requirement, but no keyward layer around it: wrap the router");
-            }
-            return Err(StatusCode::INTERNAL_SERVER_ERROR);
-        };
-        if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
-    }
+    requirement: RouteRequirement,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for RequireService<S>
@@ -105,7 +69,7 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.check(&mut request) {
+        match self.requirement.check(&mut request) {
             Ok(()) => RequireFuture { state: State::Inner { inner: self.inner.call(request) } },
             Err(status) => RequireFuture { state: State::Rejected { status: Some(status) } },
         }
@@ -152,31 +116,6 @@ where
             }
         }
     }
-}
-
-#[cfg(feature = "axum")]
-fn with_params<B>(requirement: &Requirement, request: &mut Request<B>) -> Requirement {
-    use axum::extract::{FromRequestParts, RawPathParams};
-    use futures_util::FutureExt;
-    let (mut parts, ()) = Request::new(()).into_parts();
-    std::mem::swap(&mut parts.extensions, request.extensions_mut());
-    // The extractor of path parameters never waits.
-    let params = RawPathParams::from_request_parts(&mut parts, &()).now_or_never();
-    std::mem::swap(&mut parts.extensions, request.extensions_mut());
-    let parameter = |name: &str| {
-        let params = params.as_ref()?.as_ref().ok()?;
-        // Nested routers keep two parameters of one name, and a handler may read the other one.
-        let mut values = params.iter().filter(|(n, _)| *n == name);
-        let (_, value) = values.next()?;
-        values.next().is_none().then(|| value.to_owned())
-    };
-    requirement.resolve(&parameter)
-}
-
-/// Without a router there are no path parameters, and the requirement is not met.
-#[cfg(not(feature = "axum"))]
-fn with_params<B>(requirement: &Requirement, _: &mut Request<B>) -> Requirement {
-    requirement.clone()
 }
 
 #[cfg(test)]

@@ -3,14 +3,17 @@
 use super::base::Base;
 use super::context::Forbidden;
 use super::extract::Auth;
+use super::guarded_handler::GuardedHandler;
 use super::page::{PageContext, PageText, set_page_headers};
 use super::rejection::{Rejection, error_json};
 use super::require::Require;
+use super::route_requirement::RouteRequirement;
 use crate::domain::{Reason, Requirement, authenticated};
 use axum::Router;
 use axum::extract::Request;
+use axum::handler::Handler;
 use axum::response::{IntoResponse, Redirect, Response};
-use axum::routing::{MethodRouter, Route};
+use axum::routing::{self, MethodFilter, MethodRouter, Route};
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use std::convert::Infallible;
@@ -21,11 +24,12 @@ use tower_service::Service;
 /// not learn which routes exist.
 ///
 /// ```
-/// use axum::routing::{get, post};
-/// use keyward::{action, GuardedRouter};
+/// use axum::routing::{any, get};
+/// use keyward::{action, authenticated, GuardedRouter};
 /// let guarded = GuardedRouter::<()>::new()
-///     .route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }))
-///     .route("/admin/webhooks", action("admin::webhooks.create"), post(|| async { "made" }))
+///     .get("/admin/webhooks", action("admin::webhooks.read"), || async { "[]" })
+///     .post("/admin/webhooks", action("admin::webhooks.create"), || async { "made" })
+///     .route("/admin/echo", authenticated(), any(|body: String| async { body }))
 ///     .public("/healthz", get(|| async { "ok" }));
 /// ```
 ///
@@ -50,13 +54,70 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         Self(Router::new())
     }
 
-    /// Adds a route. Other methods of the same path may be added with requirements of their own.
+    /// Adds a route of a method router, with one requirement for all its methods. Other methods of the same path may be added with requirements of their own.
     ///
     /// # Panics
     /// As [`Router::route`]: if the path is invalid or overlaps another.
     pub fn route(self, path: &str, requirement: Requirement, handler: MethodRouter<S>) -> Self {
         // `layer`, not `route_layer`, also guards `any` and the method router's own fallback.
         Self(self.0.route(path, handler.layer(Require::new(requirement))))
+    }
+
+    /// Adds a route of this handler for `GET` and `HEAD` requests.
+    ///
+    /// The requirement is judged where the handler is called, so the route costs no layer of its own.
+    ///
+    /// # Panics
+    /// As [`Router::route`].
+    pub fn get<H: Handler<T, S>, T: 'static>(self, path: &str, requirement: Requirement, handler: H) -> Self {
+        self.on(MethodFilter::GET, path, requirement, handler)
+    }
+
+    /// Adds a route of this handler for `POST` requests, like [`get`](Self::get).
+    ///
+    /// # Panics
+    /// As [`Router::route`].
+    pub fn post<H: Handler<T, S>, T: 'static>(self, path: &str, requirement: Requirement, handler: H) -> Self {
+        self.on(MethodFilter::POST, path, requirement, handler)
+    }
+
+    /// Adds a route of this handler for `PUT` requests, like [`get`](Self::get).
+    ///
+    /// # Panics
+    /// As [`Router::route`].
+    pub fn put<H: Handler<T, S>, T: 'static>(self, path: &str, requirement: Requirement, handler: H) -> Self {
+        self.on(MethodFilter::PUT, path, requirement, handler)
+    }
+
+    /// Adds a route of this handler for `PATCH` requests, like [`get`](Self::get).
+    ///
+    /// # Panics
+    /// As [`Router::route`].
+    pub fn patch<H: Handler<T, S>, T: 'static>(self, path: &str, requirement: Requirement, handler: H) -> Self {
+        self.on(MethodFilter::PATCH, path, requirement, handler)
+    }
+
+    /// Adds a route of this handler for `DELETE` requests, like [`get`](Self::get).
+    ///
+    /// # Panics
+    /// As [`Router::route`].
+    pub fn delete<H: Handler<T, S>, T: 'static>(self, path: &str, requirement: Requirement, handler: H) -> Self {
+        self.on(MethodFilter::DELETE, path, requirement, handler)
+    }
+
+    /// Adds a route of this handler for requests of these methods, like [`get`](Self::get).
+    ///
+    /// # Panics
+    /// As [`Router::route`].
+    pub fn on<H: Handler<T, S>, T: 'static>(
+        self,
+        methods: MethodFilter,
+        path: &str,
+        requirement: Requirement,
+        handler: H,
+    ) -> Self {
+        let requirement = RouteRequirement::new(requirement);
+        Self(self.0.route(path, routing::on(methods, GuardedHandler { handler, requirement })))
     }
 
     /// Adds a route without a requirement, for paths of public groups. In a protected group its requests are rejected.

@@ -5,7 +5,8 @@ use super::cache_key::{CacheKey, KnownSecret};
 use super::freshness::{Freshness, LastChecked, Stamp};
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{
-    Conditions, Digest, MonotonicTime, Principal, Reason, Timestamp, TokenAuthority, TokenKind, TokenKinds,
+    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, Timestamp, TokenAuthority, TokenKind,
+    TokenKinds, Verdict,
 };
 use crate::store::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,7 @@ pub(crate) struct Entry {
     admissible_until: MonotonicTime,
     last_checked: LastChecked,
     last_noted: AtomicU64,
+    verdicts: Verdicts,
     /// The kinds of group that the secret opens: that of the record if the prefix names it, else none.
     opens: TokenKinds,
     owner_active: bool,
@@ -43,6 +45,29 @@ enum EntryDigest {
     Public,
     Native([u8; 27]),
     Strapi(Box<[u8; 64]>),
+}
+
+/// The verdicts of a principal on the requirements below 32, two bits each. A principal never changes, so a verdict
+/// holds as long as the entry exists.
+#[derive(Default)]
+struct Verdicts(AtomicU64);
+
+impl Verdicts {
+    fn get_or_insert_with(&self, number: usize, judge: impl FnOnce() -> Verdict) -> Verdict {
+        let shift = 2 * number as u32;
+        match self.0.load(Ordering::Relaxed).checked_shr(shift).map(|bits| bits & 3) {
+            Some(1) => Verdict::Denied,
+            Some(2) => Verdict::Partial,
+            Some(3) => Verdict::Allowed,
+            place => {
+                let verdict = judge();
+                if place.is_some() {
+                    self.0.fetch_or((verdict as u64 + 1) << shift, Ordering::Relaxed);
+                }
+                verdict
+            }
+        }
+    }
 }
 
 impl Entry {
@@ -94,6 +119,7 @@ impl Entry {
             ends,
             reload,
             owner_active,
+            verdicts: Verdicts::default(),
             last_noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
         })
     }
@@ -114,6 +140,7 @@ impl Entry {
             ends: MonotonicTime::NEVER,
             reload: MonotonicTime::NEVER,
             owner_active: true,
+            verdicts: Verdicts::default(),
             last_noted: AtomicU64::new(0),
         }
     }
@@ -131,9 +158,10 @@ impl Entry {
         self.cache_key == key
     }
 
-    /// Returns the moment until which this token is admitted to a group that these kinds open.
-    pub(super) fn admissible_until(&self, kinds: TokenKinds) -> MonotonicTime {
-        if kinds.intersects(self.opens) { self.admissible_until } else { MonotonicTime(0) }
+    /// Returns true if the token opens a group of these kinds, is not expired and need not be reloaded, and its owner
+    /// is active.
+    pub(super) fn is_admissible(&self, kinds: TokenKinds, now: MonotonicTime) -> bool {
+        kinds.intersects(self.opens) && now < self.admissible_until
     }
 
     /// Returns true if this is the entry of this verified secret.
@@ -159,6 +187,11 @@ impl Entry {
     pub(crate) fn secret(&self) -> Option<KnownSecret> {
         let digest = self.digest()?;
         Some(KnownSecret { digest, prefix: self.prefix, cache_key: self.cache_key })
+    }
+
+    /// Returns the principal's verdict on the requirement with this number, and remembers it.
+    pub(crate) fn verdict(&self, number: usize, requirement: &Requirement) -> Verdict {
+        self.verdicts.get_or_insert_with(number, || self.principal.verdict(requirement))
     }
 
     /// Returns true if no change since the entry was read touched one of its tags.

@@ -260,22 +260,16 @@ impl Resolver {
         self.cache_keys.of(secret)
     }
 
-    /// Returns the cached token of a presented secret, with the time of the check, if a request of a group that these
-    /// kinds open is admitted with it.
+    /// Returns the cached token of a presented secret if it is admitted now to a group that these kinds open.
     ///
-    /// It never rejects: without a token to admit, the secret has to be verified. The time is `None` where nothing can
-    /// expire, so that the clock need not be read.
-    pub(crate) fn admitted(&self, key: CacheKey, kinds: TokenKinds) -> Option<(Arc<Entry>, Option<MonotonicTime>)> {
-        let lease_until = self.freshness.lease_until();
-        // Reading the clock waits for all instructions before it, so it is read before the look-up.
-        let mut now = (lease_until != MonotonicTime::NEVER).then(|| self.clock.moment());
-        let entry = self.cache.get(&key.bucket()).filter(|entry| entry.is_known_by(key))?;
-        let until = entry.admissible_until(kinds);
-        if until != MonotonicTime::NEVER && now.is_none() {
-            now = Some(self.clock.moment());
+    /// It never rejects: without a token to admit, the secret has to be verified.
+    pub(crate) fn admitted(&self, key: CacheKey, kinds: TokenKinds, now: MonotonicTime) -> Option<Arc<Entry>> {
+        if !self.freshness.has_lease(now) {
+            return None;
         }
-        let in_time = now.is_none_or(|now| now <= lease_until && now < until);
-        (in_time && entry.is_current(&self.freshness)).then_some((entry, now))
+        let entry = self.cache.get(&key.bucket())?;
+        let admitted = entry.is_known_by(key) && entry.is_admissible(kinds, now) && entry.is_current(&self.freshness);
+        admitted.then_some(entry)
     }
 
     /// Returns the cached result for a verified secret; `None` if there is none that is current.
@@ -389,8 +383,7 @@ impl Resolver {
         }
     }
 
-    /// Notes the use of a token at this time; `None` if the request needed no clock.
-    pub(crate) fn note_use(&self, entry: &Entry, now: Option<MonotonicTime>, address: impl FnOnce() -> Option<IpAddr>) {
+    pub(crate) fn note_use(&self, entry: &Entry, now: MonotonicTime, address: impl FnOnce() -> Option<IpAddr>) {
         self.usage.note(entry, now, &*self.clock, address);
     }
 
@@ -406,7 +399,6 @@ impl Resolver {
                     _ = ticks.tick() => {}
                 }
                 let Some(resolver) = weak.upgrade() else { return };
-                resolver.usage.set_time(resolver.clock.moment());
                 resolver.write_uses().await;
             }
         });

@@ -173,7 +173,7 @@ async fn uses_are_written_in_the_background() {
     let Ok(Resolved::Found(entry)) = resolver.clone().ask(secret(7, 1), Lane::Unknown).await else { panic!() };
     // Nothing is pending at the first tick.
     tokio::time::sleep(Duration::from_millis(1)).await;
-    resolver.note_use(&entry, Some(resolver.clock.moment()), || None);
+    resolver.note_use(&entry, resolver.clock.moment(), || None);
     assert_eq!(store.noted.load(Ordering::SeqCst), 0);
     tokio::time::sleep(usage::WRITE_EVERY).await;
     assert_eq!(store.noted.load(Ordering::SeqCst), 1);

@@ -3,7 +3,6 @@
 use super::entry::Entry;
 use crate::domain::{Clock, MonotonicTime, Timestamp, TokenId};
 use crate::store::{Store, Use};
-use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,28 +17,20 @@ pub(super) const WRITE_EVERY: Duration = Duration::from_secs(5);
 #[derive(Default)]
 pub(crate) struct Usage {
     pending: Mutex<HashMap<TokenId, Use>>,
-    /// The time of the last write: at most [`WRITE_EVERY`] old.
-    recent: AtomicU64,
 }
 
 impl Usage {
     pub(crate) fn note(
         &self,
         entry: &Entry,
-        now: Option<MonotonicTime>,
+        now: MonotonicTime,
         clock: &dyn Clock,
         address: impl FnOnce() -> Option<IpAddr>,
     ) {
         let Some(token) = entry.principal.token() else { return };
-        let now = now.unwrap_or_else(|| MonotonicTime(self.recent.load(Ordering::Relaxed)));
         if entry.claim_note(now, NOTE_EVERY) {
             self.lock().insert(token, Use { token, at: clock.now(), address: address() });
         }
-    }
-
-    /// Sets the time by which uses are noted of requests that need no clock.
-    pub(super) fn set_time(&self, now: MonotonicTime) {
-        self.recent.store(now.0, Ordering::Relaxed);
     }
 
     /// Returns the last use that is not written yet.

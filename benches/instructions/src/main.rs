@@ -64,6 +64,11 @@ fn main() {
             warm_up();
             send_each(guard_router(&keyward), 200, times, &secrets, request::<Body>)
         }
+        "handler" => send_each(NoOp(build_router()), 200, times, &secrets, request::<Body>),
+        "hit-handler" => {
+            warm_up();
+            send_each(guard_handler(&keyward), 200, times, &secrets, request::<Body>)
+        }
         "refused-made-up" => {
             let forged: Vec<_> = secrets.iter().map(|s| forge(s)).collect();
             send_each(wrap_plain(&keyward), 401, times, &forged, request::<NoBody>)
@@ -203,6 +208,14 @@ fn wrap_plain(keyward: &Keyward) -> keyward::guard::GateService<keyward::guard::
 
 fn guard_router(keyward: &Keyward) -> keyward::guard::GateService<Router> {
     keyward.guard(GuardedRouter::new().route(PATH, action(ACTION), get(respond)))
+}
+
+fn guard_handler(keyward: &Keyward) -> keyward::guard::GateService<Router> {
+    keyward.guard(GuardedRouter::new().get(PATH, action(ACTION), respond))
+}
+
+fn build_router() -> Router {
+    Router::new().route(PATH, get(respond)).with_state(())
 }
 
 fn layer_router() -> NoOp<Router> {

@@ -1,0 +1,134 @@
+//! The requirement of a route, prepared when the route is built.
+
+use super::context::AuthContext;
+use crate::domain::{LogLimit, Requirement, any_of};
+use http::{Request, StatusCode};
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+/// How many requirements have a number.
+const NUMBERED: usize = 32;
+
+/// The first different requirements of the process. A principal remembers its verdict on each of them.
+static REQUIREMENTS: [OnceLock<Requirement>; NUMBERED] = [const { OnceLock::new() }; NUMBERED];
+
+/// A requirement without open parameters, which costs nothing to clone.
+#[derive(Clone)]
+pub(super) enum Prepared {
+    /// One of the first of the process.
+    Numbered(usize),
+    Shared(Arc<Requirement>),
+}
+
+impl Prepared {
+    pub(super) fn new(requirement: Requirement) -> Self {
+        // A requirement takes the first place that is free, or has it already.
+        let place = |kept: &OnceLock<Requirement>| *kept.get_or_init(|| requirement.clone()) == requirement;
+        match REQUIREMENTS.iter().position(place) {
+            Some(number) => Self::Numbered(number),
+            None => Self::Shared(Arc::new(requirement)),
+        }
+    }
+
+    /// Returns the number of the requirement, if it has one.
+    pub(super) fn number(&self) -> Option<usize> {
+        match self {
+            Self::Numbered(number) => Some(*number),
+            Self::Shared(_) => None,
+        }
+    }
+}
+
+impl Deref for Prepared {
+    type Target = Requirement;
+
+    fn deref(&self) -> &Requirement {
+        match self {
+            // `new` gives numbers of places that are set, so nothing is made here. An empty list would deny.
+            Self::Numbered(number) => REQUIREMENTS[*number].get_or_init(|| any_of([])),
+            Self::Shared(requirement) => requirement,
+        }
+    }
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// The requirement of a route.
+#[derive(Clone, Debug)]
+pub(super) enum RouteRequirement {
+    /// A requirement without parameters.
+    Fixed(Prepared),
+    /// A requirement that path parameters complete.
+    WithParams(Arc<Requirement>),
+    /// No caller: the group has to be public.
+    #[cfg(feature = "axum")]
+    Public,
+}
+
+impl RouteRequirement {
+    pub(super) fn new(requirement: Requirement) -> Self {
+        match requirement.has_params() {
+            true => Self::WithParams(Arc::new(requirement)),
+            false => Self::Fixed(Prepared::new(requirement)),
+        }
+    }
+
+    /// Checks whether the request may go on. The error is the status of a response that the gate replaces.
+    pub(super) fn check<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
+        match self {
+            #[cfg(feature = "axum")]
+            Self::Public if request.extensions().get::<AuthContext>().is_none() => Ok(()),
+            #[cfg(feature = "axum")]
+            Self::Public => Err(StatusCode::FORBIDDEN),
+            Self::Fixed(requirement) => check(request, requirement.clone()),
+            Self::WithParams(requirement) => {
+                let requirement = Prepared::Shared(Arc::new(with_params(requirement, request)));
+                check(request, requirement)
+            }
+        }
+    }
+}
+
+fn check<B>(request: &mut Request<B>, requirement: Prepared) -> Result<(), StatusCode> {
+    let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else { return Err(without_gate()) };
+    if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+}
+
+#[cold]
+fn without_gate() -> StatusCode {
+    static LINES: LogLimit = LogLimit::new();
+    if let Some(count) = LINES.count_now() {
+        tracing::error!(count, "a route has a requirement, but no keyward layer around it: wrap the router");
+    }
+    StatusCode::INTERNAL_SERVER_ERROR
+}
+
+#[cfg(feature = "axum")]
+fn with_params<B>(requirement: &Requirement, request: &mut Request<B>) -> Requirement {
+    use axum::extract::{FromRequestParts, RawPathParams};
+    use futures_util::FutureExt;
+    let (mut parts, ()) = Request::new(()).into_parts();
+    std::mem::swap(&mut parts.extensions, request.extensions_mut());
+    // The extractor of path parameters never waits.
+    let params = RawPathParams::from_request_parts(&mut parts, &()).now_or_never();
+    std::mem::swap(&mut parts.extensions, request.extensions_mut());
+    let parameter = |name: &str| {
+        let params = params.as_ref()?.as_ref().ok()?;
+        // Nested routers keep two parameters of one name, and a handler may read the other one.
+        let mut values = params.iter().filter(|(n, _)| *n == name);
+        let (_, value) = values.next()?;
+        values.next().is_none().then(|| value.to_owned())
+    };
+    requirement.resolve(&parameter)
+}
+
+/// Without a router there are no path parameters, and the requirement is not met.
+#[cfg(not(feature = "axum"))]
+fn with_params<B>(requirement: &Requirement, _: &mut Request<B>) -> Requirement {
+    requirement.clone()
+}
