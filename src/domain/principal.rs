@@ -201,6 +201,14 @@ impl Principal {
         }
     }
 
+    /// Replaces the owner's roles by an equal list.
+    pub(crate) fn map_roles(mut self, share: impl Fn(&Arc<[RoleId]>) -> Arc<[RoleId]>) -> Self {
+        if let Authority::Admin { owner, .. } | Authority::Session { owner, .. } = &mut self.authority {
+            owner.roles = share(&owner.roles);
+        }
+        self
+    }
+
     /// Maps the effective permissions, dropping those for which `rule` returns `None`.
     pub(crate) fn map_rules(mut self, rule: impl Fn(&EffectivePermission) -> Option<EffectivePermission>) -> Self {
         match &mut self.authority {

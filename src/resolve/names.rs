@@ -1,8 +1,8 @@
 //! Deduplication of names: a store returns them anew for every token, and a thousand tokens use the same few actions
 //! and fields.
 
-use crate::domain::{Action, Conditions, EffectivePermission, FieldSet, Fields, Principal, Resource, Scope};
-use crate::sync::{Mutex, PoisonError};
+use crate::domain::{Action, Conditions, EffectivePermission, FieldSet, Fields, Principal, Resource, RoleId, Scope};
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -12,6 +12,7 @@ pub(super) struct Names {
     actions: Interner<Action>,
     resources: Interner<Resource>,
     fields: Interner<FieldSet>,
+    roles: Interner<Arc<[RoleId]>>,
 }
 
 impl Names {
@@ -30,7 +31,9 @@ impl Names {
             },
             guard: rule.guard.clone(),
         };
-        principal.map_rules(|rule| conditions.can_hold(&rule.guard).then(|| share(rule)))
+        principal
+            .map_roles(|roles| self.roles.get(roles))
+            .map_rules(|rule| conditions.can_hold(&rule.guard).then(|| share(rule)))
     }
 }
 

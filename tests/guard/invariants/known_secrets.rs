@@ -1,0 +1,165 @@
+//! known-as-verified (`docs/invariants.md`): a secret that the cache knows is admitted only where its complete verification
+//! would admit it.
+
+use axum::body::Body;
+use axum::routing::get;
+use fastrand::Rng;
+use http::header::AUTHORIZATION;
+use http::{Request, StatusCode};
+use keyward::admin::{NewSession, OwnerState};
+use keyward::guard::{GateService, Limits, Reason};
+use keyward::testing::{HASH_KEY, Key, SecretFormat, World};
+use keyward::token::{ContentAccess, OsEntropy, StrapiHashKey, TokenKind};
+use keyward::{GuardedRouter, HashKey, Keyward, authenticated};
+use std::time::Duration;
+use tower::Service;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The number of tokens that are alive at a time.
+const TOKENS: usize = 24;
+/// The requests between two changes.
+const REQUESTS: usize = 100;
+
+type App = GateService<axum::Router>;
+
+/// The number of compared requests; ten million take a minute with `--release`.
+fn cases() -> usize {
+    std::env::var("KEYWARD_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
+}
+
+fn strapi_key() -> StrapiHashKey {
+    StrapiHashKey::new("saltysaltysaltysalty").unwrap()
+}
+
+fn routes() -> GuardedRouter {
+    GuardedRouter::new()
+        .get("/admin/x", authenticated(), || async {})
+        .get("/api/x", authenticated(), || async {})
+        .public("/public", get(|| async {}))
+}
+
+/// An installation on the same store and clock that caches nothing: it verifies and reads each secret.
+fn without_cache(world: &World) -> App {
+    let mut limits = Limits::default();
+    (limits.cache_bytes, limits.absent_for) = (0, Duration::ZERO);
+    let builder = Keyward::builder(world.store.clone()).clock(world.clock.clone());
+    let builder = builder.hash_key(HashKey::parse(HASH_KEY).unwrap()).strapi_hash_key(strapi_key()).limits(limits);
+    builder.admin("/admin").content("/api").public("/public").build().unwrap().guard(routes())
+}
+
+async fn send(app: &mut App, path: &str, secret: &str) -> (StatusCode, Option<Reason>) {
+    let request = Request::get(path).header(AUTHORIZATION, format!("Bearer {secret}")).body(Body::empty()).unwrap();
+    let response = app.call(request).await.unwrap();
+    (response.status(), response.extensions().get().copied())
+}
+
+/// A token of any kind and lifespan.
+async fn issue(world: &World, rng: &mut Rng) -> Key {
+    let cast = world.editor().with("x.read");
+    match rng.u8(..4) {
+        0 => cast.issue().await,
+        1 => cast.for_time(DAY * rng.u32(1..4)).issue().await,
+        2 => {
+            let mut key = cast.issue().await;
+            let session = NewSession { owner: key.owner(), idle: DAY, lifespan: DAY };
+            let opened = world.keyward.tokens().open_session(session).await.unwrap();
+            (key.secret, key.token) = (opened.secret, opened.token.id);
+            key
+        }
+        _ => world.content(ContentAccess::FullAccess).await,
+    }
+}
+
+/// Changes something that decides over the admission of a token; returns its new secret if it has one.
+async fn change(world: &World, key: &Key, rng: &mut Rng) -> Option<Key> {
+    let (tokens, owners) = (world.keyward.tokens(), world.keyward.owners());
+    match (rng.u8(..8), key.owner) {
+        // A change of a token that is gone has no effect.
+        (0 | 1, _) => _ = tokens.revoke(key.token).await,
+        (2 | 3, _) => {
+            let regenerated = tokens.regenerate(key.token).await.ok()?;
+            return Some(Key { secret: regenerated.secret, ..key.clone() });
+        }
+        (4, Some((owner, _))) => _ = owners.set_state(owner, OwnerState::Deactivated).await,
+        (5, Some((owner, _))) => _ = owners.set_state(owner, OwnerState::Active).await,
+        (6, Some((owner, _))) if rng.u8(..4) == 0 => _ = owners.delete(owner).await,
+        _ => world.clock.advance(DAY / 4),
+    }
+    None
+}
+
+/// A secret as a client may send it: as issued, relabelled, or with a changed character.
+fn disguise(secret: &str, rng: &mut Rng) -> String {
+    match rng.u8(..8) {
+        0 => {
+            let kind = rng.choice(TokenKind::ALL).unwrap().as_str();
+            let rest = secret.rsplit('_').next().unwrap();
+            format!("kw_{kind}_{rest}")
+        }
+        1 => {
+            let mut bytes = secret.as_bytes().to_vec();
+            let at = rng.usize(..bytes.len());
+            bytes[at] = *rng.choice(b"aA0_zZ9").unwrap();
+            String::from_utf8(bytes).unwrap()
+        }
+        2 => secret[..rng.usize(1..secret.len())].to_owned(),
+        _ => secret.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn known_secrets_are_admitted_where_verified_ones_are() {
+    let mut rng = Rng::with_seed(20);
+    let world = World::with(|builder| builder.strapi_hash_key(strapi_key()));
+    let (mut known, mut verified) = (world.keyward.guard(routes()), without_cache(&world));
+    let (mut keys, mut secrets) = (Vec::<Key>::new(), Vec::<String>::new());
+    let (mut sent, mut admitted) = (0, 0);
+    while sent < cases() {
+        if keys.len() < TOKENS {
+            keys.push(issue(&world, &mut rng).await);
+            secrets.push(keys.last().unwrap().secret.expose().to_owned());
+        } else {
+            let at = rng.usize(..keys.len());
+            match change(&world, &keys[at].clone(), &mut rng).await {
+                Some(key) => {
+                    secrets.push(key.secret.expose().to_owned());
+                    keys[at] = key;
+                }
+                None if rng.u8(..4) == 0 => _ = keys.swap_remove(at),
+                None => {}
+            }
+        }
+        // Secrets that ended long ago are sent too, but not all of them.
+        if secrets.len() > 8 * TOKENS {
+            secrets.swap_remove(rng.usize(..secrets.len()));
+        }
+        for _ in 0..REQUESTS {
+            let secret = disguise(rng.choice(&secrets).unwrap(), &mut rng);
+            let path = rng.choice(["/admin/x", "/api/x", "/public"]).unwrap();
+            let (by_known, by_verified) =
+                (send(&mut known, path, &secret).await, send(&mut verified, path, &secret).await);
+            assert_eq!(by_known, by_verified, "request {sent} to {path}");
+            sent += 1;
+            admitted += usize::from(path != "/public" && by_known.0 == StatusCode::OK);
+        }
+    }
+    assert!(admitted > sent / 20, "{admitted} of {sent} admitted: too few to compare");
+}
+
+#[tokio::test]
+async fn made_up_secrets_do_not_grow_the_cache() {
+    let world = World::with(|builder| builder.strapi_hash_key(strapi_key()));
+    let mut app = world.keyward.guard(routes());
+    let key = world.editor().with("x.read").issue().await;
+    assert_eq!(send(&mut app, "/admin/x", key.secret.expose()).await.0, StatusCode::OK);
+    let before = world.keyward.health();
+    let other =
+        SecretFormat::new(&Default::default(), HashKey::parse("another key than the world's, 32 bytes").unwrap());
+    for n in 0..2_000 {
+        let made_up = other.issue(TokenKind::Admin, &OsEntropy).unwrap().secret.expose().to_owned();
+        assert_eq!(send(&mut app, "/admin/x", &made_up).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(send(&mut app, "/admin/x", &format!("{n:0256x}")).await.0, StatusCode::UNAUTHORIZED);
+    }
+    let after = world.keyward.health();
+    assert_eq!((after.cache_entries, after.cache_bytes), (before.cache_entries, before.cache_bytes));
+}
