@@ -44,7 +44,7 @@ async fn account_that_lost_its_roles_is_not_taken_over() {
     for body in [json!({"password": "Taken0ver"}), json!({"email": "mine@example.test"})] {
         let answer = put(body).await;
         let error = answer.assert_status(403).json()["error"]["message"].to_string();
-        assert!(error.contains("Only a super admin or the account itself"), "{error}");
+        assert!(error.contains("only a super admin or the account itself"), "{error}");
     }
     assert_eq!(user(&app, &eve, &path).await, before);
     put(json!({"roles": [vera.role().0], "email": before["email"], "firstname": "Vera"})).await.assert_status(200);

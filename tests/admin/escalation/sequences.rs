@@ -174,7 +174,7 @@ async fn controlled_account_gains_no_rows_by_a_role_the_actor_dropped() {
     let (controlled_owners, _) = setup.services(controlled);
     forbidden(controlled_owners.set_roles(vic, vec![team]).await, "only a super admin");
     // Nor does the controlled account give the roles back to the actor: it would then read the actor's rows.
-    forbidden(controlled_owners.set_roles(eve, vec![desk, team]).await, "would reach the rows");
+    forbidden(controlled_owners.set_roles(eve, vec![desk, team]).await, "would reach rows of this account");
 }
 
 #[tokio::test]
@@ -220,7 +220,7 @@ async fn role_changed_while_it_has_no_members_is_checked_at_assignment() {
     let mine = roles.create(NewRole::new("Mine").permissions([shared])).await.unwrap().id;
     forbidden(owners.set_roles(vic, vec![mine]).await, "with these roles");
     forbidden(owners.invite(NewOwner::new("p@example.test").roles([mine])).await, "with these roles");
-    forbidden(owners.set_roles(eve, vec![desk, mine]).await, "your own roles");
+    forbidden(owners.set_roles(eve, vec![desk, mine]).await, "cannot add roles to your own account");
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn host_conditions_are_compared_by_meaning() {
     }
     forbidden(owners.set_roles(eve, vec![staff]).await, "with these roles");
     // The host may compare roles with an attribute that follows the creator.
-    forbidden(owners.set_roles(vic, vec![team]).await, "would reach the rows");
+    forbidden(owners.set_roles(vic, vec![team]).await, "would reach rows of this account");
 }
 
 #[tokio::test]
