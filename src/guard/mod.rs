@@ -31,8 +31,8 @@ mod rejection;
 mod require;
 mod response;
 mod revalidate;
-#[cfg(feature = "axum")]
 mod route_requirement;
+#[cfg(feature = "axum")]
 mod router;
 mod service;
 #[cfg(feature = "ui")]

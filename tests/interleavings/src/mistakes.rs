@@ -2,7 +2,7 @@
 
 /// The name of a mistake, its file, the code there, and the code with the mistake. A switch selects which of the two
 /// runs. Text after `=` replaces the code as a whole, for mistakes that do not fit into two branches.
-pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
+pub(crate) const MISTAKES: [(&str, &str, &str, &str); 28] = [
     // Memory ordering.
     (
         "lease is stored with relaxed ordering",
@@ -113,6 +113,12 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
         "now < entry.reload",
     ),
     (
+        "known secret is admitted unchecked",
+        "resolve/mod.rs",
+        "entry.is_admissible(kinds, now) && entry.is_current(&self.freshness)",
+        "entry.is_admissible(kinds, now)",
+    ),
+    (
         "era is loaded after the snapshot",
         "resolve/mod.rs",
         "self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());",
@@ -122,17 +128,17 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
     (
         "cache is not checked again before a look-up",
         "resolve/lookup.rs",
-        "self.known(&digest, self.clock.moment())",
+        "self.known(&secret, self.clock.moment())",
         "None::<Resolved>",
     ),
     (
         "slot is freed before the result is cached",
         "resolve/lookup.rs",
-        "let outcome = self.resolver.look_up(self.digest, self.lane).await;",
+        "let outcome = self.resolver.look_up(self.secret, self.lane).await;",
         "=if crate::made(\"slot is freed before the result is cached\") {
-            self.resolver.lookups_in(self.lane).remove(&self.digest);
+            self.resolver.lookups_in(self.lane).remove(&self.secret.digest);
         }
-        let outcome = self.resolver.look_up(self.digest, self.lane).await;",
+        let outcome = self.resolver.look_up(self.secret, self.lane).await;",
     ),
     (
         "look-up ends with the task that started it",

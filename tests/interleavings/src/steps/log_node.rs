@@ -5,7 +5,7 @@ use super::{breaks, explore};
 use crate::authz::Conditions;
 use crate::clock::ManualClock;
 use crate::guard::{Limits, Unavailable};
-use crate::resolve::{Lane, Resolved, Resolver};
+use crate::resolve::Resolver;
 use crate::time::{Clock, MonotonicTime};
 use shuttle::sync::Mutex;
 use std::sync::Arc;
@@ -24,17 +24,20 @@ impl Node {
         log.change("unrelated change", false);
         log.change("issue of the token", true);
         let limits = Limits { cache_bytes: 1 << 13, ..Limits::default() };
-        let resolver = Resolver::start(Arc::new(log.clone()), clock.clone(), Conditions::default(), limits, false);
+        let resolver = Resolver::start(
+            Arc::new(log.clone()),
+            clock.clone(),
+            Conditions::default(),
+            limits,
+            super::cache_keys(),
+            false,
+        );
         Arc::new(Self { log, clock, resolver })
     }
 
     /// Returns whether a request with the token at the time `now` is admitted, by the same look-up as in the gate.
     async fn admits(&self, now: MonotonicTime) -> Result<bool, Unavailable> {
-        let resolved = match self.resolver.known(&DIGEST, now) {
-            Some(known) => known,
-            None => self.resolver.clone().ask(DIGEST, Lane::Unknown).await?,
-        };
-        Ok(matches!(resolved, Resolved::Found(_)))
+        super::admits(&self.resolver, DIGEST, now).await
     }
 }
 
