@@ -1,6 +1,5 @@
 //! Two guarded routes, in one file: `cargo run --example quickstart --features sqlite`.
 
-use axum::routing::get;
 use keyward::admin::ServiceError;
 use keyward::token::ContentAccess;
 use keyward::{
@@ -24,9 +23,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     if is_first {
         first_tokens(&keyward).await?;
     }
-    let router = GuardedRouter::new()
-        .route("/admin/webhooks", action(READ_WEBHOOKS), get(|| async { "webhooks\n" }))
-        .route("/api/articles", action(FIND_ARTICLES), get(|| async { "articles\n" }));
+    let router = GuardedRouter::new().get("/admin/webhooks", action(READ_WEBHOOKS), || async { "webhooks\n" }).get(
+        "/api/articles",
+        action(FIND_ARTICLES),
+        || async { "articles\n" },
+    );
     let service = keyward.guard(router).into_make_service();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
     println!("listening on http://{}", listener.local_addr()?);

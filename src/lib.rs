@@ -11,7 +11,6 @@
 //!
 //! ```
 //! # tokio_test::block_on(async {
-//! use axum::routing::get;
 //! use keyward::{action, Grant, GuardedRouter, HashKey, Keyward, MemoryStore, NewAdminToken, NewOwner, RoleId};
 //!
 //! // An installation: a store, a hash key (keep its text for the next start), and the route groups.
@@ -21,8 +20,8 @@
 //! // Every route has a requirement; without one it does not compile.
 //! let app = keyward.guard(
 //!     GuardedRouter::new()
-//!         .route("/admin/webhooks", action("admin::webhooks.read"), get(|| async { "[]" }))
-//!         .route("/api/articles", action("api::article.article.find"), get(|| async { "[]" })),
+//!         .get("/admin/webhooks", action("admin::webhooks.read"), || async { "[]" })
+//!         .get("/api/articles", action("api::article.article.find"), || async { "[]" }),
 //! );
 //!
 //! // An owner, and a token for a part of what the owner may do.

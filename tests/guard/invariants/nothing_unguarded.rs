@@ -70,6 +70,63 @@ async fn guarded_router_runs_no_handler_before_its_requirement() {
     assert_eq!(ran.times(), 2);
 }
 
+/// A requirement is judged alike in a layer around the method router and in the handler's place.
+#[tokio::test]
+async fn handler_routes_are_judged_like_layered_routes() {
+    let (world, in_place, layered) = (World::new(), Ran::default(), Ran::default());
+    let whole = || action("x.read").whole();
+    let on_param = || action("x.read").on_param("uid");
+    let runs = |ran: &Ran| {
+        let ran = ran.clone();
+        move || async move { _ = ran.0.fetch_add(1, Ordering::SeqCst) }
+    };
+    let route = |path: &str, requirement: Requirement| {
+        GuardedRouter::new().route(path, requirement, get(runs(&layered)).delete(runs(&layered)))
+    };
+    let handler = |path: &str, requirement: Requirement| {
+        let read = GuardedRouter::new().get(path, requirement.clone(), runs(&in_place));
+        read.delete(path, requirement, runs(&in_place))
+    };
+    let in_place_app = world.guard(
+        handler("/admin/plain", action("x.read"))
+            .merge(handler("/admin/of/{uid}", on_param()))
+            .nest("/admin/nested", handler("/whole", whole())),
+    );
+    let layered_app = world.guard(
+        route("/admin/plain", action("x.read"))
+            .merge(route("/admin/of/{uid}", on_param()))
+            .nest("/admin/nested", route("/whole", whole())),
+    );
+    let article = Permission::new("x.read").on("article");
+    let keys = [
+        world.editor().with("x.read").issue().await,
+        world.editor().with("y.read").issue().await,
+        world.editor().with(article).issue().await,
+    ];
+    let mut admitted = 0;
+    for path in ["/admin/plain", "/admin/of/article", "/admin/of/other", "/admin/nested/whole", "/admin/none"] {
+        for method in [Method::GET, Method::HEAD, Method::DELETE, Method::POST, Method::OPTIONS] {
+            for key in keys.iter().map(Some).chain([None]) {
+                let send = async |app: &App| {
+                    let request = app.request(method.clone(), path);
+                    let answer = match key {
+                        Some(key) => request.bearer(&key.secret).await,
+                        None => request.await,
+                    };
+                    (answer.status, answer.reason, answer.headers.get(header::WWW_AUTHENTICATE).cloned())
+                };
+                let answers = (send(&in_place_app).await, send(&layered_app).await);
+                // A layer also rejects other methods by the requirement; in place they are a guarded 405.
+                let has_handler = [Method::GET, Method::HEAD, Method::DELETE].contains(&method);
+                assert!(answers.0 == answers.1 || !has_handler, "{method} {path}: {answers:?}");
+                assert_eq!(in_place.times(), layered.times(), "{method} {path}");
+                admitted += u32::from(answers.0.0.is_success());
+            }
+        }
+    }
+    assert_eq!((admitted, in_place.times()), (9, 9), "two methods and `HEAD`, on three paths");
+}
+
 #[tokio::test]
 async fn router_404_and_405_are_guarded() {
     let world = World::new();
