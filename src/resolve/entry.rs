@@ -48,7 +48,7 @@ enum EntryDigest {
 }
 
 /// The verdicts of a principal on the requirements below 32, two bits each. A principal never changes, so a verdict
-/// holds as long as the entry exists.
+/// holds as long as the entry exists. Two different verdicts for one number, if there were any, would add up to a denial.
 #[derive(Default)]
 struct Verdicts(AtomicU64);
 
@@ -56,13 +56,18 @@ impl Verdicts {
     fn get_or_insert_with(&self, number: usize, judge: impl FnOnce() -> Verdict) -> Verdict {
         let shift = 2 * number as u32;
         match self.0.load(Ordering::Relaxed).checked_shr(shift).map(|bits| bits & 3) {
-            Some(1) => Verdict::Denied,
-            Some(2) => Verdict::Partial,
-            Some(3) => Verdict::Allowed,
+            Some(0b01) => Verdict::Allowed,
+            Some(0b10) => Verdict::Partial,
+            Some(0b11) => Verdict::Denied,
             place => {
                 let verdict = judge();
+                let bits = match verdict {
+                    Verdict::Allowed => 0b01,
+                    Verdict::Partial => 0b10,
+                    Verdict::Denied => 0b11,
+                };
                 if place.is_some() {
-                    self.0.fetch_or((verdict as u64 + 1) << shift, Ordering::Relaxed);
+                    self.0.fetch_or(bits << shift, Ordering::Relaxed);
                 }
                 verdict
             }

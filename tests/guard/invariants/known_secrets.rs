@@ -10,7 +10,7 @@ use keyward::admin::{NewSession, OwnerState};
 use keyward::guard::{GateService, Limits, Reason};
 use keyward::testing::{HASH_KEY, Key, SecretFormat, World};
 use keyward::token::{ContentAccess, OsEntropy, StrapiHashKey, TokenKind};
-use keyward::{GuardedRouter, HashKey, Keyward, authenticated};
+use keyward::{GuardedRouter, HashKey, Keyward, Permission, action, all_of, authenticated};
 use std::time::Duration;
 use tower::Service;
 
@@ -19,6 +19,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const TOKENS: usize = 24;
 /// The requests between two changes.
 const REQUESTS: usize = 100;
+
+const PATHS: [&str; 6] = ["/admin/x", "/admin/read", "/admin/write", "/admin/both", "/api/x", "/public"];
 
 type App = GateService<axum::Router>;
 
@@ -34,6 +36,9 @@ fn strapi_key() -> StrapiHashKey {
 fn routes() -> GuardedRouter {
     GuardedRouter::new()
         .get("/admin/x", authenticated(), || async {})
+        .get("/admin/read", action("x.read"), || async {})
+        .get("/admin/write", action("y.write").whole(), || async {})
+        .get("/admin/both", all_of([action("x.read"), action("y.write")]), || async {})
         .get("/api/x", authenticated(), || async {})
         .public("/public", get(|| async {}))
 }
@@ -55,7 +60,7 @@ async fn send(app: &mut App, path: &str, secret: &str) -> (StatusCode, Option<Re
 
 /// A token of any kind and lifespan.
 async fn issue(world: &World, rng: &mut Rng) -> Key {
-    let cast = world.editor().with("x.read");
+    let cast = world.editor().with("x.read").with("y.write");
     match rng.u8(..4) {
         0 => cast.issue().await,
         1 => cast.for_time(DAY * rng.u32(1..4)).issue().await,
@@ -73,7 +78,7 @@ async fn issue(world: &World, rng: &mut Rng) -> Key {
 /// Changes something that decides over the admission of a token; returns its new secret if it has one.
 async fn change(world: &World, key: &Key, rng: &mut Rng) -> Option<Key> {
     let (tokens, owners) = (world.keyward.tokens(), world.keyward.owners());
-    match (rng.u8(..8), key.owner) {
+    match (rng.u8(..10), key.owner) {
         // A change of a token that is gone has no effect.
         (0 | 1, _) => _ = tokens.revoke(key.token).await,
         (2 | 3, _) => {
@@ -83,6 +88,10 @@ async fn change(world: &World, key: &Key, rng: &mut Rng) -> Option<Key> {
         (4, Some((owner, _))) => _ = owners.set_state(owner, OwnerState::Deactivated).await,
         (5, Some((owner, _))) => _ = owners.set_state(owner, OwnerState::Active).await,
         (6, Some((owner, _))) if rng.u8(..4) == 0 => _ = owners.delete(owner).await,
+        (7 | 8, Some((_, role))) => {
+            let remaining = ["x.read", "y.write"].into_iter().filter(|_| rng.bool()).map(Permission::new);
+            _ = world.keyward.roles().set_permissions(role, remaining.collect()).await;
+        }
         _ => world.clock.advance(DAY / 4),
     }
     None
@@ -135,7 +144,7 @@ async fn known_secrets_are_admitted_where_verified_ones_are() {
         }
         for _ in 0..REQUESTS {
             let secret = disguise(rng.choice(&secrets).unwrap(), &mut rng);
-            let path = rng.choice(["/admin/x", "/api/x", "/public"]).unwrap();
+            let path = rng.choice(PATHS).unwrap();
             let (by_known, by_verified) =
                 (send(&mut known, path, &secret).await, send(&mut verified, path, &secret).await);
             assert_eq!(by_known, by_verified, "request {sent} to {path}");
