@@ -595,7 +595,7 @@ impl<T> Builder<T> {
         if !self.token_prefix.is_short() {
             tracing::warn!(
                 token_prefix = self.token_prefix.as_str(),
-                "a token prefix of more than 3 characters makes every request hash twice as much"
+                "a token prefix of more than 3 characters makes every verification of a secret hash twice as much"
             );
         }
         let encryption = self.settings.encryption.as_ref();

@@ -83,12 +83,11 @@ pub struct TokenPrefix(String);
 pub struct InvalidTokenPrefix;
 
 impl TokenPrefix {
-    /// Takes 1 to 16 lower-case letters and digits. With more than three, each request costs one more round of SHA-256
+    /// Takes 1 to 16 lower-case letters and digits. With more than three, each verification costs one more round of SHA-256
     /// (about 50 ns).
     ///
     /// # Errors
     /// Returns [`InvalidTokenPrefix`] for any other text.
-    /// If it is anything else.
     pub fn new(text: &str) -> Result<Self, InvalidTokenPrefix> {
         let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
         let valid = (1..=16).contains(&text.len()) && text.bytes().all(fits);
