@@ -83,8 +83,8 @@ pub struct TokenPrefix(String);
 pub struct InvalidTokenPrefix;
 
 impl TokenPrefix {
-    /// Takes 1 to 16 lower-case letters and digits. With more than three, each verification costs one more round of SHA-256
-    /// (about 50 ns).
+    /// Takes 1 to 16 lower-case letters and digits. With more than three, each verification costs one more round of
+    /// SHA-256 (about 50 ns).
     ///
     /// # Errors
     /// Returns [`InvalidTokenPrefix`] for any other text.
