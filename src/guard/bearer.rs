@@ -33,8 +33,8 @@ fn first_two<T>(mut values: impl Iterator<Item = T>) -> (Option<T>, Option<T>) {
     (values.next(), values.next())
 }
 
-/// Returns whether an `Authorization` header holds a credential of this installation. A proxy in front of pages may add another
-/// one to every request, for instance with `auth_basic`.
+/// Returns whether an `Authorization` header holds a credential of this installation. A proxy in front of pages may add
+/// another one to every request, for instance with `auth_basic`.
 pub(super) fn any_is_ours(headers: &HeaderMap, is_ours: impl Fn(&[u8]) -> bool) -> bool {
     headers.get_all(AUTHORIZATION).iter().any(|value| secret(value.as_bytes()).is_some_and(&is_ours))
 }

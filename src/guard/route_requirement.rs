@@ -1,7 +1,7 @@
 //! The requirement of a route, prepared when the route is built.
 
 use super::context::AuthContext;
-use crate::domain::{LogLimit, Requirement, any_of};
+use crate::domain::{LogLimit, Requirement};
 use http::{Request, StatusCode};
 use std::fmt;
 use std::ops::Deref;
@@ -16,17 +16,17 @@ static REQUIREMENTS: [OnceLock<Requirement>; NUMBERED] = [const { OnceLock::new(
 /// A requirement without open parameters, which costs nothing to clone.
 #[derive(Clone)]
 pub(super) enum Prepared {
-    /// One of the first of the process.
-    Numbered(usize),
+    /// One of the first of the process, with its number.
+    Numbered(usize, &'static Requirement),
     Shared(Arc<Requirement>),
 }
 
 impl Prepared {
     pub(super) fn new(requirement: Requirement) -> Self {
         // A requirement takes the first place that is free, or has it already.
-        let place = |kept: &OnceLock<Requirement>| *kept.get_or_init(|| requirement.clone()) == requirement;
-        match REQUIREMENTS.iter().position(place) {
-            Some(number) => Self::Numbered(number),
+        let mut places = REQUIREMENTS.iter().map(|place| place.get_or_init(|| requirement.clone())).enumerate();
+        match places.find(|(_, kept)| **kept == requirement) {
+            Some((number, kept)) => Self::Numbered(number, kept),
             None => Self::Shared(Arc::new(requirement)),
         }
     }
@@ -34,7 +34,7 @@ impl Prepared {
     /// Returns the number of the requirement, if it has one.
     pub(super) fn number(&self) -> Option<usize> {
         match self {
-            Self::Numbered(number) => Some(*number),
+            Self::Numbered(number, _) => Some(*number),
             Self::Shared(_) => None,
         }
     }
@@ -45,8 +45,7 @@ impl Deref for Prepared {
 
     fn deref(&self) -> &Requirement {
         match self {
-            // `new` gives numbers of places that are set, so nothing is made here. An empty list would deny.
-            Self::Numbered(number) => REQUIREMENTS[*number].get_or_init(|| any_of([])),
+            Self::Numbered(_, requirement) => requirement,
             Self::Shared(requirement) => requirement,
         }
     }

@@ -54,7 +54,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         Self(Router::new())
     }
 
-    /// Adds a route of a method router, with one requirement for all its methods. Other methods of the same path may be added with requirements of their own.
+    /// Adds a route of a method router, with one requirement for all its methods. Other methods of the same path may be
+    /// added with requirements of their own.
     ///
     /// # Panics
     /// As [`Router::route`]: if the path is invalid or overlaps another.
@@ -65,7 +66,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
 
     /// Adds a route of this handler for `GET` and `HEAD` requests.
     ///
-    /// The requirement is judged where the handler is called, so the route costs no layer of its own.
+    /// The requirement is judged before the extractors of the handler, in the handler's place, so the route costs no
+    /// layer of its own. A request with a method that the path does not have is a 405, which needs a valid credential.
     ///
     /// # Panics
     /// As [`Router::route`].

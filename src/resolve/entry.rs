@@ -228,3 +228,24 @@ impl Entry {
 fn nanos(d: Duration) -> u64 {
     u64::try_from(d.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_verdict_is_remembered_for_its_number_alone() {
+        let verdicts = Verdicts::default();
+        let of = |number: usize| [Verdict::Denied, Verdict::Partial, Verdict::Allowed][number % 3];
+        for number in 0..32 {
+            assert_eq!(verdicts.get_or_insert_with(number, || of(number)), of(number));
+        }
+        for number in 0..32 {
+            assert_eq!(verdicts.get_or_insert_with(number, || panic!("judged again")), of(number), "{number}");
+        }
+        // Later numbers are judged each time.
+        for verdict in [Verdict::Allowed, Verdict::Denied] {
+            assert_eq!(verdicts.get_or_insert_with(32, || verdict), verdict);
+        }
+    }
+}
