@@ -36,7 +36,7 @@ impl<R> ResponseCheck<R> {
     ) -> Self {
         let (mut handle, mark) = GuardHandle::acquire(request.method(), request.uri().path());
         handle.set_gate(gate);
-        let anonymous = entry.principal.kind().is_none();
+        let anonymous = entry.is_public;
         if !anonymous && !request.body().is_complete() {
             request.body_mut().guard(BodyGuard::new(entry.clone(), mark.clone()));
         }

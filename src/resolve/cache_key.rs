@@ -9,24 +9,15 @@ use siphasher::sip128::SipHasher24;
 /// are compared. `docs/known_secrets.md` says why that suffices.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CacheKey {
-    bucket: u64,
-    rest: u64,
+    /// By which the cache finds an entry.
+    pub(super) bucket: u64,
+    /// Compared with the entry that was found.
+    pub(super) rest: u64,
 }
 
 impl CacheKey {
     /// The key of the public principal, which is not cached.
     pub(super) const NONE: Self = Self { bucket: 0, rest: 0 };
-
-    /// Returns the key with these halves, for tests.
-    #[cfg(test)]
-    pub(super) fn of_halves(bucket: u64, rest: u64) -> Self {
-        Self { bucket, rest }
-    }
-
-    /// Returns the half by which the cache finds an entry.
-    pub(super) fn bucket(self) -> u64 {
-        self.bucket
-    }
 }
 
 /// Makes cache keys. The hash key is drawn at the start, and leaves the process in no form.

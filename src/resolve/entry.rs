@@ -5,7 +5,7 @@ use super::cache_key::{CacheKey, KnownSecret};
 use super::freshness::{Freshness, LastChecked, Stamp};
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{
-    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, Timestamp, TokenAuthority, TokenKind,
+    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, Tag, Timestamp, TokenAuthority, TokenKind,
     TokenKinds, Verdict,
 };
 use crate::store::Record;
@@ -18,7 +18,8 @@ use std::time::Duration;
 /// Fields are in the order in which a request reads them, so that a request touches few cache lines.
 #[repr(C)]
 pub(crate) struct Entry {
-    cache_key: CacheKey,
+    /// The part of its cache key that the cache does not compare.
+    cache_key_rest: u64,
     /// Until then requests are admitted without another judgement, as far as time decides. At the start of time if the
     /// owner is deactivated.
     admissible_until: MonotonicTime,
@@ -28,17 +29,24 @@ pub(crate) struct Entry {
     /// The kinds of group that the secret opens: that of the record if the prefix names it, else none.
     opens: TokenKinds,
     owner_active: bool,
+    /// Whether it is the entry of requests without a credential.
+    pub(crate) is_public: bool,
+    prefix: Option<TokenKind>,
+    // A request that meets a numbered requirement reads nothing from here on.
     pub(crate) principal: Principal,
     /// From then on the token is expired.
     pub(super) ends: MonotonicTime,
     /// From then on the entry must be reloaded before use: another node may have recorded a use of the session.
     pub(super) reload: MonotonicTime,
+    cache_key_bucket: u64,
     digest: EntryDigest,
-    prefix: Option<TokenKind>,
     pub(super) stamp: Stamp,
     pub(crate) conditions: Arc<Conditions>,
     pub(crate) resolver: Weak<Resolver>,
 }
+
+// With the two counters of its `Arc`, what a hit reads has the length of a cache line.
+const _: () = assert!(std::mem::offset_of!(Entry, principal) <= 64 - 2 * size_of::<usize>());
 
 /// The digest of an entry's token. Strapi's digests are boxed, or all entries would be larger.
 enum EntryDigest {
@@ -104,13 +112,15 @@ impl Entry {
         let owner_active = owner.is_none_or(|(owner, _)| owner.state.is_active());
         let kind = token.kind();
         Some(Self {
-            cache_key: secret.cache_key,
+            cache_key_rest: secret.cache_key.rest,
+            cache_key_bucket: secret.cache_key.bucket,
             admissible_until: if owner_active { ends.min(reload) } else { MonotonicTime(0) },
             opens: if secret.prefix.is_none_or(|prefix| prefix == kind) {
                 TokenKinds::of(&[kind])
             } else {
                 TokenKinds::default()
             },
+            is_public: false,
             prefix: secret.prefix,
             principal: resolver.names.share(Principal::of(token, owner)?, &resolver.conditions),
             digest: match secret.digest {
@@ -133,14 +143,16 @@ impl Entry {
     pub(crate) fn public(principal: Principal, conditions: Arc<Conditions>) -> Self {
         Self {
             principal,
-            cache_key: CacheKey::NONE,
+            cache_key_rest: 0,
+            cache_key_bucket: 0,
+            is_public: true,
             admissible_until: MonotonicTime::NEVER,
             opens: TokenKinds::default(),
             prefix: None,
             digest: EntryDigest::Public,
             conditions,
             resolver: Weak::new(),
-            stamp: Stamp { era: 0, seq: 0, tags: Box::default() },
+            stamp: Stamp { era: 0, seq: 0 },
             last_checked: LastChecked::default(),
             ends: MonotonicTime::NEVER,
             reload: MonotonicTime::NEVER,
@@ -158,9 +170,10 @@ impl Entry {
         if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) }
     }
 
-    /// Returns true if this is the entry of the secret with this key, which was verified when the entry was made.
+    /// Returns true if this is the entry of the secret with this key, which was verified when the entry was made. The
+    /// entry was found by the other part of the key.
     pub(super) fn is_known_by(&self, key: CacheKey) -> bool {
-        self.cache_key == key
+        self.cache_key_rest == key.rest
     }
 
     /// Returns true if the token opens a group of these kinds, is not expired and need not be reloaded, and its owner
@@ -176,7 +189,11 @@ impl Entry {
             (EntryDigest::Strapi(kept), Digest::Strapi(digest)) => **kept == *digest,
             _ => false,
         };
-        same_digest && self.cache_key == secret.cache_key
+        same_digest && self.cache_key() == secret.cache_key
+    }
+
+    fn cache_key(&self) -> CacheKey {
+        CacheKey { bucket: self.cache_key_bucket, rest: self.cache_key_rest }
     }
 
     /// Returns the digest of the token; `None` for the public principal.
@@ -191,7 +208,7 @@ impl Entry {
     /// Returns the secret that admitted requests; `None` for the public principal.
     pub(crate) fn secret(&self) -> Option<KnownSecret> {
         let digest = self.digest()?;
-        Some(KnownSecret { digest, prefix: self.prefix, cache_key: self.cache_key })
+        Some(KnownSecret { digest, prefix: self.prefix, cache_key: self.cache_key() })
     }
 
     /// Returns the principal's verdict on the requirement with this number, and remembers it.
@@ -201,7 +218,15 @@ impl Entry {
 
     /// Returns true if no change since the entry was read touched one of its tags.
     pub(super) fn is_current(&self, freshness: &Freshness) -> bool {
-        freshness.is_still_current(&self.stamp, &self.last_checked)
+        freshness.is_still_current(self.stamp, || self.tags(), &self.last_checked)
+    }
+
+    /// Returns the tags of everything that the entry depends on.
+    pub(super) fn tags(&self) -> impl Iterator<Item = Tag> {
+        let token = self.digest().map(|digest| Tag::token(&digest));
+        let owner = self.principal.owner().map(Tag::owner);
+        let roles = self.principal.roles().iter().map(|role| Tag::role(*role));
+        [Some(Tag::ALL), token, owner].into_iter().flatten().chain(roles)
     }
 
     /// Returns the moment at which the entry expires or has to be reloaded.
@@ -221,7 +246,7 @@ impl Entry {
         // The two counters of its Arc, and its place in the cache's tables.
         const OVERHEAD: usize = 16 + size_of::<u64>() + 40;
         let digest = if let EntryDigest::Strapi(long) = &self.digest { size_of_val(&**long) } else { 0 };
-        (size_of::<Self>() + OVERHEAD + digest + size_of_val(&*self.stamp.tags) + self.principal.weight()) as u64
+        (size_of::<Self>() + OVERHEAD + digest + self.principal.weight()) as u64
     }
 }
 

@@ -1,6 +1,6 @@
 //! Freshness of cached entries: the tag clock, its eras, and the lease.
 //!
-//! An entry carries its tags and the sequence of the last change that its snapshot contained. The tag clock holds, for
+//! An entry has tags, and the sequence of the last change that its snapshot contained. The tag clock holds, for
 //! each of 2^16 slots, the sequence of the last change to any tag of that slot. The entry is current as long as no slot
 //! of its tags has a later change than its snapshot.
 //!
@@ -28,12 +28,11 @@ const SLOTS: usize = 1 << SLOT_BITS;
 /// How many change ids are remembered. If more are observed before the log is read so far, a new era begins.
 const MAX_OBSERVED: usize = 4096;
 
-/// The moment of a snapshot, and the tags that its content depends on.
-#[derive(Clone, Debug)]
+/// The moment of a snapshot: the sequence of the last change that it contains.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Stamp {
     pub(crate) era: u64,
     pub(crate) seq: u64,
-    pub(crate) tags: Box<[Tag]>,
 }
 
 /// The change count after which an entry was last found current.
@@ -125,12 +124,12 @@ impl Freshness {
         self.era.load().number
     }
 
-    /// Returns true if no change after the snapshot touched one of the stamp's tags.
-    pub(crate) fn is_current(&self, stamp: &Stamp) -> bool {
+    /// Returns true if no change after the snapshot touched one of these tags.
+    pub(crate) fn is_current(&self, stamp: Stamp, tags: impl IntoIterator<Item = Tag>) -> bool {
         let era = self.era.load();
         era.number == stamp.era
             && stamp.seq >= era.floor.load(Ordering::Acquire)
-            && stamp.tags.iter().all(|tag| era.clock[tag.slot(SLOT_BITS)].load(Ordering::Acquire) <= stamp.seq)
+            && tags.into_iter().all(|tag| era.clock[tag.slot(SLOT_BITS)].load(Ordering::Acquire) <= stamp.seq)
     }
 
     /// Like [`is_current`](Self::is_current), for an entry that is checked often.
@@ -138,12 +137,17 @@ impl Freshness {
     /// The counter is read before the slots and written after them. A change that is missed while the slots are read
     /// has a later count than the one remembered here, so the next check reads the slots again. A thread that sees a
     /// count (acquire) sees the slots of every change up to it (release).
-    pub(crate) fn is_still_current(&self, stamp: &Stamp, last_checked: &LastChecked) -> bool {
+    pub(crate) fn is_still_current<T: IntoIterator<Item = Tag>>(
+        &self,
+        stamp: Stamp,
+        tags: impl FnOnce() -> T,
+        last_checked: &LastChecked,
+    ) -> bool {
         let change_count = self.change_count.load(Ordering::Acquire);
         if last_checked.0.load(Ordering::Relaxed) == change_count {
             return true;
         }
-        let is_current = self.is_current(stamp);
+        let is_current = self.is_current(stamp, tags());
         if is_current {
             last_checked.0.store(change_count, Ordering::Relaxed);
         }
@@ -283,40 +287,56 @@ mod tests {
     use super::*;
     use crate::domain::{OwnerId, RoleId};
 
-    fn stamp(seq: u64, tags: &[Tag]) -> Stamp {
-        Stamp { era: 0, seq, tags: tags.into() }
+    /// A snapshot with the tags of what was read.
+    #[derive(Clone)]
+    struct Read(Stamp, Vec<Tag>);
+
+    fn read(seq: u64, tags: &[Tag]) -> Read {
+        read_in(0, seq, tags)
+    }
+
+    fn read_in(era: u64, seq: u64, tags: &[Tag]) -> Read {
+        Read(Stamp { era, seq }, tags.to_vec())
+    }
+
+    fn is_current(f: &Freshness, Read(stamp, tags): &Read) -> bool {
+        f.is_current(*stamp, tags.iter().copied())
+    }
+
+    fn is_still_current(f: &Freshness, Read(stamp, tags): &Read, last_checked: &LastChecked) -> bool {
+        f.is_still_current(*stamp, || tags.iter().copied(), last_checked)
     }
 
     #[test]
     fn a_later_change_to_any_tag_makes_a_stamp_stale() {
         let f = Freshness::without_log();
         let (owner, role) = (Tag::owner(OwnerId(1)), Tag::role(RoleId(2)));
-        let s = stamp(5, &[Tag::ALL, owner, role]);
-        assert!(f.is_current(&s));
+        let s = read(5, &[Tag::ALL, owner, role]);
+        assert!(is_current(&f, &s));
         f.invalidate(5, &[owner]);
-        assert!(f.is_current(&s), "the snapshot contains that change");
+        assert!(is_current(&f, &s), "the snapshot contains that change");
         f.invalidate(6, &[Tag::role(RoleId(3))]);
-        assert!(f.is_current(&s), "another role");
+        assert!(is_current(&f, &s), "another role");
         f.invalidate(7, &[role]);
-        assert!(!f.is_current(&s));
-        assert!(f.is_current(&stamp(7, &[role])));
+        assert!(!is_current(&f, &s));
+        assert!(is_current(&f, &read(7, &[role])));
         f.invalidate(6, &[role]);
-        assert!(f.is_current(&stamp(7, &[role])), "the clock only rises");
+        assert!(is_current(&f, &read(7, &[role])), "the clock only rises");
         f.invalidate(8, &[Tag::ALL]);
-        assert!(!f.is_current(&stamp(7, &[Tag::ALL, role])));
+        assert!(!is_current(&f, &read(7, &[Tag::ALL, role])));
     }
 
     #[test]
     fn a_current_entry_is_checked_again_after_every_change() {
         let f = Freshness::without_log();
         let (mine, other) = (Tag::role(RoleId(2)), Tag::role(RoleId(3)));
-        let (s, last_checked) = (stamp(5, &[Tag::ALL, mine]), LastChecked::default());
-        assert!(f.is_still_current(&s, &last_checked) && f.is_still_current(&s, &last_checked));
+        let (s, last_checked) = (read(5, &[Tag::ALL, mine]), LastChecked::default());
+        assert!(is_still_current(&f, &s, &last_checked) && is_still_current(&f, &s, &last_checked));
         f.invalidate(6, &[other]);
-        assert!(f.is_still_current(&s, &last_checked));
+        assert!(is_still_current(&f, &s, &last_checked));
         f.invalidate(7, &[mine]);
-        assert!(!f.is_still_current(&s, &last_checked) && !f.is_still_current(&s, &last_checked));
-        assert!(!f.is_still_current(&stamp(6, &[mine]), &LastChecked::default()), "a new entry is checked first");
+        assert!(!is_still_current(&f, &s, &last_checked) && !is_still_current(&f, &s, &last_checked));
+        assert!(!is_still_current(&f, &read(6, &[mine]), &LastChecked::default()), "a new entry is checked first");
     }
 
     #[test]
@@ -324,18 +344,18 @@ mod tests {
         let f = Freshness::without_log();
         let tag = Tag::owner(OwnerId(1));
         for seq in 1..=500 {
-            let (s, last_checked) = (stamp(seq - 1, &[tag]), LastChecked::default());
+            let (s, last_checked) = (read(seq - 1, &[tag]), LastChecked::default());
             let acknowledged = std::sync::atomic::AtomicBool::new(false);
             std::thread::scope(|threads| {
                 for _ in 0..2 {
                     threads.spawn(|| {
                         while !acknowledged.load(Ordering::Acquire) {
-                            f.is_still_current(&s, &last_checked);
+                            is_still_current(&f, &s, &last_checked);
                         }
-                        assert!(!f.is_still_current(&s, &last_checked), "change {seq}");
+                        assert!(!is_still_current(&f, &s, &last_checked), "change {seq}");
                     });
                 }
-                assert!(f.is_still_current(&s, &last_checked));
+                assert!(is_still_current(&f, &s, &last_checked));
                 f.invalidate(seq, &[tag]);
                 acknowledged.store(true, Ordering::Release);
             });
@@ -346,19 +366,19 @@ mod tests {
     fn an_era_makes_earlier_reads_stale() {
         let f = Freshness::without_log();
         let tag = Tag::owner(OwnerId(1));
-        let (s, last_checked) = (stamp(1000, &[tag]), LastChecked::default());
-        assert!(f.is_still_current(&s, &last_checked));
+        let (s, last_checked) = (read(1000, &[tag]), LastChecked::default());
+        assert!(is_still_current(&f, &s, &last_checked));
         f.begin_era(5);
-        assert!(!f.is_still_current(&s, &last_checked) && !f.is_current(&s));
-        let in_era = |seq| Stamp { era: 1, ..stamp(seq, &[tag]) };
-        assert!(!f.is_current(&in_era(4)), "read from a lagging store");
-        assert!(f.is_current(&in_era(5)));
+        assert!(!is_still_current(&f, &s, &last_checked) && !is_current(&f, &s));
+        let in_era = |seq| read_in(1, seq, &[tag]);
+        assert!(!is_current(&f, &in_era(4)), "read from a lagging store");
+        assert!(is_current(&f, &in_era(5)));
         f.invalidate_own(LogPosition { era: 1, highest: 0 }, 6, None, &[tag]);
-        assert!(!f.is_current(&in_era(5)) && f.is_current(&in_era(6)));
+        assert!(!is_current(&f, &in_era(5)) && is_current(&f, &in_era(6)));
         // A change that started before the store was set back: its sequence has no meaning now.
         f.invalidate_own(LogPosition { era: 0, highest: 0 }, 1001, None, &[tag]);
-        assert!(!f.is_current(&in_era(6)));
-        assert!(f.is_current(&Stamp { era: 2, ..stamp(7, &[tag]) }));
+        assert!(!is_current(&f, &in_era(6)));
+        assert!(is_current(&f, &read_in(2, 7, &[tag])));
     }
 
     /// Ids are remembered until the log has been read so far. With too many, agreement cannot be checked any more.

@@ -1,9 +1,9 @@
 //! Coalesced look-ups: concurrent requests for one digest share one look-up, in a task that no caller can cancel.
 
 use super::entry::Entry;
-use super::freshness::Stamp;
+use super::freshness::{Freshness, Stamp};
 use super::{HashDigest, KnownSecret, Lane, Resolved, Resolver};
-use crate::domain::{Digest, Unavailable};
+use crate::domain::{Digest, Tag, Unavailable};
 use crate::sync::{Arc, DashMap, watch};
 use dashmap::mapref::entry::Entry as Slot;
 
@@ -18,12 +18,19 @@ pub(super) enum LookupOutcome {
 }
 
 impl LookupOutcome {
-    pub(super) fn stamp(&self) -> &Stamp {
+    /// Returns true if no change since the read touched the token with this digest, its owner or their roles.
+    pub(super) fn is_current(&self, digest: &Digest, freshness: &Freshness) -> bool {
         match self {
-            Self::Found(entry) => &entry.stamp,
-            Self::Absent(stamp) => stamp,
+            Self::Found(entry) => freshness.is_current(entry.stamp, entry.tags()),
+            Self::Absent(stamp) => freshness.is_current(*stamp, absent_tags(digest)),
         }
     }
+}
+
+/// Returns the tags of the absence of a token. A deleted owner does not return (ids are never reused), so the token's
+/// own tag is enough.
+pub(super) fn absent_tags(digest: &Digest) -> [Tag; 2] {
+    [Tag::ALL, Tag::token(digest)]
 }
 
 impl From<LookupOutcome> for Resolved {

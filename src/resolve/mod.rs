@@ -25,7 +25,7 @@ pub(crate) use tasks::Stop;
 
 use crate::domain::{
     Clock, Conditions, Decision, Digest, DigestHasher, InvalidCredential, LogLimit, MonotonicTime, Reason, Requirement,
-    Tag, TokenKinds, Unavailable, Verdict,
+    TokenKinds, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
 use crate::sync::Arc;
@@ -33,7 +33,7 @@ use freshness::Stamp;
 use health::Counts;
 use keys::Keys;
 use lanes::Lanes;
-use lookup::{LookupOutcome, LookupState, Lookups};
+use lookup::{LookupOutcome, LookupState, Lookups, absent_tags};
 use names::Names;
 use poller::Progress;
 use quick_cache::Weighter;
@@ -240,7 +240,7 @@ impl Resolver {
     ) -> Result<(), Reason> {
         let now = self.clock.moment();
         // The entry is judged here and never cached.
-        let stamp = Stamp { era: 0, seq: 0, tags: Box::default() };
+        let stamp = Stamp { era: 0, seq: 0 };
         let secret = KnownSecret::uncached(record.token.digest);
         let entry = Entry::of(record, secret, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
@@ -267,7 +267,7 @@ impl Resolver {
         if !self.freshness.has_lease(now) {
             return None;
         }
-        let entry = self.cache.get(&key.bucket())?;
+        let entry = self.cache.get(&key.bucket)?;
         let admitted = entry.is_known_by(key) && entry.is_admissible(kinds, now) && entry.is_current(&self.freshness);
         admitted.then_some(entry)
     }
@@ -277,11 +277,12 @@ impl Resolver {
         if !self.freshness.has_lease(now) {
             return None;
         }
-        if let Some(entry) = self.cache.get(&secret.cache_key.bucket()).filter(|entry| entry.is_of(secret)) {
+        if let Some(entry) = self.cache.get(&secret.cache_key.bucket).filter(|entry| entry.is_of(secret)) {
             return (now < entry.reload && entry.is_current(&self.freshness)).then_some(Resolved::Found(entry));
         }
         let absent = self.absent.get(&secret.digest)?;
-        (now < absent.until && self.freshness.is_current(&absent.stamp)).then_some(Resolved::Absent { read: false })
+        (now < absent.until && self.freshness.is_current(absent.stamp, absent_tags(&secret.digest)))
+            .then_some(Resolved::Absent { read: false })
     }
 
     /// Looks the secret up in the store, sharing the look-up with concurrent callers, until the result is current on
@@ -304,7 +305,7 @@ impl Resolver {
                 if !self.freshness.has_lease(self.clock.moment()) {
                     continue;
                 }
-                if self.freshness.is_current(outcome.stamp()) {
+                if outcome.is_current(&secret.digest, &self.freshness) {
                     return Ok(outcome.into());
                 }
                 // Overtaken by a change: once is chance; more often the store lags, and asking does not speed it up.
@@ -329,7 +330,7 @@ impl Resolver {
 
     /// Returns the lane of a look-up: a token that is in the cache is known, from any client.
     fn lane(&self, secret: &KnownSecret, asked: Lane) -> Lane {
-        let known = self.cache.peek(&secret.cache_key.bucket()).is_some_and(|entry| entry.is_of(secret));
+        let known = self.cache.peek(&secret.cache_key.bucket).is_some_and(|entry| entry.is_of(secret));
         match (known, asked, secret.digest) {
             (true, ..) => Lane::Known,
             (_, Lane::Unknown, Digest::Strapi(_)) => Lane::Doubtful,
@@ -356,27 +357,25 @@ impl Resolver {
             Err(_) => return Err(Unavailable::Deadline),
         };
         self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());
-        let stamp = |tags| Stamp { era, seq: snapshot.seq, tags };
-        let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, secret, stamp(r.tags()), asked, self));
+        let stamp = Stamp { era, seq: snapshot.seq };
+        let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, secret, stamp, asked, self));
         Ok(match entry.map(Arc::new) {
             Some(entry) => {
                 self.insert(&secret, &entry);
                 LookupOutcome::Found(entry)
             }
             None => {
-                // A deleted owner does not return (ids are never reused), so the token's own tag is enough.
-                let stamp = stamp([Tag::ALL, Tag::token(&digest)].into());
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after));
-                self.absent.insert(digest, Absent { stamp: stamp.clone(), until });
+                self.absent.insert(digest, Absent { stamp, until });
                 // The cached entry has ended, and would be found first.
-                self.cache.remove(&secret.cache_key.bucket());
+                self.cache.remove(&secret.cache_key.bucket);
                 LookupOutcome::Absent(stamp)
             }
         })
     }
 
     fn insert(&self, secret: &KnownSecret, entry: &Arc<Entry>) {
-        let (key, stamp) = (secret.cache_key.bucket(), &entry.stamp);
+        let (key, stamp) = (secret.cache_key.bucket, &entry.stamp);
         let newer = |kept: Arc<Entry>| kept.is_of(secret) && kept.stamp.era == stamp.era && kept.stamp.seq > stamp.seq;
         if !self.cache.peek(&key).is_some_and(newer) {
             self.cache.insert(key, entry.clone());

@@ -204,8 +204,12 @@ mod tests {
         Poll { now: Timestamp(7), head, known, changes }
     }
 
-    fn read_at(freshness: &Freshness, seq: u64, of: i64) -> Stamp {
-        Stamp { era: freshness.era(), seq, tags: [Tag::owner(OwnerId(of))].into() }
+    fn read_at(freshness: &Freshness, seq: u64, of: i64) -> (Stamp, Tag) {
+        (Stamp { era: freshness.era(), seq }, Tag::owner(OwnerId(of)))
+    }
+
+    fn is_current(freshness: &Freshness, &(stamp, tag): &(Stamp, Tag)) -> bool {
+        freshness.is_current(stamp, [tag])
     }
 
     #[test]
@@ -214,16 +218,16 @@ mod tests {
         assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let (mine, other) = (read_at(&freshness, 5, 1), read_at(&freshness, 5, 2));
         assert!(
-            freshness.is_current(&mine) && !freshness.is_current(&read_at(&freshness, 4, 1)),
+            is_current(&freshness, &mine) && !is_current(&freshness, &read_at(&freshness, 4, 1)),
             "the first poll sets the floor"
         );
         assert!(
             !reader.apply_first(poll(8, true, vec![change(6, 3), change(7, 1)]), &freshness, &progress),
             "not at the end of the log"
         );
-        assert!(!freshness.is_current(&mine) && freshness.is_current(&other));
+        assert!(!is_current(&freshness, &mine) && is_current(&freshness, &other));
         assert!(reader.apply_first(poll(8, true, vec![change(8, 2)]), &freshness, &progress));
-        assert!(!freshness.is_current(&other));
+        assert!(!is_current(&freshness, &other));
         assert!(reader.apply_first(poll(8, true, vec![]), &freshness, &progress));
         assert_eq!(reader.applied.map(|a| a.seq), Some(8));
     }
@@ -241,7 +245,7 @@ mod tests {
             assert!(!reader.apply_first(diverged, &freshness, &progress), "an inconsistent poll renews nothing");
             // If the store went back further meanwhile, one more era begins.
             while !reader.apply(poll(4, true, vec![change(4, 1)]), freshness.highest(), &freshness, &progress) {}
-            assert!(!freshness.is_current(&before) && freshness.is_current(&read_at(&freshness, 4, 2)));
+            assert!(!is_current(&freshness, &before) && is_current(&freshness, &read_at(&freshness, 4, 2)));
         }
     }
 
@@ -253,8 +257,10 @@ mod tests {
         let position = freshness.position(freshness.era());
         freshness.invalidate_own(position, 6, Some("op 6"), &[Tag::owner(OwnerId(1))]);
         assert!(reader.apply_first(poll(5, true, vec![change(5, 9)]), &freshness, &progress));
-        assert!(!freshness.is_current(&read_at(&freshness, 5, 1)) && freshness.is_current(&read_at(&freshness, 6, 1)));
-        assert!(freshness.is_current(&read_at(&freshness, 5, 2)), "that owner did not change");
+        assert!(
+            !is_current(&freshness, &read_at(&freshness, 5, 1)) && is_current(&freshness, &read_at(&freshness, 6, 1))
+        );
+        assert!(is_current(&freshness, &read_at(&freshness, 5, 2)), "that owner did not change");
     }
 
     /// A look-up before the first poll observed a change that was lost by then.
@@ -265,7 +271,7 @@ mod tests {
             let read = read_at(&freshness, 6, 2);
             freshness.observe(freshness.era(), 6, Some("the sixth that was lost"));
             assert!(!reader.apply(poll, highest, &freshness, &progress), "an inconsistent poll renews nothing");
-            assert!(!freshness.is_current(&read));
+            assert!(!is_current(&freshness, &read));
         }
     }
 
@@ -281,10 +287,10 @@ mod tests {
             assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
             let read = read_at(&freshness, 6, 2);
             freshness.observe(freshness.era(), 6, Some("the sixth that was lost"));
-            assert!(freshness.is_current(&read));
+            assert!(is_current(&freshness, &read));
             let (poll, highest) = after;
             assert!(!reader.apply(poll, highest, &freshness, &progress), "an inconsistent poll renews nothing");
-            assert!(!freshness.is_current(&read));
+            assert!(!is_current(&freshness, &read));
         }
     }
 
@@ -297,7 +303,7 @@ mod tests {
         // The poll was sent before the look-up observed it.
         assert!(reader.apply(poll(5, true, vec![]), 5, &freshness, &progress));
         assert!(reader.apply(poll(6, true, vec![change(6, 9)]), 6, &freshness, &progress));
-        assert!(freshness.is_current(&read) && freshness.highest() == 6);
+        assert!(is_current(&freshness, &read) && freshness.highest() == 6);
     }
 
     /// A look-up was answered by the replaced server, and returns after the log of the new one was read beyond it.
@@ -307,14 +313,14 @@ mod tests {
         assert!(reader.apply_first(poll(5, true, vec![change(5, 1)]), &freshness, &progress));
         let era = freshness.era();
         assert!(reader.apply(poll(7, true, vec![change(6, 2), change(7, 3)]), 5, &freshness, &progress));
-        let read = Stamp { era, ..read_at(&freshness, 6, 2) };
+        let read = (Stamp { era, seq: 6 }, Tag::owner(OwnerId(2)));
         freshness.observe(era, 6, Some("another sixth"));
-        assert!(freshness.is_current(&read), "current until the next poll");
+        assert!(is_current(&freshness, &read), "current until the next poll");
         assert!(
             !reader.apply(poll(7, true, vec![]), freshness.highest(), &freshness, &progress),
             "an inconsistent poll renews nothing"
         );
-        assert!(!freshness.is_current(&read));
+        assert!(!is_current(&freshness, &read));
     }
 
     /// The same in an era that has just position: its floor says how far the log goes, not which changes it holds.
@@ -328,7 +334,7 @@ mod tests {
             !reader.apply(poll(6, true, vec![change(6, 1)]), 6, &freshness, &progress),
             "an inconsistent poll renews nothing"
         );
-        assert!(!freshness.is_current(&read));
+        assert!(!is_current(&freshness, &read));
     }
 
     /// A change of this node gets a sequence that was observed already: the store was set back, and no poll has noticed
@@ -340,7 +346,7 @@ mod tests {
         let (read, tag) = (read_at(&freshness, 5, 2), Tag::owner(OwnerId(2)));
         let position = freshness.position(freshness.era());
         freshness.invalidate_own(position, 5, Some("another fifth"), &[tag]);
-        assert!(!freshness.is_current(&read), "a read before the change is stale, whatever its sequence");
-        assert!(freshness.is_current(&read_at(&freshness, 5, 2)), "a read after the change is current");
+        assert!(!is_current(&freshness, &read), "a read before the change is stale, whatever its sequence");
+        assert!(is_current(&freshness, &read_at(&freshness, 5, 2)), "a read after the change is current");
     }
 }

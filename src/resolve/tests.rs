@@ -1,7 +1,10 @@
 //! Tests of the cache's content and of the number of store reads.
 
 use super::*;
-use crate::domain::{Action, ContentAccess, OsEntropy, SystemClock, Timestamp, Token, TokenAuthority, TokenId};
+use crate::domain::{
+    Action, Ceiling, ContentAccess, OsEntropy, Owner, OwnerId, OwnerState, RoleId, SystemClock, Tag, Timestamp, Token,
+    TokenAuthority, TokenId,
+};
 use crate::store::{KeyCheck, Record, Snapshot, StoreError, Use};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,7 +74,7 @@ fn cache_keys() -> CacheKeys {
 fn secret(n: u64, rest: u8) -> KnownSecret {
     let mut bytes = [rest; 27];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
-    KnownSecret { digest: Digest::Native(bytes), prefix: None, cache_key: CacheKey::of_halves(n, rest.into()) }
+    KnownSecret { digest: Digest::Native(bytes), prefix: None, cache_key: CacheKey { bucket: n, rest: rest.into() } }
 }
 
 /// The same in Strapi's format.
@@ -102,7 +105,7 @@ async fn an_entry_weighs_its_heap_bytes_and_its_slot() {
     for secret in [secret(7, 1), strapi_secret(7, 1)] {
         let (mut made, record) = (None, record(secret.digest));
         let counted = allocation_counter::measure(|| {
-            let stamp = Stamp { era: 0, seq: 1, tags: record.tags() };
+            let stamp = Stamp { era: 0, seq: 1 };
             made = Entry::of(&record, secret, stamp, MonotonicTime(0), &resolver).map(Arc::new);
         });
         let (entry, bytes) = (made.unwrap(), u64::try_from(counted.bytes_current).unwrap());
@@ -113,6 +116,39 @@ async fn an_entry_weighs_its_heap_bytes_and_its_slot() {
     }
 }
 
+/// A change of anything that a record depends on makes its entry stale.
+#[test]
+fn an_entry_has_the_tags_of_its_token_owner_and_roles() {
+    let (resolver, _) = start(Limits::default());
+    let secret = secret(7, 1);
+    let roles = [RoleId(2), RoleId(5)];
+    let owner = Owner {
+        id: OwnerId(3),
+        email: "ada@example.org".into(),
+        firstname: String::new(),
+        lastname: String::new(),
+        username: None,
+        state: OwnerState::Active,
+        roles: roles.into(),
+        created_at: Timestamp(0),
+        updated_at: Timestamp(0),
+    };
+    let token = |authority| Token { authority, ..record(secret.digest).token };
+    let [admin, session] = [
+        TokenAuthority::Admin { owner: owner.id, grants: Vec::new() },
+        TokenAuthority::Session { owner: owner.id, idle: Duration::from_secs(9) },
+    ]
+    .map(token);
+    let of_owner =
+        [Tag::ALL, Tag::token(&secret.digest), Tag::owner(owner.id), Tag::role(roles[0]), Tag::role(roles[1])];
+    for (token, tags) in [(admin, &of_owner[..]), (session, &of_owner), (record(secret.digest).token, &of_owner[..2])] {
+        let owner = token.owner().map(|_| (owner.clone(), Ceiling::Unlimited));
+        let record = Record { token, owner, now: Timestamp(0) };
+        let entry = Entry::of(&record, secret, Stamp { era: 0, seq: 1 }, MonotonicTime(0), &resolver).unwrap();
+        assert_eq!(entry.tags().collect::<Vec<_>>(), tags);
+    }
+}
+
 /// Two look-ups of one token may finish in either order.
 #[tokio::test]
 async fn an_older_snapshot_does_not_replace_a_newer_one() {
@@ -120,12 +156,12 @@ async fn an_older_snapshot_does_not_replace_a_newer_one() {
         let (resolver, _) = start(Limits::default());
         let of = |secret: KnownSecret, era, seq| {
             let record = record(secret.digest);
-            let stamp = Stamp { era, seq, tags: record.tags() };
+            let stamp = Stamp { era, seq };
             Arc::new(Entry::of(&record, secret, stamp, MonotonicTime(0), &resolver).unwrap())
         };
         let stays = |later: &Arc<Entry>| {
             resolver.insert(&one, later);
-            let kept = resolver.cache.peek(&one.cache_key.bucket()).unwrap();
+            let kept = resolver.cache.peek(&one.cache_key.bucket).unwrap();
             Arc::ptr_eq(&kept, later)
         };
         assert!(stays(&of(one, 1, 5)));

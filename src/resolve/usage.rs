@@ -27,8 +27,10 @@ impl Usage {
         clock: &dyn Clock,
         address: impl FnOnce() -> Option<IpAddr>,
     ) {
-        let Some(token) = entry.principal.token() else { return };
-        if entry.claim_note(now, NOTE_EVERY) {
+        if !entry.claim_note(now, NOTE_EVERY) {
+            return;
+        }
+        if let Some(token) = entry.principal.token() {
             self.lock().insert(token, Use { token, at: clock.now(), address: address() });
         }
     }

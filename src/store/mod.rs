@@ -239,16 +239,6 @@ pub struct Record {
     pub now: Timestamp,
 }
 
-impl Record {
-    /// Returns the tags of the changes that make this record stale.
-    pub fn tags(&self) -> Box<[Tag]> {
-        let owner = self.owner.as_ref().map(|(owner, _)| owner);
-        let roles = owner.iter().flat_map(|o| o.roles.iter().map(|r| Tag::role(*r)));
-        let fixed = [Tag::ALL, Tag::token(&self.token.digest)];
-        fixed.into_iter().chain(self.token.owner().map(Tag::owner)).chain(roles).collect()
-    }
-}
-
 /// A use of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Use {
