@@ -45,9 +45,6 @@ pub(crate) struct Entry {
     pub(crate) resolver: Weak<Resolver>,
 }
 
-// With the two counters of its `Arc`, what a hit reads has the length of a cache line.
-const _: () = assert!(std::mem::offset_of!(Entry, principal) <= 64 - 2 * size_of::<usize>());
-
 /// The digest of an entry's token. Strapi's digests are boxed, or all entries would be larger.
 enum EntryDigest {
     Public,
@@ -257,6 +254,12 @@ fn nanos(d: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// With the two counters of its `Arc`.
+    #[test]
+    fn what_a_hit_reads_is_as_long_as_a_cache_line() {
+        assert!(std::mem::offset_of!(Entry, principal) + 2 * size_of::<usize>() <= 64);
+    }
 
     #[test]
     fn a_verdict_is_remembered_for_its_number_alone() {

@@ -103,8 +103,8 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 28] = [
     (
         "look-up result is used unchecked",
         "resolve/mod.rs",
-        "if self.freshness.is_current(outcome.stamp()) {",
-        "=if crate::made(\"look-up result is used unchecked\") || self.freshness.is_current(outcome.stamp()) {",
+        "if outcome.is_current(&secret.digest, &self.freshness) {",
+        "=if crate::made(\"look-up result is used unchecked\") || outcome.is_current(&secret.digest, &self.freshness) {",
     ),
     (
         "cached entry is used unchecked",
