@@ -183,9 +183,22 @@ impl Guard {
         self.layer().layer(service)
     }
 
-    /// Wraps a guarded router.
+    /// Wraps a guarded router. Layers around the gate go to [`into_router`](GateService::into_router).
+    ///
+    /// A route in no group, or in one that does not fit it, is a warning in the log: behind a router that nests this
+    /// one, the gate sees longer paths.
+    ///
+    /// # Panics
+    /// If a requirement can never be met: it names an action or a resource that the [catalogue](Builder::catalogue)
+    /// lacks, or reads the resource from a parameter that the path does not have. The message lists every such route.
     #[cfg(feature = "axum")]
     pub fn guard(&self, router: crate::guard::GuardedRouter) -> GateService<axum::Router> {
+        let mistakes = self.gate.mistakes(router.declared(), self.admin.settings.catalogue.as_ref());
+        for mistake in &mistakes.unfit {
+            tracing::warn!("the route {mistake}");
+        }
+        let never_met: Vec<&str> = mistakes.never_met.iter().map(String::as_str).collect();
+        assert!(never_met.is_empty(), "no request meets the requirements of these routes:\n{}", never_met.join("\n"));
         // With its state the router combines handlers and layers once; without it, it would combine them for every request.
         self.wrap(router.into_router(self.gate.base()).with_state(()))
     }
@@ -378,6 +391,30 @@ impl<T> Builder<T> {
     /// Adds a content group at this prefix.
     pub fn content(self, path: impl Into<String>) -> Self {
         self.group(Group::content(path))
+    }
+
+    /// Adds a group at this prefix that content tokens open, and no request without a credential.
+    ///
+    /// The smallest use of keyward, keys with scopes and nothing else:
+    ///
+    /// ```
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// use keyward::token::{ContentAccess, HashKeyRing};
+    /// use keyward::{GuardedRouter, Keyward, MemoryStore, NewContentToken, action};
+    ///
+    /// let keyward = Keyward::builder(MemoryStore::new())
+    ///     .hash_key(HashKeyRing::from_env("KEYWARD_HASH_KEY")?)
+    ///     .service_keys("/")
+    ///     .build()?;
+    /// let new = NewContentToken::new("billing", ContentAccess::only(["orders.read"]));
+    /// println!("key: {}", keyward.tokens().issue_content(new).await?.secret.expose());
+    /// let routes = GuardedRouter::new().get("/orders", action("orders.read"), || async { "orders" });
+    /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
+    /// axum::serve(listener, keyward.guard(routes).into_make_service()).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn service_keys(self, path: impl Into<String>) -> Self {
+        self.group(Group::service_keys(path))
     }
 
     /// Adds a public group at this prefix.

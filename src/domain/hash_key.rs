@@ -48,6 +48,9 @@ pub enum InvalidHashKey {
     /// The text is in quotes.
     #[error("hash key in quotes, which would be part of it: remove them (an env file may keep them)")]
     Quoted,
+    /// The environment variable is not set.
+    #[error("the environment variable {0} is not set, or no Unicode: set it to a key of `openssl rand -hex 32`")]
+    Variable(String),
     /// The text is empty.
     #[error("Strapi's hash key is empty: use its `apiToken.salt`")]
     Empty,
@@ -229,6 +232,14 @@ impl HashKeyRing {
     /// Creates a ring of one key.
     pub fn new(hash_key: HashKey) -> Self {
         Self(vec![hash_key])
+    }
+
+    /// Reads hash keys from this environment variable, in the form that [`parse`](Self::parse) takes.
+    ///
+    /// # Errors
+    /// Returns [`InvalidHashKey::Variable`] if the variable is not set or no Unicode, else like [`parse`](Self::parse).
+    pub fn from_env(variable: &str) -> Result<Self, InvalidHashKey> {
+        Self::parse(&std::env::var(variable).map_err(|_| InvalidHashKey::Variable(variable.into()))?)
     }
 
     /// Parses hash keys separated by commas, the issuing one first: `2026:KEY,2025:KEY`.

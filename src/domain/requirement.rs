@@ -1,5 +1,7 @@
 //! Requirements of routes.
 
+#[cfg(feature = "axum")]
+use super::Catalogue;
 use super::{Action, Resource};
 use std::fmt;
 
@@ -41,6 +43,19 @@ pub fn authenticated() -> Requirement {
 pub fn action(action: impl Into<Action>) -> Requirement {
     Requirement(Asked::Action(action.into(), ResourceSource::None))
 }
+
+macro_rules! from_action {
+    ($($action:ty),*) => {$(
+        /// Requires the action without a resource, like [`action`].
+        impl From<$action> for Requirement {
+            fn from(named: $action) -> Self {
+                action(named)
+            }
+        }
+    )*};
+}
+
+from_action!(Action, &str, String, &String);
 
 /// Requires one of these. The decision allows what any of them allows; an empty list denies.
 pub fn any_of(requirements: impl IntoIterator<Item = Requirement>) -> Requirement {
@@ -109,6 +124,36 @@ impl Requirement {
             Asked::Whole(inner) => Asked::Whole(Box::new(inner.resolve(parameter))),
             other => other.clone(),
         })
+    }
+
+    /// Returns the names that no request can meet: those that the catalogue lacks, and parameters of no path.
+    #[cfg(feature = "axum")]
+    pub(crate) fn unknown_names(
+        &self,
+        catalogue: Option<&Catalogue>,
+        is_param: impl Fn(&str) -> bool + Copy,
+    ) -> Vec<String> {
+        match &self.0 {
+            Asked::Authenticated => Vec::new(),
+            Asked::AnyOf(list) | Asked::AllOf(list) => {
+                list.iter().flat_map(|r| r.unknown_names(catalogue, is_param)).collect()
+            }
+            Asked::Whole(inner) => inner.unknown_names(catalogue, is_param),
+            Asked::Action(action, resource) => {
+                let unknown_action = catalogue.filter(|c| !c.has_action(action));
+                let unknown_resource = match resource {
+                    ResourceSource::None => None,
+                    ResourceSource::Fixed(resource) => catalogue
+                        .filter(|c| !c.resources().iter().any(|entry| entry.id == *resource))
+                        .map(|_| format!("resource {resource} in the catalogue")),
+                    ResourceSource::Param(name) => {
+                        (!is_param(name)).then(|| format!("parameter {{{name}}} in the path"))
+                    }
+                };
+                let unknown_action = unknown_action.map(|_| format!("action {action} in the catalogue"));
+                unknown_action.into_iter().chain(unknown_resource).collect()
+            }
+        }
     }
 
     /// Returns the required actions in order, for the `scope` of a rejection.

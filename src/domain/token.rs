@@ -91,6 +91,17 @@ pub enum ContentAccess {
 }
 
 impl ContentAccess {
+    /// Allows exactly these actions.
+    ///
+    /// ```
+    /// use keyward::authz::ContentAccess;
+    /// let access = ContentAccess::only(["orders.read", "orders.cancel"]);
+    /// assert!(access.allows(&"orders.read".into()) && !access.allows(&"orders.create".into()));
+    /// ```
+    pub fn only<A: Into<Action>>(actions: impl IntoIterator<Item = A>) -> Self {
+        Self::Custom(actions.into_iter().map(Into::into).collect())
+    }
+
     /// Returns true if this access includes `action`.
     pub fn allows(&self, action: &Action) -> bool {
         match self {

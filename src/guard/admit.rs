@@ -43,7 +43,13 @@ impl Gate {
         match &group.access {
             Access::Public => Ok(Admission::Public(group)),
             Access::Guarded { kinds, .. } => {
-                self.identify(headers, extensions, group, *kinds).map_err(|reason| (reason, Some(group)))
+                let admission = self.identify(headers, extensions, group, *kinds);
+                match admission.map_err(|reason| (reason, Some(group)))? {
+                    Admission::Admitted(group, entry) if !group.floor_is_met(&entry) => {
+                        Err((Reason::Forbidden, Some(group)))
+                    }
+                    admission => Ok(admission),
+                }
             }
         }
     }

@@ -81,6 +81,19 @@ impl AuthContext {
         self.principal().decide(requirement, &self.entry.conditions)
     }
 
+    /// Returns true if the caller meets this requirement for every row and field. It requires nothing: see
+    /// [`require`](Self::require).
+    ///
+    /// ```
+    /// # fn handler(auth: keyward::AuthContext) {
+    /// let with_drafts = auth.may("drafts.read");
+    /// let editable = auth.may(keyward::action("article.update").on("article"));
+    /// # }
+    /// ```
+    pub fn may(&self, requirement: impl Into<Requirement>) -> bool {
+        self.principal().verdict(&requirement.into()) == Verdict::Allowed
+    }
+
     /// Requires something of the caller in the handler, for every row and field. A caller who may for some only is
     /// rejected: use [`require_decision`](Self::require_decision) where rows can be filtered.
     ///
@@ -116,11 +129,7 @@ impl AuthContext {
 
     /// Applies the requirement of a layer, and returns whether the request may go on.
     pub(super) fn check(&mut self, requirement: Prepared) -> bool {
-        let verdict = match requirement.number() {
-            Some(number) => self.entry.verdict(number, &requirement),
-            None => self.principal().verdict(&requirement),
-        };
-        match verdict {
+        match self.entry.verdict_on(&requirement) {
             Verdict::Denied => {
                 self.mark.deny(&requirement);
                 return false;

@@ -141,7 +141,8 @@ impl<S, R, ReqBody: GuardableBody> PendingRequest<S, R, ReqBody> {
         R: MakeRejection<ResBody>,
     {
         let group = self.gate.groups.get(self.group);
-        match resolved {
+        let met = |entry: Arc<Entry>| if group.floor_is_met(&entry) { Ok(entry) } else { Err(Reason::Forbidden) };
+        match resolved.and_then(met) {
             Ok(entry) => {
                 let check = ResponseCheck::new(&self.gate, group, self.rejections, &mut self.request, entry);
                 inner.set(Some(self.service.call(self.request)));

@@ -4,8 +4,12 @@ use super::address::Addresses;
 use super::backstop::UnguardedLog;
 use super::base::{self, Base};
 use super::budget::{Budget, FailureBudget};
+#[cfg(feature = "axum")]
+use super::declared::{DeclaredRoute, RouteMistakes};
 use super::groups::{Group, Groups, InvalidGroups};
 use super::page::PageContext;
+#[cfg(feature = "axum")]
+use crate::domain::Catalogue;
 use crate::domain::{Principal, SecretFormat};
 use crate::resolve::{Entry, Resolver};
 use http::{Extensions, HeaderMap, Request};
@@ -40,6 +44,11 @@ impl Gate {
         });
         let (budget, unguarded) = (budget.map(Budget::new), UnguardedLog::default());
         Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded })
+    }
+
+    #[cfg(feature = "axum")]
+    pub(crate) fn mistakes(&self, routes: &[DeclaredRoute], catalogue: Option<&Catalogue>) -> RouteMistakes {
+        RouteMistakes::find(routes, &self.groups, catalogue)
     }
 
     pub(crate) fn format(&self) -> &SecretFormat {

@@ -3,7 +3,8 @@
 use super::base::Base;
 use super::bearer::{Presented, in_cookie};
 use super::path::{self, Judged};
-use crate::domain::{Action, Ambiguity, Reason, TokenKind, TokenKinds};
+use super::route_requirement::Prepared;
+use crate::domain::{Action, Ambiguity, Reason, Requirement, TokenKind, TokenKinds, Verdict};
 use crate::resolve::Entry;
 use http::{HeaderMap, Method};
 use std::fmt;
@@ -35,6 +36,8 @@ pub struct Group {
     /// The path that rejections in HTML link back to. Without one, rejections are not pages.
     pub(super) start: Option<Arc<str>>,
     pub(super) access: Access,
+    /// What every caller has to meet before the request reaches a route.
+    pub(super) floor: Option<Prepared>,
     id: GroupId,
 }
 
@@ -126,6 +129,7 @@ impl Group {
             pages: None,
             start: None,
             access,
+            floor: None,
             id: GroupId::default(),
         }
     }
@@ -157,6 +161,12 @@ impl Group {
     pub fn content(path: impl Into<String>) -> Self {
         let public = Public { actions: Vec::new(), entry: None };
         Self::new(path, Access::Guarded { kinds: TokenKinds::CONTENT, public: Some(public) })
+    }
+
+    /// Creates a group that content tokens open, and no request without a credential: there is no public. Such a
+    /// request is a 401.
+    pub fn service_keys(path: impl Into<String>) -> Self {
+        Self::new(path, Access::Guarded { kinds: TokenKinds::CONTENT, public: None })
     }
 
     /// Creates a group of pages for people, which sessions open.
@@ -220,6 +230,27 @@ impl Group {
         self
     }
 
+    /// Requires this of every caller before the request reaches a route, forgotten requirements or not. A floor that is
+    /// met for some rows or fields is met.
+    ///
+    /// Without a floor, a valid credential reaches a route without a requirement, and its handler runs before the gate
+    /// withholds the response. A route still needs a requirement of its own for its response to leave. No effect on
+    /// public groups.
+    ///
+    /// # Panics
+    /// If the requirement reads the resource from a path parameter: the gate is in front of the router.
+    ///
+    /// ```
+    /// use keyward::{Group, action};
+    /// let internal = Group::admin("/internal").floor(action("internal.use"));
+    /// ```
+    #[must_use]
+    pub fn floor(mut self, requirement: Requirement) -> Self {
+        assert!(!requirement.has_params(), "the floor of a group has no path parameters: {requirement}");
+        self.floor = Some(Prepared::new(requirement));
+        self
+    }
+
     /// Allows a public prefix above or below a protected one. A path that is not in the protected group by its exact
     /// bytes is then public: mind routers that fold case or decode.
     #[must_use]
@@ -244,6 +275,14 @@ impl Group {
         match &self.access {
             Access::Guarded { public: Some(public), .. } => public.entry.as_ref(),
             _ => None,
+        }
+    }
+
+    /// Returns whether this caller meets the floor.
+    pub(super) fn floor_is_met(&self, entry: &Entry) -> bool {
+        match &self.floor {
+            None => true,
+            Some(floor) => entry.verdict_on(floor) != Verdict::Denied,
         }
     }
 
@@ -369,6 +408,13 @@ impl Groups {
     /// Returns the group that covers this path, which may be ambiguous.
     pub(super) fn find(&self, method: &Method, path: &str) -> Option<&Group> {
         self.0.iter().find(|group| group.matches(method, path))
+    }
+
+    /// Returns the groups that cover this path for some method: those of this path alone, and the most specific prefix.
+    #[cfg(feature = "axum")]
+    pub(super) fn covering(&self, path: &str) -> Vec<&Group> {
+        let exact = self.0.iter().filter(|group| group.method.is_some() && group.path == path);
+        exact.chain(self.0.iter().find(|group| group.method.is_none() && group.covers(path))).collect()
     }
 
     pub(super) fn get(&self, id: GroupId) -> &Group {

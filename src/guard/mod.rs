@@ -11,6 +11,8 @@ mod budget;
 mod caller;
 mod context;
 mod cookie;
+#[cfg(feature = "axum")]
+mod declared;
 #[cfg(any(feature = "api", feature = "ui"))]
 mod device;
 #[cfg(feature = "axum")]
@@ -60,14 +62,14 @@ pub use crate::resolve::Limits;
 
 pub(crate) use address::Addresses;
 pub(crate) use base::Base;
+pub(crate) use caller::Caller;
 #[cfg(feature = "axum")]
 #[cfg_attr(
     not(any(feature = "api", feature = "ui")),
     allow(unused_imports, reason = "for the modules that answer HTTP")
 )]
-pub(crate) use caller::Caller;
-pub(crate) use gate::Gate;
 #[cfg(any(feature = "api", feature = "ui"))]
-pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]
+pub(crate) use gate::Gate;
+pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 pub(crate) use session_check::SessionCheck;

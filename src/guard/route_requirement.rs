@@ -1,7 +1,8 @@
 //! The requirement of a route, prepared when the route is built.
 
 use super::context::AuthContext;
-use crate::domain::{LogLimit, Requirement};
+use crate::domain::{LogLimit, Requirement, Verdict};
+use crate::resolve::Entry;
 use http::{Request, StatusCode};
 use std::fmt;
 use std::ops::Deref;
@@ -54,6 +55,16 @@ impl Deref for Prepared {
 impl fmt::Debug for Prepared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl Entry {
+    /// Returns the principal's verdict, which is remembered if the requirement has a number.
+    pub(super) fn verdict_on(&self, requirement: &Prepared) -> Verdict {
+        match requirement.number() {
+            Some(number) => self.verdict(number, requirement),
+            None => self.principal.verdict(requirement),
+        }
     }
 }
 

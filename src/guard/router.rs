@@ -2,6 +2,7 @@
 
 use super::base::Base;
 use super::context::Forbidden;
+use super::declared::DeclaredRoute;
 use super::extract::Auth;
 use super::guarded_handler::GuardedHandler;
 use super::page::{PageContext, PageText, set_page_headers};
@@ -14,6 +15,7 @@ use axum::extract::Request;
 use axum::handler::Handler;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{self, MethodFilter, MethodRouter, Route};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use std::convert::Infallible;
@@ -40,7 +42,10 @@ use tower_service::Service;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct GuardedRouter<S = ()>(Router<S>);
+pub struct GuardedRouter<S = ()> {
+    router: Router<S>,
+    declared: Vec<DeclaredRoute>,
+}
 
 impl<S: Clone + Send + Sync + 'static> Default for GuardedRouter<S> {
     fn default() -> Self {
@@ -51,7 +56,7 @@ impl<S: Clone + Send + Sync + 'static> Default for GuardedRouter<S> {
 impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// Creates a router without routes.
     pub fn new() -> Self {
-        Self(Router::new())
+        Self { router: Router::new(), declared: Vec::new() }
     }
 
     /// Adds a route of a method router, with one requirement for all its methods. Other methods of the same path may be
@@ -61,7 +66,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::route`]: if the path is invalid or overlaps another.
     pub fn route(self, path: &str, requirement: Requirement, handler: MethodRouter<S>) -> Self {
         // `layer`, not `route_layer`, also guards `any` and the method router's own fallback.
-        Self(self.0.route(path, handler.layer(Require::new(requirement))))
+        self.declare(path, Some(&requirement)).map(|r| r.route(path, handler.layer(Require::new(requirement))))
     }
 
     /// Adds a route of this handler for `GET` and `HEAD` requests.
@@ -118,8 +123,39 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         requirement: Requirement,
         handler: H,
     ) -> Self {
+        let this = self.declare(path, Some(&requirement));
         let requirement = RouteRequirement::new(requirement);
-        Self(self.0.route(path, routing::on(methods, GuardedHandler { handler, requirement })))
+        this.map(|router| router.route(path, routing::on(methods, GuardedHandler { handler, requirement })))
+    }
+
+    /// Adds a service for this path and every method, with one requirement.
+    ///
+    /// # Panics
+    /// As [`Router::route_service`].
+    pub fn route_service<T, B>(self, path: &str, requirement: Requirement, service: T) -> Self
+    where
+        T: Service<Request, Response = http::Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Default + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        self.declare(path, Some(&requirement))
+            .map(|router| router.route_service(path, Require::new(requirement).layer(service)))
+    }
+
+    /// Nests a service under a path, with one requirement for everything below. The service sees the rest of the path.
+    ///
+    /// # Panics
+    /// As [`Router::nest_service`].
+    pub fn nest_service<T, B>(self, path: &str, requirement: Requirement, service: T) -> Self
+    where
+        T: Service<Request, Response = http::Response<B>, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Future: Send + 'static,
+        B: http_body::Body<Data = Bytes> + Default + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        self.declare(path, Some(&requirement))
+            .map(|router| router.nest_service(path, Require::new(requirement).layer(service)))
     }
 
     /// Adds a route without a requirement, for paths of public groups. In a protected group its requests are rejected.
@@ -127,7 +163,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::route`].
     pub fn public(self, path: &str, handler: MethodRouter<S>) -> Self {
-        Self(self.0.route(path, handler.layer(Require::public())))
+        self.declare(path, None).map(|router| router.route(path, handler.layer(Require::public())))
     }
 
     /// Nests another guarded router under a path.
@@ -135,7 +171,9 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::nest`].
     pub fn nest(self, path: &str, other: GuardedRouter<S>) -> Self {
-        Self(self.0.nest(path, other.0))
+        let mut this = self.map(|router| router.nest(path, other.router));
+        this.declared.extend(other.declared.iter().map(|route| route.below(path)));
+        this
     }
 
     /// Adds the routes of another guarded router.
@@ -143,7 +181,9 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::merge`].
     pub fn merge(self, other: GuardedRouter<S>) -> Self {
-        Self(self.0.merge(other.0))
+        let mut this = self.map(|router| router.merge(other.router));
+        this.declared.extend(other.declared);
+        this
     }
 
     /// Adds a layer around every route so far, outside its requirement: body limits, timeouts, traces.
@@ -155,18 +195,32 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         <L::Service as Service<Request>>::Error: Into<Infallible> + 'static,
         <L::Service as Service<Request>>::Future: Send + 'static,
     {
-        Self(self.0.layer(layer))
+        self.map(|router| router.layer(layer))
     }
 
     /// Provides the state of the handlers.
     pub fn with_state<T>(self, state: S) -> GuardedRouter<T> {
-        GuardedRouter(self.0.with_state(state))
+        GuardedRouter { router: self.router.with_state(state), declared: self.declared }
+    }
+
+    fn declare(mut self, path: &str, requirement: Option<&Requirement>) -> Self {
+        self.declared.push(DeclaredRoute::new(path, requirement));
+        self
+    }
+
+    fn map(self, change: impl FnOnce(Router<S>) -> Router<S>) -> Self {
+        Self { router: change(self.router), declared: self.declared }
+    }
+
+    /// Returns the routes so far.
+    pub(crate) fn declared(&self) -> &[DeclaredRoute] {
+        &self.declared
     }
 
     /// Returns the router with a guarded 404 and 405. It serves each route with and without the base path, as a proxy
     /// may keep or strip it.
     pub(crate) fn into_router(self, base: &Base) -> Router<S> {
-        let router = self.0.fallback(no_route).method_not_allowed_fallback(no_method);
+        let router = self.router.fallback(no_route).method_not_allowed_fallback(no_method);
         if base.is_empty() { router } else { router.clone().nest(base.as_str(), router) }
     }
 }

@@ -63,6 +63,22 @@ impl<S, R> GateService<S, R> {
 
 #[cfg(feature = "axum")]
 impl<R: MakeRejection<axum::body::Body>> GateService<axum::Router, R> {
+    /// Returns a router that serves everything through the gate. It takes layers, which are outside the gate: traces,
+    /// CORS, request ids. A route that is added to it is not guarded.
+    ///
+    /// ```
+    /// # async fn example(keyward: keyward::Keyward) {
+    /// use keyward::{GuardedRouter, authenticated};
+    /// use tower_http::{cors::CorsLayer, trace::TraceLayer};
+    /// let routes = GuardedRouter::new().get("/admin/ping", authenticated(), || async { "pong" });
+    /// let app: axum::Router =
+    ///     keyward.guard(routes).into_router().layer(CorsLayer::new()).layer(TraceLayer::new_for_http());
+    /// # }
+    /// ```
+    pub fn into_router(self) -> axum::Router {
+        axum::Router::new().fallback_service(self)
+    }
+
     /// Makes the service that `axum::serve` takes. It passes on the peer's address, which failure budgets and last uses
     /// need.
     pub fn into_make_service(self) -> IntoMakeServiceWithConnectInfo<Self, SocketAddr> {

@@ -72,9 +72,9 @@ impl fmt::Debug for TestRequest {
 }
 
 impl TestRequest {
-    /// Sends this secret as a bearer token.
-    pub fn bearer(self, secret: &Secret) -> Self {
-        self.header(header::AUTHORIZATION, &format!("Bearer {}", secret.expose()))
+    /// Sends this secret as a bearer token: a [`Secret`](crate::token::Secret), or text that came as JSON.
+    pub fn bearer<T: BearerText + ?Sized>(self, secret: &T) -> Self {
+        self.header(header::AUTHORIZATION, &format!("Bearer {}", secret.text()))
     }
 
     /// Sets the client's address, as a server would report it.
@@ -120,6 +120,30 @@ impl TestRequest {
             *request.body_mut() = Body::from(fields.join("&"));
         }
         self.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+    }
+}
+
+/// The text of a secret.
+pub trait BearerText {
+    /// Returns the text.
+    fn text(&self) -> &str;
+}
+
+impl BearerText for Secret {
+    fn text(&self) -> &str {
+        self.expose()
+    }
+}
+
+impl BearerText for str {
+    fn text(&self) -> &str {
+        self
+    }
+}
+
+impl BearerText for String {
+    fn text(&self) -> &str {
+        self
     }
 }
 

@@ -37,6 +37,20 @@ impl World {
         Self::with(|builder| builder)
     }
 
+    /// Creates a world on a store in memory without groups: `settings` adds them.
+    ///
+    /// ```
+    /// # #[tokio::main]
+    /// # async fn main() {
+    /// use keyward::testing::World;
+    /// let world = World::bare(|builder| builder.service_keys("/"));
+    /// # }
+    /// ```
+    pub fn bare(settings: impl FnOnce(Builder) -> Builder) -> Self {
+        let clock = Arc::new(ManualClock::default());
+        Self::build(MemoryStore::with_clock(clock.clone()), clock, settings)
+    }
+
     /// Creates a world on a store in memory, with other settings.
     pub fn with(settings: impl FnOnce(Builder) -> Builder) -> Self {
         let clock = Arc::new(ManualClock::default());
@@ -50,6 +64,11 @@ impl<S: WriteStore + Clone> World<S> {
     /// # Panics
     /// If the settings are invalid, or there is no tokio runtime.
     pub fn on(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder) -> Builder) -> Self {
+        let groups = |builder: Builder| builder.admin("/admin").content("/api").public("/public");
+        Self::build(store, clock, |builder| settings(groups(builder)))
+    }
+
+    fn build(store: S, clock: Arc<ManualClock>, settings: impl FnOnce(Builder) -> Builder) -> Self {
         #[expect(clippy::expect_used, reason = "a constant that is tested")]
         let hash_key = HashKey::parse(HASH_KEY).expect("a valid hash key");
         let builder = Keyward::builder(store.clone())
@@ -59,7 +78,7 @@ impl<S: WriteStore + Clone> World<S> {
         // On a busy machine slow look-ups must not fail a test.
         let mut limits = Limits::default();
         (limits.queue, limits.lookup, limits.request) = (MINUTE, MINUTE, MINUTE);
-        let builder = settings(builder.limits(limits).admin("/admin").content("/api").public("/public"));
+        let builder = settings(builder.limits(limits));
         #[expect(clippy::expect_used, reason = "documented: this is for tests")]
         let keyward = builder.build().expect("valid settings");
         Self { keyward, store, clock, names: Arc::default() }

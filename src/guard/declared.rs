@@ -1,0 +1,136 @@
+//! The routes that a guarded router declares, and the mistakes in them that can be found at the start.
+
+use super::groups::Groups;
+use crate::domain::{Catalogue, Requirement};
+use std::collections::BTreeSet;
+
+/// A declared route. Without a requirement it is for public groups.
+#[derive(Clone, Debug)]
+pub(crate) struct DeclaredRoute {
+    pub(super) path: String,
+    pub(super) requirement: Option<Requirement>,
+}
+
+/// The mistakes in declared routes, a sentence each.
+#[derive(Debug, Default)]
+pub(crate) struct RouteMistakes {
+    /// No request can ever meet such a requirement.
+    pub(crate) never_met: BTreeSet<String>,
+    /// The route and its group do not fit, if the gate sees the paths that the router declares. Behind another router
+    /// that nests it, it sees longer ones.
+    pub(crate) unfit: BTreeSet<String>,
+}
+
+impl DeclaredRoute {
+    pub(super) fn new(path: &str, requirement: Option<&Requirement>) -> Self {
+        Self { path: path.to_owned(), requirement: requirement.cloned() }
+    }
+
+    pub(super) fn below(&self, prefix: &str) -> Self {
+        let prefix = prefix.trim_end_matches('/');
+        // A nested router serves its root without a slash.
+        let path = if self.path == "/" { "" } else { &self.path };
+        Self { path: format!("{prefix}{path}"), requirement: self.requirement.clone() }
+    }
+}
+
+impl RouteMistakes {
+    /// Finds the mistakes in these routes. Without a catalogue, every name may be right.
+    pub(super) fn find(routes: &[DeclaredRoute], groups: &Groups, catalogue: Option<&Catalogue>) -> Self {
+        let mut mistakes = Self::default();
+        for DeclaredRoute { path, requirement } in routes {
+            if let Some(requirement) = requirement {
+                let unknown = requirement.unknown_names(catalogue, |name| has_param(path, name));
+                mistakes.never_met.extend(unknown.into_iter().map(|name| format!("{path}: there is no {name}")));
+            }
+            let covering = groups.covering(path);
+            let unfit = match (&covering[..], requirement) {
+                ([], _) => "it is in no group, so every request is a 404",
+                (groups, Some(_)) if groups.iter().all(|group| !group.is_protected()) => {
+                    "it has a requirement, and is in a public group: without a caller every request fails"
+                }
+                (groups, None) if groups.iter().all(|group| group.is_protected()) => {
+                    "it is public, and in a protected group, which rejects every request"
+                }
+                _ => continue,
+            };
+            mistakes.unfit.insert(format!("{path}: {unfit}"));
+        }
+        mistakes
+    }
+}
+
+/// Returns whether the path has the parameter `{name}` or `{*name}`, which may be a part of a segment.
+fn has_param(path: &str, name: &str) -> bool {
+    let parts = path.split('{').skip(1).filter_map(|rest| rest.split_once('}'));
+    parts.map(|(param, _)| param.strip_prefix('*').unwrap_or(param)).any(|param| param == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ActionEntry, ResourceEntry, action, all_of, any_of, authenticated};
+    use crate::guard::Group;
+    use crate::guard::base::Base;
+
+    fn find(routes: &[(&str, Option<Requirement>)], catalogue: Option<&Catalogue>) -> RouteMistakes {
+        let groups = vec![
+            Group::admin("/admin"),
+            Group::public("/admin/login").exact(http::Method::POST),
+            Group::public("/healthz"),
+        ];
+        let groups = Groups::new(groups, &Base::default()).unwrap();
+        let routes: Vec<_> = routes.iter().map(|(path, asked)| DeclaredRoute::new(path, asked.as_ref())).collect();
+        RouteMistakes::find(&routes, &groups, catalogue)
+    }
+
+    #[test]
+    fn names_that_no_request_can_meet_are_found() {
+        let catalogue = Catalogue::default()
+            .action(ActionEntry::on_resources("read", "Read", ["article"]))
+            .resource(ResourceEntry::collection("article", "Article"))
+            .content_action("find");
+        let of = |path: &str, asked: Requirement| find(&[(path, Some(asked))], Some(&catalogue)).never_met;
+        for (path, asked) in [
+            ("/admin/x", action("read").on("article")),
+            ("/admin/{uid}", action("read").on_param("uid")),
+            ("/admin/{*uid}", action("read").on_param("uid")),
+            ("/admin/x", all_of([authenticated(), any_of([action("find").whole()])])),
+        ] {
+            assert!(of(path, asked).is_empty(), "{path}");
+        }
+        for (path, asked, mistake) in [
+            ("/admin/x", action("raed"), "there is no action raed in the catalogue"),
+            ("/admin/x", all_of([authenticated(), action("x").whole()]), "there is no action x in the catalogue"),
+            ("/admin/x", action("read").on("artikel"), "there is no resource artikel in the catalogue"),
+            ("/admin/{uid}", action("read").on_param("id"), "there is no parameter {id} in the path"),
+        ] {
+            assert_eq!(of(path, asked).into_iter().collect::<Vec<_>>(), [format!("{path}: {mistake}")]);
+        }
+        // Without a catalogue only the path counts.
+        let any = |asked| find(&[("/admin/{uid}", Some(asked))], None).never_met.len();
+        assert_eq!((any(action("raed").on("artikel")), any(action("raed").on_param("id"))), (0, 1));
+    }
+
+    #[test]
+    fn routes_that_do_not_fit_their_group_are_found() {
+        for (path, asked, fits) in [
+            ("/admin/x", Some(authenticated()), true),
+            ("/admin/login", None, true),
+            ("/admin/login", Some(authenticated()), true),
+            ("/healthz", None, true),
+            ("/admin/x", None, false),
+            ("/healthz", Some(authenticated()), false),
+            ("/login", None, false),
+            ("/{any}", Some(authenticated()), false),
+        ] {
+            assert_eq!(find(&[(path, asked)], None).unfit.is_empty(), fits, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_nested_route_has_the_whole_path() {
+        let below = |path: &str| DeclaredRoute::new(path, None).below("/admin/{id}/").path;
+        assert_eq!((below("/"), below("/x/{y}")), ("/admin/{id}".to_owned(), "/admin/{id}/x/{y}".to_owned()));
+    }
+}
