@@ -662,9 +662,11 @@ impl<T> Builder<T> {
         let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
         let cache_keys = CacheKeys::draw(&*self.entropy)?;
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, self.exclusive);
+        let has_content = self.groups.iter().any(Group::is_content);
         let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget, base)?;
         let gate = Arc::new(gate);
-        let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, self.settings, keys.clone()));
+        let settings = Settings { has_content, ..self.settings };
+        let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone()));
         resolver.write_uses_behind();
         resolver.check_keys(keys);
         #[cfg(feature = "metrics")]

@@ -30,7 +30,8 @@ const TIDY_EVERY: Duration = Duration::from_secs(60 * 60);
 impl Keyward {
     /// Brings the store in line with the settings. Call it once at every start, before the server listens.
     ///
-    /// In an empty store it makes the two content tokens "Read Only" and "Full Access", with the longest lifespan that the policy offers.
+    /// In an empty store it makes the two content tokens "Read Only" and "Full Access", with the longest lifespan that the policy offers,
+    /// if there is a [content group](crate::Group::content).
     /// It deletes the grants, and the permissions of roles, whose action the catalogue no longer has. From then on it removes sessions
     /// that have ended, and events that are older than [`Policy::keep_events`](crate::admin::Policy::keep_events).
     ///
@@ -49,7 +50,7 @@ impl Keyward {
         ];
         let context = self.context();
         let mut defaults = Vec::new();
-        for (name, description, access) in tokens {
+        for (name, description, access) in tokens.into_iter().filter(|_| self.settings().has_content) {
             defaults.push((context.issue(TokenKind::Content)?, name, description, access));
         }
         let outcome = context.transact(move |unit| Box::pin(set_up(unit, defaults))).await?;

@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     /// Without encryption keys, secrets are shown once only.
     pub(crate) encryption: Option<EncryptionKeys>,
     pub(crate) policy: Policy,
+    /// Whether there is a content API: an installation without one gets no tokens for it.
+    pub(crate) has_content: bool,
     /// Whether the first super admin needs no setup code.
     #[cfg(feature = "people")]
     pub(crate) open_setup: bool,

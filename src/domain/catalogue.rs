@@ -264,12 +264,6 @@ impl Catalogue {
         &self.actions
     }
 
-    /// Returns true if an admin or content token can have this action.
-    #[cfg(feature = "axum")]
-    pub(crate) fn has_action(&self, action: &Action) -> bool {
-        self.actions.iter().any(|entry| entry.id == *action) || self.content.contains(action)
-    }
-
     /// Returns every resource, as registered.
     pub fn resources(&self) -> &[ResourceEntry] {
         &self.resources

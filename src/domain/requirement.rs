@@ -1,7 +1,5 @@
 //! Requirements of routes.
 
-#[cfg(feature = "axum")]
-use super::Catalogue;
 use super::{Action, Resource};
 use std::fmt;
 
@@ -30,6 +28,15 @@ pub(crate) enum ResourceSource {
     None,
     Fixed(Resource),
     Param(String),
+}
+
+/// An action that a requirement names.
+#[allow(dead_code, reason = "only a guarded router reads all of it")]
+pub(crate) struct RequiredAction<'a> {
+    pub(crate) action: &'a Action,
+    pub(crate) resource: Option<&'a Resource>,
+    /// The path parameter that the resource is read from.
+    pub(crate) parameter: Option<&'a str>,
 }
 
 /// Requires any valid principal, of every kind that opens the route's group.
@@ -126,43 +133,25 @@ impl Requirement {
         })
     }
 
-    /// Returns the names that no request can meet: those that the catalogue lacks, and parameters of no path.
-    #[cfg(feature = "axum")]
-    pub(crate) fn unknown_names(
-        &self,
-        catalogue: Option<&Catalogue>,
-        is_param: impl Fn(&str) -> bool + Copy,
-    ) -> Vec<String> {
-        match &self.0 {
-            Asked::Authenticated => Vec::new(),
-            Asked::AnyOf(list) | Asked::AllOf(list) => {
-                list.iter().flat_map(|r| r.unknown_names(catalogue, is_param)).collect()
-            }
-            Asked::Whole(inner) => inner.unknown_names(catalogue, is_param),
-            Asked::Action(action, resource) => {
-                let unknown_action = catalogue.filter(|c| !c.has_action(action));
-                let unknown_resource = match resource {
-                    ResourceSource::None => None,
-                    ResourceSource::Fixed(resource) => catalogue
-                        .filter(|c| !c.resources().iter().any(|entry| entry.id == *resource))
-                        .map(|_| format!("resource {resource} in the catalogue")),
-                    ResourceSource::Param(name) => {
-                        (!is_param(name)).then(|| format!("parameter {{{name}}} in the path"))
-                    }
-                };
-                let unknown_action = unknown_action.map(|_| format!("action {action} in the catalogue"));
-                unknown_action.into_iter().chain(unknown_resource).collect()
-            }
-        }
-    }
-
     /// Returns the required actions in order, for the `scope` of a rejection.
     pub fn actions(&self) -> Vec<&Action> {
+        self.parts().into_iter().map(|part| part.action).collect()
+    }
+
+    /// Returns the required actions in order, with their resources.
+    pub(crate) fn parts(&self) -> Vec<RequiredAction<'_>> {
         match &self.0 {
             Asked::Authenticated => Vec::new(),
-            Asked::Action(action, _) => vec![action],
-            Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().flat_map(Self::actions).collect(),
-            Asked::Whole(inner) => inner.actions(),
+            Asked::Action(action, source) => {
+                let (resource, parameter) = match source {
+                    ResourceSource::None => (None, None),
+                    ResourceSource::Fixed(resource) => (Some(resource), None),
+                    ResourceSource::Param(name) => (None, Some(name.as_str())),
+                };
+                vec![RequiredAction { action, resource, parameter }]
+            }
+            Asked::AnyOf(list) | Asked::AllOf(list) => list.iter().flat_map(Self::parts).collect(),
+            Asked::Whole(inner) => inner.parts(),
         }
     }
 }

@@ -40,8 +40,8 @@ impl RouteMistakes {
         let mut mistakes = Self::default();
         for DeclaredRoute { path, requirement } in routes {
             if let Some(requirement) = requirement {
-                let unknown = requirement.unknown_names(catalogue, |name| has_param(path, name));
-                mistakes.never_met.extend(unknown.into_iter().map(|name| format!("{path}: there is no {name}")));
+                let unknown = unknown_names(path, requirement, catalogue).into_iter();
+                mistakes.never_met.extend(unknown.map(|name| format!("{path}: there is no {name}")));
             }
             let covering = groups.covering(path);
             let unfit = match (&covering[..], requirement) {
@@ -58,6 +58,24 @@ impl RouteMistakes {
         }
         mistakes
     }
+}
+
+/// Returns the names of a requirement that no request can meet.
+fn unknown_names(path: &str, requirement: &Requirement, catalogue: Option<&Catalogue>) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for part in requirement.parts() {
+        if let Some(catalogue) = catalogue {
+            let listed = catalogue.actions().iter().any(|entry| entry.id == *part.action);
+            if !listed && !catalogue.content_actions().contains(part.action) {
+                unknown.push(format!("action {} in the catalogue", part.action));
+            }
+            let resource = part.resource.filter(|r| !catalogue.resources().iter().any(|entry| entry.id == **r));
+            unknown.extend(resource.map(|resource| format!("resource {resource} in the catalogue")));
+        }
+        let parameter = part.parameter.filter(|name| !has_param(path, name));
+        unknown.extend(parameter.map(|name| format!("parameter {{{name}}} in the path")));
+    }
+    unknown
 }
 
 /// Returns whether the path has the parameter `{name}` or `{*name}`, which may be a part of a segment.

@@ -140,6 +140,11 @@ impl Group {
         admin && self.path == path && self.method.is_none()
     }
 
+    /// Returns whether it is a group of a content API, with a public.
+    pub(crate) fn is_content(&self) -> bool {
+        matches!(self.access, Access::Guarded { public: Some(_), .. })
+    }
+
     #[cfg(feature = "ui")]
     pub(super) fn content_path(&self) -> Option<&str> {
         let content = matches!(self.access, Access::Guarded { kinds: TokenKinds::CONTENT, .. });

@@ -8,8 +8,9 @@ use axum::routing::get;
 use http::{Method, header};
 use keyward::authz::{ActionEntry, Catalogue, Fields};
 use keyward::guard::Reason;
+use keyward::store::TokenQuery;
 use keyward::testing::{App, World};
-use keyward::token::{ContentAccess, HashKeyRing, InvalidHashKey};
+use keyward::token::{ContentAccess, HashKeyRing, InvalidHashKey, TokenKind};
 use keyward::{Auth, Group, GuardedRouter, NewContentToken, Require, action, authenticated};
 use keyward_test_support::log;
 use std::convert::Infallible;
@@ -34,6 +35,18 @@ async fn service_keys_need_a_credential_and_their_scope() {
     // What does not exist is told to callers alone.
     app.get("/x").await.assert_status(401);
     app.get("/x").bearer(&reads).await.assert_status(404);
+}
+
+#[tokio::test]
+async fn default_tokens_are_made_for_a_content_api_alone() {
+    for (world, tokens) in [
+        (World::bare(|builder| builder.admin("/admin").service_keys("/v1")), 0),
+        (World::bare(|builder| builder.admin("/admin").content("/v1")), 2),
+    ] {
+        world.keyward.set_up().await.unwrap();
+        let query = TokenQuery::of(TokenKind::Content);
+        assert_eq!(world.keyward.tokens().list(&query).await.unwrap().items.len(), tokens);
+    }
 }
 
 #[tokio::test]
