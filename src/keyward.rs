@@ -172,14 +172,14 @@ impl Guard {
 
     /// Returns the layer for any tower or axum service.
     ///
-    /// On an axum `Router`, call `Router::layer` after adding every route: later routes are not guarded.
-    /// [`wrap`](Self::wrap) prevents that mistake.
+    /// It goes around a finished service. `Router::layer` of axum puts a layer around each route so far, and a later one
+    /// would not be guarded: it panics with this layer. [`wrap`](Self::wrap) the router.
     pub fn layer(&self) -> GateLayer {
         GateLayer::new(self.gate.clone())
     }
 
     /// Wraps a finished service, to which no route can be added.
-    pub fn wrap<T>(&self, service: T) -> GateService<T> {
+    pub fn wrap<T: 'static>(&self, service: T) -> GateService<T> {
         self.layer().layer(service)
     }
 

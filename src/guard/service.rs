@@ -9,6 +9,8 @@ use super::response::ResponseCheck;
 #[cfg(feature = "axum")]
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use http::{Request, Response};
+#[cfg(feature = "axum")]
+use std::any::TypeId;
 use std::fmt;
 #[cfg(feature = "axum")]
 use std::net::SocketAddr;
@@ -38,10 +40,19 @@ impl<R> GateLayer<R> {
     }
 }
 
-impl<S, R: Clone> Layer<S> for GateLayer<R> {
+impl<S: 'static, R: Clone> Layer<S> for GateLayer<R> {
     type Service = GateService<S, R>;
 
+    /// Wraps a finished service.
+    ///
+    /// # Panics
+    /// If it is a single route of axum, as it is for `Router::layer`: a route that is added later would not be guarded.
     fn layer(&self, inner: S) -> GateService<S, R> {
+        #[cfg(feature = "axum")]
+        assert!(
+            TypeId::of::<S>() != TypeId::of::<axum::routing::Route>(),
+            "`Router::layer` reaches only the routes so far: wrap the finished router, as in `keyward.wrap(router)`"
+        );
         GateService { inner, gate: self.gate.clone(), rejections: self.rejections.clone() }
     }
 }
@@ -64,7 +75,8 @@ impl<S, R> GateService<S, R> {
 #[cfg(feature = "axum")]
 impl<R: MakeRejection<axum::body::Body>> GateService<axum::Router, R> {
     /// Returns a router that serves everything through the gate. It takes layers, which are outside the gate: traces,
-    /// CORS, request ids. A route that is added to it is not guarded.
+    /// CORS, request ids. A route that is added to it is not guarded. To nest it in another router, use
+    /// `nest_service` with this service instead.
     ///
     /// ```
     /// # async fn example(keyward: keyward::Keyward) {

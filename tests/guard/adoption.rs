@@ -103,6 +103,13 @@ async fn layers_outside_the_gate_see_every_request() {
     app.get("/nowhere").await.assert_rejected(Reason::NoGroup);
 }
 
+/// A route that is added after `Router::layer` would be open.
+#[tokio::test]
+#[should_panic(expected = "wrap the finished router")]
+async fn the_layer_does_not_go_around_single_routes() {
+    let _: Router = Router::new().route("/admin/x", get(|| async {})).layer(World::new().keyward.layer());
+}
+
 #[tokio::test]
 async fn services_are_guarded_like_handlers() {
     let world = World::new();

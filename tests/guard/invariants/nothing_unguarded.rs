@@ -377,7 +377,7 @@ async fn resource_from_the_path_is_the_one_checked() {
 #[tokio::test]
 async fn nested_routers_are_judged_by_the_full_path() {
     let (world, ran) = (World::new(), Ran::default());
-    let gated = |routes: Router| routes.layer(world.keyward.layer());
+    let gated = |routes: Router| world.keyward.wrap(routes).into_router();
     let inner = Router::new()
         .route("/", ran.handler().layer(Require::new(action("x"))))
         .route("/x", ran.handler().layer(Require::new(action("x"))));
@@ -402,7 +402,7 @@ async fn rewritten_path_is_rejected() {
         *request.uri_mut() = Uri::from_static("/secret");
         next.run(request).await
     }
-    let inner = Router::new().route("/secret", ran.handler()).layer(world.keyward.layer());
+    let inner = world.keyward.wrap(Router::new().route("/secret", ran.handler()));
     let app = App::from_service(
         Router::new().nest_service("/public", tower::ServiceBuilder::new().layer(from_fn(rewrite)).service(inner)),
     );

@@ -215,7 +215,7 @@ fn nested(gate: impl Fn(Router) -> Router) -> Router {
 /// Returns all nestings.
 pub async fn all() -> Vec<Nesting> {
     use Class::{Admin, AsSent, Content, Public, Session};
-    let layered = |world: &World, router: Router| router.layer(world.keyward.layer());
+    let layered = |world: &World, router: Router| world.keyward.wrap(router).into_router();
     vec![
         Plan::new("a guarded router")
             .and("/admin/login", Some(Method::POST), Public)
@@ -301,13 +301,13 @@ pub async fn all() -> Vec<Nesting> {
             .await,
         Plan::new("nest in nest, the gate innermost")
             .build(|world| {
-                let innermost = |class| layered(world, inner(class));
-                let tenants = move |class| Router::new().nest("/t/{tenant}", innermost(class));
-                nested_in(|class| Router::new().nest("/v1", tenants(class)).nest("/w/{b}", innermost(class)))
+                let innermost = |class| world.keyward.wrap(inner(class));
+                let tenants = move |class| Router::new().nest_service("/t/{tenant}", innermost(class));
+                nested_in(|class| Router::new().nest("/v1", tenants(class)).nest_service("/w/{b}", innermost(class)))
             })
             .await,
         Plan::new("nest under a parameter")
-            .build(|world| Router::new().nest("/{any}", layered(world, routes(AsSent))))
+            .build(|world| Router::new().nest_service("/{any}", world.keyward.wrap(routes(AsSent))))
             .await,
         Plan::new("nest_service under two parameters, beside a fallback")
             .build(|world| {
@@ -315,16 +315,16 @@ pub async fn all() -> Vec<Nesting> {
                 Router::new().nest_service("/{a}/{b}", gated()).fallback_service(gated())
             })
             .await,
-        Plan::new("route_service with a wildcard, and a method router's layer")
+        Plan::new("route_service with a wildcard, and method routers")
             .build(|world| {
                 let whole = guarded(&[("/admin/x", Admin), ("/admin/{a}/y", Admin), ("/api/x", Content)]);
-                let layer = || world.keyward.layer();
+                let gated = |path, class| world.keyward.wrap(bare(path, class));
                 Router::new()
                     .route_service("/admin/{*rest}", world.keyward.guard(whole.clone()))
                     .route_service("/api/{*rest}", world.keyward.guard(whole))
-                    .route("/public/x", bare("/public/x", Public).layer(layer()))
-                    .route("/public/files/{*rest}", bare("/public/files/{*rest}", Public).layer(layer()))
-                    .route("/admin", bare("/admin", Admin).layer(layer()))
+                    .route_service("/public/x", gated("/public/x", Public))
+                    .route_service("/public/files/{*rest}", gated("/public/files/{*rest}", Public))
+                    .route_service("/admin", gated("/admin", Admin))
             })
             .await,
         Plan { shadowing: true, ..Plan::new("public groups that shadow") }
