@@ -7,6 +7,7 @@
 #![allow(clippy::duplicate_mod, reason = "both engines include the same files")]
 
 mod lists;
+mod lookup_pool;
 #[cfg(feature = "postgres")]
 pub(super) mod postgres;
 #[cfg(feature = "sqlite")]

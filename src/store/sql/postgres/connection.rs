@@ -3,8 +3,8 @@
 //! A pool would wait for an abandoned statement, on a server that may have stopped, and its place would be blocked
 //! meanwhile. So a connection that is dropped during a statement is closed at once.
 
-use super::error::{OpenError, is_stale, query_error};
-use super::{Connections, PoolKind, WAIT_TIMEOUT, statements, unless_abandoned};
+use super::error::{OpenError, is_lost, is_stale, query_error};
+use super::{ConnectionSlot, Connections, PoolKind, WAIT_TIMEOUT, statements, unless_abandoned};
 use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
@@ -23,6 +23,8 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 pub(super) struct ManagedConnection {
     /// `None` only while it is dropped.
     connection: Option<PoolConnection<Postgres>>,
+    /// Where the connection of a look-up returns to; others return to sqlx's pool.
+    slot: Option<ConnectionSlot<Postgres>>,
     /// Becomes true when the address leads to another server than the connection does.
     replaced: watch::Receiver<bool>,
     /// A statement is running.
@@ -39,11 +41,11 @@ impl ManagedConnection {
             }
             let pools = connections.pools();
             let replaced = pools.replaced();
-            let connection = tokio::select! {
-                connection = pools.of(kind).acquire() => connection.map_err(query_error)?,
+            let (connection, slot) = tokio::select! {
+                taken = pools.take(kind) => taken.map_err(query_error)?,
                 () = wait_until_replaced(replaced.clone()) => continue,
             };
-            return Ok(Self { connection: Some(connection), replaced, busy: false, open: false });
+            return Ok(Self { connection: Some(connection), slot, replaced, busy: false, open: false });
         }
     }
 
@@ -89,20 +91,20 @@ impl ManagedConnection {
         }
     }
 
-    /// Runs one statement that reads. Behind a pooler it gets a transaction: otherwise its parts could reach different
-    /// servers.
+    /// Runs one statement that reads: one round trip, as the statement is prepared and is its own snapshot. Behind a
+    /// pooler it gets a transaction: otherwise its parts could reach different servers.
     ///
-    /// It is retried once if a prepared statement is gone, or the connection was lost or leads to another server than
-    /// the address.
+    /// It is retried once, on another connection, if a prepared statement is gone, or the connection was lost or leads
+    /// to another server than the address.
     pub(super) async fn read<'q>(
         connections: &Connections,
         pooler: bool,
         ask: impl Fn() -> Query<'q, Postgres, PgArguments>,
-    ) -> Result<Option<PgRow>, StoreError> {
-        match Self::read_once(connections, pooler, ask()).await? {
-            Ok(row) => Ok(row),
-            Err(error) if is_stale(&error) || matches!(error, sqlx::Error::Io(_)) => {
-                Self::read_once(connections, pooler, ask()).await?.map_err(query_error)
+    ) -> Result<Vec<PgRow>, StoreError> {
+        match Self::read_once(connections, pooler, PoolKind::Lookups, ask()).await? {
+            Ok(rows) => Ok(rows),
+            Err(error) if is_stale(&error) || is_lost(&error) => {
+                Self::read_once(connections, pooler, PoolKind::TestedLookups, ask()).await?.map_err(query_error)
             }
             Err(error) => Err(query_error(error)),
         }
@@ -111,20 +113,21 @@ impl ManagedConnection {
     async fn read_once(
         connections: &Connections,
         pooler: bool,
+        kind: PoolKind,
         query: Query<'_, Postgres, PgArguments>,
-    ) -> Result<sqlx::Result<Option<PgRow>>, StoreError> {
+    ) -> Result<sqlx::Result<Vec<PgRow>>, StoreError> {
         let mut connection = match pooler {
-            true => Self::begin(connections, PoolKind::Lookups, statements::BEGIN_LOOK_UP).await?,
-            false => Self::take(connections, PoolKind::Lookups).await?,
+            true => Self::begin(connections, PoolKind::SharedLookups, statements::BEGIN_LOOK_UP).await?,
+            false => Self::take(connections, kind).await?,
         };
         connection.busy = true;
         let abandoned = connection.wait_until_abandoned();
         // A failed statement closes its connection, and with it the prepared statements.
-        let row = unless_abandoned(abandoned, query.persistent(!pooler).fetch_optional(&mut *connection)).await;
-        if row.is_ok() {
+        let rows = unless_abandoned(abandoned, query.persistent(!pooler).fetch_all(&mut *connection)).await;
+        if rows.is_ok() {
             connection.busy = false;
         }
-        Ok(row)
+        Ok(rows)
     }
 }
 
@@ -164,7 +167,10 @@ impl Drop for ManagedConnection {
                     }
                 });
             }
-            Ok(_) if !self.open && !self.busy => drop(connection),
+            Ok(_) if !self.open && !self.busy => match self.slot.take() {
+                Some(slot) => slot.put_back(connection),
+                None => drop(connection),
+            },
             // Without a runtime no message can be sent to the server; dropping the connection closes it.
             _ => drop(connection.detach()),
         }

@@ -3,11 +3,12 @@
 //! An address may lead to another server after a failover. Older connections may still lead to the former server, and
 //! show no sign of it. The reader of the log notices, and then none of them is used again.
 
-use super::WAIT_TIMEOUT;
 use super::statements::LOOK_UP_SETTINGS;
+use super::{ConnectionSlot, LookupPool, WAIT_TIMEOUT};
 use arc_swap::ArcSwap;
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{ConnectOptions, PgConnection, PgPool, raw_sql};
+use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres, raw_sql};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -26,7 +27,7 @@ pub(super) struct Connections {
 
 pub(super) struct Pools {
     /// For look-ups only, which must not wait for longer queries.
-    lookups: PgPool,
+    lookups: Arc<LookupPool<Postgres>>,
     readers: PgPool,
     pub(super) writers: PgPool,
     /// The one connection that receives hints.
@@ -38,10 +39,17 @@ pub(super) struct Pools {
 /// The use of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PoolKind {
+    /// For one statement. An idle connection may have been lost.
     Lookups,
+    /// For one statement, on a connection that works.
+    TestedLookups,
+    /// For a look-up in a transaction, behind a pooler.
+    SharedLookups,
     Readers,
     Writers,
 }
+
+type TakenConnection = (PoolConnection<Postgres>, Option<ConnectionSlot<Postgres>>);
 
 impl Connections {
     pub(super) fn new(address: PgConnectOptions, lookups: u32, pooler: bool) -> Self {
@@ -88,12 +96,16 @@ impl Connections {
 }
 
 impl Pools {
-    pub(super) fn of(&self, kind: PoolKind) -> &PgPool {
-        match kind {
-            PoolKind::Lookups => &self.lookups,
+    /// Takes a connection, with the slot to which it returns if that is not sqlx's pool.
+    pub(super) async fn take(&self, kind: PoolKind) -> sqlx::Result<TakenConnection> {
+        let pool = match kind {
+            PoolKind::Lookups => return self.lookups.take().await.map(with_slot),
+            PoolKind::TestedLookups => return self.lookups.take_tested().await.map(with_slot),
+            PoolKind::SharedLookups => self.lookups.as_pool(),
             PoolKind::Readers => &self.readers,
             PoolKind::Writers => &self.writers,
-        }
+        };
+        Ok((pool.acquire().await?, None))
     }
 
     pub(super) fn replaced(&self) -> watch::Receiver<bool> {
@@ -110,7 +122,7 @@ impl Pools {
             });
         }
         Self {
-            lookups: lookup_pool.connect_lazy_with(address.clone()),
+            lookups: LookupPool::new(lookup_pool.connect_lazy_with(address.clone())),
             // Lists may take long: fewer of them leave the server to look-ups.
             readers: pool(lookups.div_ceil(2)).connect_lazy_with(address.clone()),
             writers: pool(WRITERS).connect_lazy_with(address.clone()),
@@ -118,4 +130,8 @@ impl Pools {
             replaced: watch::Sender::new(false),
         }
     }
+}
+
+fn with_slot(taken: (PoolConnection<Postgres>, ConnectionSlot<Postgres>)) -> TakenConnection {
+    (taken.0, Some(taken.1))
 }

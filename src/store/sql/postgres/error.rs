@@ -17,6 +17,8 @@ mod code {
     /// A prepared statement is missing, exists already, or no longer fits its tables: the connection leads to another
     /// server, or the tables were changed.
     pub(super) const STALE: [&str; 4] = ["26000", "42P05", "0A000", "08P01"];
+    /// The server ended the session: it shuts down, it starts again after a crash, or the session was idle for too long.
+    pub(super) const ENDED: [&str; 4] = ["57P01", "57P02", "57P03", "57P05"];
     pub(super) const FORBIDDEN: &str = "42501";
     /// A missing table, column, function or schema.
     pub(super) const MISSING: [&str; 4] = ["42P01", "42703", "42883", "3F000"];
@@ -271,6 +273,11 @@ pub(super) fn leaves_open(error: &sqlx::Error) -> bool {
 /// Returns true if the connection's prepared statements are invalid, so that new ones may work.
 pub(super) fn is_stale(error: &sqlx::Error) -> bool {
     is_one_of(error, &code::STALE)
+}
+
+/// Returns true if the connection was lost, so that another one may work.
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
+    matches!(error, sqlx::Error::Io(_)) || is_one_of(error, &code::ENDED)
 }
 
 fn is_one_of(error: &sqlx::Error, codes: &[&str]) -> bool {

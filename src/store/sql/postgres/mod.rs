@@ -29,6 +29,7 @@ mod transaction;
 mod view;
 
 use super::statements::postgres as statements;
+use super::lookup_pool::{ConnectionSlot, LookupPool};
 use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
@@ -294,8 +295,7 @@ impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
         let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
-        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?;
-        let row = row.ok_or_else(no_epoch)?;
+        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?.pop().ok_or_else(no_epoch)?;
         // The database's time during the query is not before the caller's request, so a remaining life is never
         // overstated.
         rows::snapshot(&row, self.time(&row)?)
@@ -349,8 +349,7 @@ impl WriteStore for PostgresStore {
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
         let key = comparable(email);
         let ask = || query(self.installation.schema.qualify(statements::SIGN_IN_CANDIDATE)).bind(&key);
-        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?;
-        let row = row.ok_or_else(no_epoch)?;
+        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?.pop().ok_or_else(no_epoch)?;
         self.check_row(&row)?;
         rows::candidate(&row)
     }

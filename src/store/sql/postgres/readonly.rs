@@ -31,6 +31,7 @@ impl ReadOnlyDatabase {
                 let ask = || query(statement).bind(parameter);
                 ManagedConnection::read(&self.connections, self.pooler, ask)
                     .await?
+                    .pop()
                     .ok_or(sqlx::Error::RowNotFound)
                     .map_err(query_error)?
             }

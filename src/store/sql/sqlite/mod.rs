@@ -23,6 +23,7 @@ mod transaction;
 #[path = "../view.rs"]
 mod view;
 
+use super::lookup_pool::LookupPool;
 use super::statements::sqlite as statements;
 use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
@@ -69,7 +70,7 @@ use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 pub struct SqliteStore {
     writer: SqlitePool,
     /// For look-ups only, which must not wait for longer queries.
-    lookups: SqlitePool,
+    lookups: Arc<LookupPool<Sqlite>>,
     readers: SqlitePool,
     /// Two connections that read the log of changes, as an abandoned read may block one for a while.
     log: SqlitePool,
@@ -161,7 +162,8 @@ impl SqliteStore {
             let query_only = file.clone().pragma("query_only", "ON");
             checked_pool(&place).max_connections(connections).connect_lazy_with(query_only)
         };
-        let (lookups, readers, log) = (reading(options.readers), reading(options.readers), reading(2));
+        let lookups = LookupPool::new(reading(options.readers));
+        let (readers, log) = (reading(options.readers), reading(2));
         Ok(Self { writer, lookups, readers, log, options: file, database_file: place, clock: options.clock })
     }
 
@@ -209,6 +211,15 @@ impl SqliteStore {
         }
     }
 
+    /// Runs one statement that reads one row. A statement is its own snapshot, so it has no transaction.
+    async fn look_up(&self, query: Query<'_, Sqlite, Arguments>) -> Result<Option<Row>, StoreError> {
+        let (mut connection, slot) = self.lookups.take().await.map_err(query_error)?;
+        let row = query.fetch_optional(&mut *connection).await;
+        // The connection of an abandoned look-up goes to sqlx's pool instead, which waits until its thread is free.
+        slot.put_back(connection);
+        row.map_err(query_error)
+    }
+
     async fn begin_reading(&self) -> Result<EngineTransaction, StoreError> {
         self.check_location()?;
         self.readers.begin().await.map_err(query_error)
@@ -231,8 +242,8 @@ impl SqliteStore {
     /// A change that others can read has happened. Otherwise it may still appear when the file is opened again.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
         self.check_location().ok()?;
-        let found =
-            sqlx::query(statements::IS_CHANGE_COMMITTED).bind(seq).bind(op_id).fetch_one(&self.lookups).await.ok()?;
+        let query = sqlx::query(statements::IS_CHANGE_COMMITTED).bind(seq).bind(op_id);
+        let found = self.look_up(query).await.ok()??;
         (rows::get::<i64>(&found, "happened").ok()? == 1).then_some(true)
     }
 
@@ -262,8 +273,7 @@ impl Store for SqliteStore {
         let now = self.clock.now();
         self.check_location()?;
         let query = sqlx::query(statements::RESOLVE).bind(digest.to_hex());
-        let row = query.fetch_optional(&self.lookups).await.map_err(query_error)?;
-        rows::snapshot(&row.ok_or_else(no_epoch)?, now)
+        rows::snapshot(&self.look_up(query).await?.ok_or_else(no_epoch)?, now)
     }
 
     fn following(&self) -> Following {
@@ -308,8 +318,7 @@ impl WriteStore for SqliteStore {
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
         self.check_location()?;
         let query = sqlx::query(statements::SIGN_IN_CANDIDATE).bind(comparable(email));
-        let row = query.fetch_optional(&self.lookups).await.map_err(query_error)?;
-        rows::candidate(&row.ok_or_else(no_epoch)?)
+        rows::candidate(&self.look_up(query).await?.ok_or_else(no_epoch)?)
     }
 }
 
@@ -415,9 +424,6 @@ mod tests {
         for seq in 0..5 {
             drop(store.view().await.unwrap());
             let mut transaction = store.readers.begin().await.unwrap();
-            sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
-            drop(transaction);
-            let mut transaction = store.lookups.begin().await.unwrap();
             sqlx::query("ROLLBACK").execute(&mut *transaction).await.unwrap();
             drop(transaction);
             assert_eq!(store.resolve(&Digest::Native([0; 27])).await.unwrap().seq, seq, "reads see the latest change");
