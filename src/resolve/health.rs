@@ -64,7 +64,7 @@ pub struct Health {
     pub lookups_in_flight: u64,
     /// The number of look-ups that wait for a permit.
     pub lookups_waiting: u64,
-    /// The number of store reads for tokens.
+    /// The number of store reads for tokens. One read may answer several look-ups that waited together.
     pub store_reads: u64,
     /// The number of look-ups that the store answered with an error.
     pub lookups_failed: u64,
@@ -187,7 +187,7 @@ impl Resolver {
         // A lease starts when its poll was sent.
         let sent = MonotonicTime(until.0.saturating_sub(MonotonicTime(0).plus(self.limits.max_staleness).0));
         let in_flight = (self.lookups.len() + self.over_budget_lookups.len()) as u64;
-        let running = self.lanes.running() as u64;
+        let running = (self.lanes.running() + self.waiting.riders()) as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
             ready: self.freshness.has_lease(now) && !self.keys.mismatch() && self.counts.recent().is_healthy(now),

@@ -1,6 +1,6 @@
 //! Admission of look-ups to the store.
 //!
-//! A bounded number of look-ups reads the store at a time; the others wait in lanes. Only the lane of
+//! A bounded number of reads runs at a time; other look-ups wait in lanes. Only the lane of
 //! known tokens can take all permits: such tokens cannot be made up, so a quarter of the permits is reserved for them.
 //! The other lanes are for tokens that the node has not seen since it started; doubtful tokens get a small part:
 //!
@@ -40,7 +40,7 @@ pub(super) struct Lanes {
     queues: [Semaphore; QUEUES],
 }
 
-/// A permit for one look-up, until it is dropped.
+/// A permit for one read, until it is dropped.
 #[must_use]
 pub(super) struct Permit<'l> {
     _permits: [Option<SemaphorePermit<'l>>; 4],
@@ -65,15 +65,38 @@ impl Lanes {
         }
     }
 
-    /// Returns the number of look-ups that have a permit.
+    /// Returns the number of permits in use.
     pub(super) fn running(&self) -> usize {
         self.size.saturating_sub(self.permits.available_permits())
     }
 
+    /// Returns a permit if one is free and no look-up waits for it.
+    pub(super) fn try_acquire(&self, lane: Lane) -> Option<Permit<'_>> {
+        let mut acquired = [const { None }; 4];
+        for (semaphore, acquired) in self.semaphores(lane).into_iter().zip(&mut acquired) {
+            if let Some(semaphore) = semaphore {
+                *acquired = Some(semaphore.try_acquire().ok()?);
+            }
+        }
+        Some(Permit { _permits: acquired })
+    }
+
     /// Waits for a permit: in the narrowest lane first, so that no request holds a permit that a wider lane waits for.
     pub(super) async fn acquire(&self, lane: Lane) -> Permit<'_> {
+        let mut acquired = [const { None }; 4];
+        for (semaphore, acquired) in self.semaphores(lane).into_iter().zip(&mut acquired) {
+            if let Some(semaphore) = semaphore {
+                // The semaphores are never closed, so acquiring succeeds in the end.
+                *acquired = semaphore.acquire().await.ok();
+            }
+        }
+        Permit { _permits: acquired }
+    }
+
+    /// Returns the semaphores of a lane, the narrowest first.
+    fn semaphores(&self, lane: Lane) -> [Option<&Semaphore>; 4] {
         let (all, unknown) = (Some(&self.permits), Some(&self.unknown));
-        let semaphores = match lane {
+        match lane {
             Lane::Known => [None, None, None, all],
             Lane::Unknown => [None, None, unknown, all],
             Lane::Doubtful => [None, Some(&self.doubtful), unknown, all],
@@ -81,14 +104,6 @@ impl Lanes {
                 let queue = &self.queues[(network % QUEUES as u64) as usize];
                 [Some(queue), Some(&self.over_budget), unknown, all]
             }
-        };
-        let mut acquired = [const { None }; 4];
-        for (semaphore, acquired) in semaphores.into_iter().zip(&mut acquired) {
-            if let Some(semaphore) = semaphore {
-                // The semaphores are never closed, so acquiring succeeds in the end.
-                *acquired = semaphore.acquire().await.ok();
-            }
         }
-        Permit { _permits: acquired }
     }
 }

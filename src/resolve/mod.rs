@@ -11,6 +11,7 @@ mod lookup;
 mod metrics;
 mod names;
 mod poller;
+mod reads;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use names::Names;
 use poller::Progress;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
+use reads::{Read, Waiting};
 use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -56,7 +58,10 @@ pub struct Limits {
     pub absent: usize,
     /// How long a digest is remembered as absent. Default 5 s.
     pub absent_for: Duration,
-    /// How many look-ups read the store at a time. Default 16.
+    /// How many reads of the store for look-ups run at a time. Default 16.
+    ///
+    /// Look-ups that wait together share a read if the [store](crate::store::Store::batch_size) reads many tokens
+    /// faster than one by one.
     ///
     /// A quarter is reserved for cached tokens that have to be reloaded. Unknown secrets in Strapi's format, which
     /// anyone can make up, get a quarter at most.
@@ -136,6 +141,7 @@ pub(crate) struct Resolver {
     /// Look-ups of callers over their budget.
     over_budget_lookups: Lookups,
     lanes: Lanes,
+    waiting: Waiting,
 }
 
 /// The result of a look-up, or of a cache check.
@@ -227,6 +233,7 @@ impl Resolver {
             lookups: Lookups::default(),
             over_budget_lookups: Lookups::default(),
             lanes: Lanes::new(limits.lookups),
+            waiting: Waiting::default(),
         }
     }
 
@@ -338,24 +345,10 @@ impl Resolver {
         }
     }
 
-    /// Reads the store once and caches the result, unless the cache has a newer one.
+    /// Reads the store and caches the result, unless the cache has a newer one.
     async fn look_up(self: &Arc<Self>, secret: KnownSecret, lane: Lane) -> Result<LookupOutcome, Unavailable> {
-        let permit = tokio::time::timeout(self.limits.queue, self.lanes.acquire(lane));
-        let _permit = permit.await.map_err(|_| Unavailable::Overloaded)?;
-        self.counts.record_read();
         let digest = secret.digest;
-        let (era, asked) = (self.freshness.era(), self.clock.moment());
-        let snapshot = match tokio::time::timeout(self.limits.lookup, self.store.resolve(&digest)).await {
-            Ok(Ok(snapshot)) => snapshot,
-            Ok(Err(error)) => {
-                // Made-up secrets in Strapi's format get this far.
-                if let Some(count) = self.lookup_log_limit.count(self.clock.moment()) {
-                    tracing::warn!(error = &error as &dyn std::error::Error, count, "look-up failed");
-                }
-                return Err(Unavailable::Store);
-            }
-            Err(_) => return Err(Unavailable::Deadline),
-        };
+        let Read { era, asked, snapshot } = self.read(digest, lane).await?;
         self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());
         let stamp = Stamp { era, seq: snapshot.seq };
         let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, secret, stamp, asked, self));

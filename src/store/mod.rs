@@ -56,6 +56,28 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the store fails. An unknown digest is not an error.
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError>;
 
+    /// Returns for each digest, in this order, what [`resolve`](Self::resolve) returns. All snapshots are of one moment
+    /// unless the store says otherwise; each has its own sequence.
+    ///
+    /// The default reads them one after another.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails. A token that cannot be read is an error of its own, and does not affect the
+    /// others.
+    async fn resolve_many(&self, digests: &[Digest]) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
+        let mut snapshots = Vec::with_capacity(digests.len());
+        for digest in digests {
+            snapshots.push(self.resolve(digest).await);
+        }
+        Ok(snapshots)
+    }
+
+    /// Returns how many digests [`resolve_many`](Self::resolve_many) is asked for at most. More than one if it reads
+    /// them faster than concurrent calls of [`resolve`](Self::resolve); the default is one, and then it is never called.
+    fn batch_size(&self) -> usize {
+        1
+    }
+
     /// Stores when tokens were last used; of two uses the later one stays. Tokens that do not exist are skipped.
     ///
     /// A use is not a change: it does not raise the sequence.
@@ -278,6 +300,14 @@ pub enum StoreError {
 impl<S: Store + ?Sized> Store for Arc<S> {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         (**self).resolve(digest).await
+    }
+
+    async fn resolve_many(&self, digests: &[Digest]) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
+        (**self).resolve_many(digests).await
+    }
+
+    fn batch_size(&self) -> usize {
+        (**self).batch_size()
     }
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {

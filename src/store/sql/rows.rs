@@ -29,6 +29,22 @@ pub(super) fn snapshot(row: &Row, now: Timestamp) -> Result<Snapshot, StoreError
     Ok(Snapshot { seq, op_id, record: Some(Record { token: token(row)?, owner, now }) })
 }
 
+/// Reads the snapshots of a list of `count` digests, in the order of the list.
+pub(super) fn snapshots(
+    rows: &[Row],
+    count: usize,
+    now: impl Fn(&Row) -> Result<Timestamp, StoreError>,
+) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
+    let mut in_order = vec![None; count];
+    for row in rows {
+        let place = usize::try_from(get::<i64>(row, "place")?).ok();
+        let place =
+            place.and_then(|place| in_order.get_mut(place)).ok_or_else(|| corrupt("place", "not in the list"))?;
+        *place = Some(row);
+    }
+    in_order.into_iter().map(|row| row.map(|row| snapshot(row, now(row)?)).ok_or_else(super::no_epoch)).collect()
+}
+
 pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
     let kind: String = get(row, "kind")?;
     let kind = TokenKind::from_word(&kind).ok_or_else(|| corrupt("kind", "no such kind"))?;

@@ -28,8 +28,8 @@ mod transaction;
 #[path = "../view.rs"]
 mod view;
 
-use super::statements::postgres as statements;
 use super::lookup_pool::{ConnectionSlot, LookupPool};
+use super::statements::postgres as statements;
 use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
 use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
@@ -52,6 +52,10 @@ use PostgresStore as EngineStore;
 use connection::ManagedConnection as EngineTransaction;
 use sqlx::Postgres as Engine;
 use sqlx::postgres::{PgArguments as Arguments, PgRow as Row};
+
+/// How many tokens one statement looks up. The server takes about a third of the time for each, compared with a
+/// statement of its own.
+const BATCH: usize = 32;
 
 /// The application name of our connections.
 const NAME: &str = "keyward";
@@ -299,6 +303,17 @@ impl Store for PostgresStore {
         // The database's time during the query is not before the caller's request, so a remaining life is never
         // overstated.
         rows::snapshot(&row, self.time(&row)?)
+    }
+
+    async fn resolve_many(&self, digests: &[Digest]) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
+        let list = lists::texts(&digests.iter().map(Digest::to_hex).collect::<Vec<_>>());
+        let ask = || query(AssertSqlSafe(self.installation.resolve_many.clone())).bind(&list);
+        let rows = EngineTransaction::read(&self.connections, self.pooler, ask).await?;
+        rows::snapshots(&rows, digests.len(), |row| self.time(row))
+    }
+
+    fn batch_size(&self) -> usize {
+        BATCH
     }
 
     fn following(&self) -> Following {

@@ -24,8 +24,9 @@ const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 pub(super) struct Installation {
     pub(super) schema: Schema,
     pub(super) id: String,
-    /// The statement of look-ups, qualified once because it runs far more often than any other.
+    /// The statements of look-ups, qualified once because they run far more often than any other.
     pub(super) resolve: Arc<str>,
+    pub(super) resolve_many: Arc<str>,
 }
 
 /// Finds the tables and runs missing migrations, all or nothing.
@@ -52,8 +53,9 @@ pub(super) async fn open(pool: &PgPool, asked: Option<&str>, pooler: bool) -> Re
     let id: String = rows::get(&id, "installation")?;
     transaction.rollback().await.map_err(query_error)?;
     tracing::info!(database = session.database, schema = schema.name, installation = id, "the tables are up to date");
-    let resolve = schema.qualify(statements::RESOLVE).0.into();
-    Ok(Installation { schema, id, resolve })
+    let [resolve, resolve_many] =
+        [statements::RESOLVE, statements::RESOLVE_MANY].map(|statement| schema.qualify(statement).0.into());
+    Ok(Installation { schema, id, resolve, resolve_many })
 }
 
 /// Returns true if no migration is missing. Fails if this role may not read the tables.

@@ -57,23 +57,10 @@ macro_rules! statements {
         ///
         /// The digest is cast to text to hide it from SQLite's planner, which after an ANALYZE plans anew for each
         /// value that is bound and compared with an indexed column.
-        pub const RESOLVE: &str = concat!(
-            "SELECT x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
-            $word!(now),
-            " AS now",
-            $word!(installation),
-            ", ",
-            token!($word),
-            ", ",
-            owner!($word),
-            ", ",
-            owner_permissions!($word),
-            " FROM keyward_epoch x ",
-            "LEFT JOIN keyward_token t ON t.digest = CAST($1 AS TEXT) ",
-            "LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
-            "LEFT JOIN keyward_token_use u ON u.token_id = t.id ",
-            "WHERE x.id = 1"
-        );
+        pub const RESOLVE: &str = resolve!($word, "", "", "CAST($1 AS TEXT)");
+        /// Returns such a row for each text of the list `$1`, with its place in the list. All are of one moment.
+        pub const RESOLVE_MANY: &str =
+            resolve!($word, "e.key AS place, ", concat!("CROSS JOIN ", $word!(elements "$1"), " "), "e.value ->> 'text'");
 
         /// Of two uses in one batch the later one counts; of two at the same time, the one noted last.
         pub const NOTE_USES: &str = concat!(

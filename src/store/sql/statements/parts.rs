@@ -193,6 +193,33 @@ macro_rules! owner_permissions {
     };
 }
 
+/// Selects the token of a digest with everything that decides about it, and the last change.
+macro_rules! resolve {
+    ($word:ident, $place:expr, $from:expr, $digest:literal) => {
+        concat!(
+            "SELECT ",
+            $place,
+            "x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
+            $word!(now),
+            " AS now",
+            $word!(installation),
+            ", ",
+            token!($word),
+            ", ",
+            owner!($word),
+            ", ",
+            owner_permissions!($word),
+            " FROM keyward_epoch x ",
+            $from,
+            "LEFT JOIN keyward_token t ON t.digest = ",
+            $digest,
+            " LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
+            "LEFT JOIN keyward_token_use u ON u.token_id = t.id ",
+            "WHERE x.id = 1"
+        )
+    };
+}
+
 /// Inserts a list of permissions or grants: `$1` id of the role or token, `$2` the list.
 macro_rules! insert_list {
     ($word:ident, $into:literal) => {
