@@ -191,3 +191,6 @@ impl Resolver {
         Unavailable::Store
     }
 }
+
+#[cfg(test)]
+mod tests;

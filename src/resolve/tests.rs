@@ -44,7 +44,7 @@ impl Store for Tokens {
     async fn close(&self) {}
 }
 
-fn record(digest: Digest) -> Record {
+pub(super) fn record(digest: Digest) -> Record {
     let token = Token {
         id: TokenId(1),
         name: "one".into(),
@@ -66,19 +66,19 @@ fn start(limits: Limits) -> (Arc<Resolver>, Arc<Tokens>) {
     (Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, cache_keys(), true), store)
 }
 
-fn cache_keys() -> CacheKeys {
+pub(super) fn cache_keys() -> CacheKeys {
     CacheKeys::draw(&OsEntropy).unwrap()
 }
 
 /// A secret that the cache finds by `n`.
-fn secret(n: u64, rest: u8) -> KnownSecret {
+pub(super) fn secret(n: u64, rest: u8) -> KnownSecret {
     let mut bytes = [rest; 27];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     KnownSecret { digest: Digest::Native(bytes), prefix: None, cache_key: CacheKey { bucket: n, rest: rest.into() } }
 }
 
 /// The same in Strapi's format.
-fn strapi_secret(n: u64, rest: u8) -> KnownSecret {
+pub(super) fn strapi_secret(n: u64, rest: u8) -> KnownSecret {
     let mut bytes = [rest; 64];
     bytes[..8].copy_from_slice(&n.to_be_bytes());
     KnownSecret { digest: Digest::Strapi(bytes), ..secret(n, rest) }

@@ -8,6 +8,7 @@
 
 #![expect(clippy::expect_used, reason = "a failure in this suite is a failed test")]
 
+mod batches;
 mod changes;
 mod clamping;
 mod fixtures;
@@ -95,6 +96,8 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     tokens::deleted_token_does_not_resolve(&fresh().await).await;
     tokens::ids_are_not_reused(&fresh().await).await;
     tokens::latest_use_is_kept(&fresh().await).await;
+    batches::many_tokens_resolve_like_one(&fresh().await).await;
+    batches::batch_is_entirely_before_or_after_a_change(&fresh().await).await;
     views::view_reads_one_point_in_time(&fresh().await).await;
     views::store_is_empty_until_an_owner_or_token_is_added(&fresh().await).await;
     views::lists_are_sorted_and_complete(&fresh().await).await;

@@ -13,10 +13,10 @@ use std::collections::HashSet;
 const CAUSE: AuditCause = AuditCause::Catalogue;
 
 /// A pseudo-random generator with a fixed seed.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) as usize % n
     }
@@ -34,7 +34,7 @@ impl Dice {
         permission.fields(fields).when(when)
     }
 
-    fn permissions(&mut self, most: usize) -> Vec<Permission> {
+    pub(super) fn permissions(&mut self, most: usize) -> Vec<Permission> {
         (0..self.below(most + 1)).map(|_| self.permission()).collect()
     }
 }

@@ -8,5 +8,6 @@ mod failover;
 mod pooler;
 mod privileges;
 mod proxy;
+mod round_trips;
 mod schemas;
 mod tls;
