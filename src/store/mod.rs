@@ -56,8 +56,8 @@ pub trait Store: Send + Sync + 'static {
     /// [`StoreError`] if the store fails. An unknown digest is not an error.
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError>;
 
-    /// Returns for each digest, in this order, what [`resolve`](Self::resolve) returns. All snapshots are of one moment
-    /// unless the store says otherwise; each has its own sequence.
+    /// Returns for each digest, in this order, what [`resolve`](Self::resolve) returns. Each snapshot has the sequence of
+    /// its moment; the moments may differ.
     ///
     /// The default reads them one after another.
     ///

@@ -66,6 +66,7 @@ impl<DB: Database> LookupPool<DB> {
     }
 
     /// Takes a connection that was tested or opened just now: an idle one may be lost.
+    #[cfg(feature = "postgres")]
     pub(super) async fn take_tested(self: &Arc<Self>) -> sqlx::Result<(PoolConnection<DB>, ConnectionSlot<DB>)> {
         let permit = self.permit().await?;
         // Makes room for a new one.
