@@ -62,14 +62,14 @@ pub use crate::resolve::Limits;
 
 pub(crate) use address::Addresses;
 pub(crate) use base::Base;
-pub(crate) use caller::Caller;
 #[cfg(feature = "axum")]
 #[cfg_attr(
     not(any(feature = "api", feature = "ui")),
     allow(unused_imports, reason = "for the modules that answer HTTP")
 )]
-#[cfg(any(feature = "api", feature = "ui"))]
-#[cfg(feature = "ui")]
+pub(crate) use caller::Caller;
 pub(crate) use gate::Gate;
+#[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
+#[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;
