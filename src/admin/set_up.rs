@@ -50,7 +50,7 @@ impl Keyward {
         ];
         let context = self.context();
         let mut defaults = Vec::new();
-        for (name, description, access) in tokens.into_iter().filter(|_| self.settings().has_content) {
+        for (name, description, access) in tokens.into_iter().filter(|_| self.admin_state().settings.has_content) {
             defaults.push((context.issue(TokenKind::Content)?, name, description, access));
         }
         let outcome = context.transact(move |unit| Box::pin(set_up(unit, defaults))).await?;
