@@ -131,6 +131,7 @@ pub struct Builder<T = Keyward> {
     entropy: Arc<dyn Entropy>,
     opaque: bool,
     exclusive: bool,
+    warm_up: u32,
     budget: Option<FailureBudget>,
     proxies: Option<(Vec<String>, ProxyHeader)>,
     #[cfg(any(feature = "api", feature = "ui"))]
@@ -348,6 +349,7 @@ impl<T> Builder<T> {
             entropy: Arc::new(OsEntropy),
             opaque: false,
             exclusive: false,
+            warm_up: 0,
             budget: None,
             proxies: None,
             #[cfg(any(feature = "api", feature = "ui"))]
@@ -510,6 +512,34 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Caches the admin and content tokens that were used last, this many, in the background after the start. Default 0.
+    ///
+    /// A node that starts has an empty cache: each token costs a look-up when it is first presented. A warm-up reads
+    /// the tokens from the store in pages, which costs much less for each. It is worth its reads if most of these
+    /// tokens are about to be presented to this node.
+    ///
+    /// It fills up to three quarters of [`Limits::cache_bytes`], takes no permit of a look-up, and pauses while
+    /// look-ups wait. Requests do not wait for it. If the store fails, it ends. Its result is in the log and in
+    /// [`Health::warmed_tokens`].
+    ///
+    /// A warmed token is used only for a verified secret, and judged like one that a look-up has cached. Without a log
+    /// of changes nothing is warmed, unless the [store is exclusive](Self::store_is_exclusive): entries have to be
+    /// reloaded after [`Limits::max_staleness`].
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/admin");
+    /// let keyward = builder.warm_up(50_000).build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn warm_up(mut self, tokens: u32) -> Self {
+        self.warm_up = tokens;
+        self
+    }
+
     /// Limits how many rejections that cost a store read an address may cause. Valid tokens are admitted regardless.
     pub fn failure_budget(mut self, budget: FailureBudget) -> Self {
         self.budget = Some(budget);
@@ -668,6 +698,7 @@ impl<T> Builder<T> {
         let settings = Settings { has_content, ..self.settings };
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone()));
         resolver.write_uses_behind();
+        resolver.warm_up(self.warm_up);
         resolver.check_keys(keys);
         #[cfg(feature = "metrics")]
         resolver.publish();

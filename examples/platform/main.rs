@@ -159,7 +159,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     let app = layers::wrap(keyward.guard(app));
     println!("listening on http://{address}");
     tokio::select! {
-        () = serve::serve(listener, app, stop_signal()) => {}
+        () = serve::serve(listener, app, options.connections_of_one, stop_signal()) => {}
         () = async { stop_signal().await; tokio::time::sleep(PATIENCE).await } => eprintln!("platform: some requests were cut off"),
     }
     keyward.shutdown().await;

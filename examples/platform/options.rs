@@ -22,6 +22,7 @@ Usage: platform [OPTIONS]
                            only. Without the flag it is created on loopback only, and requests through proxies get 403
   --trusted-proxy ADDRESS  trust X-Forwarded-For and X-Forwarded-Prefix of this address, or of a network like 10.0.0.0/8;
                            may be repeated
+  --connections-of-one N   how many connections one address may open [128]: behind a proxy, as many as it opens
   --forwarded              trusted proxies name their client in Forwarded, not in X-Forwarded-For
   --base-path PATH         the prefix that a proxy puts before all paths, as in /keys
   --secure-cookies         cookies need HTTPS, also on loopback: for a proxy with TLS
@@ -56,6 +57,8 @@ pub(crate) struct Options {
     pub(crate) empty: bool,
     pub(crate) demo: bool,
     pub(crate) front: Front,
+    /// The number of connections of one network.
+    pub(crate) connections_of_one: usize,
     /// The task to run instead of serving.
     pub(crate) task: Option<Task>,
     pub(crate) accept_new_hash_key: bool,
@@ -89,7 +92,7 @@ impl Options {
         let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
         let (mut empty, mut demo, mut task) = (false, false, None);
         let (mut accept_new_hash_key, mut accept_new_encryption_key) = (false, false);
-        let mut front = Front::default();
+        let (mut front, mut connections_of_one) = (Front::default(), 128);
         let (mut hash_key_file, mut encryption_key_file) = (None::<String>, None::<String>);
         let (mut postgres, mut pooler) = (PostgresOptions::default(), false);
         while let Some(argument) = arguments.next() {
@@ -107,6 +110,7 @@ impl Options {
                     | "--restore"
                     | "--trusted-proxy"
                     | "--base-path"
+                    | "--connections-of-one"
                     | "--hash-key-file"
                     | "--encryption-key-file",
                     _,
@@ -119,6 +123,10 @@ impl Options {
                         "--schema" => postgres = postgres.schema(value),
                         "--trusted-proxy" => front.proxies.push(value),
                         "--base-path" => front.base_path = value,
+                        "--connections-of-one" => {
+                            let why = || Stop::Invalid(format!("{flag} {value}: write a number"));
+                            connections_of_one = value.parse().map_err(|_| why())?;
+                        }
                         "--hash-key-file" => hash_key_file = Some(value),
                         "--encryption-key-file" => encryption_key_file = Some(value),
                         "--backup" => task = Some(Task::Backup(value)),
@@ -194,6 +202,7 @@ impl Options {
             empty,
             demo,
             front,
+            connections_of_one,
             task,
             accept_new_hash_key,
             accept_new_encryption_key,

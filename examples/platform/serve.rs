@@ -25,9 +25,6 @@ use tower::ServiceExt;
 /// The number of connections at once; more wait. It is below the usual limit of 1 024 open files, of which the database
 /// and the log need some.
 const CONNECTIONS: usize = 768;
-/// The number of connections of one network: IPv4 address, or /64 of IPv6; more are closed. A proxy is one address:
-/// behind it, this should be the number of connections that it opens.
-const CONNECTIONS_OF_ONE: usize = 128;
 /// The deadline for the head of a request, and the time that a connection may be idle.
 const IDLE: Duration = Duration::from_secs(10);
 /// The read buffer of an HTTP/1 connection, in bytes: the limit of a request's head.
@@ -38,8 +35,9 @@ const STREAMS: u32 = 32;
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 128 * 1024;
 
-/// Serves until `stop`, and then until the open requests are answered.
-pub(crate) async fn serve(listener: TcpListener, app: impl App, stop: impl Future<Output = ()>) {
+/// Serves until `stop`, and then until the open requests are answered. One network, an IPv4 address or a /64 of IPv6,
+/// may open `of_one` connections; more are closed.
+pub(crate) async fn serve(listener: TcpListener, app: impl App, of_one: usize, stop: impl Future<Output = ()>) {
     let (stopping, stopped) = watch::channel(());
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let addresses = Addresses::default();
@@ -65,7 +63,7 @@ pub(crate) async fn serve(listener: TcpListener, app: impl App, stop: impl Futur
             },
             () = &mut stop => break,
         };
-        let Some(address) = addresses.enter(peer.ip()) else { continue };
+        let Some(address) = addresses.enter(peer.ip(), of_one) else { continue };
         let (app, stopped) = (app.clone(), stopped.clone());
         tokio::spawn(async move {
             connection(stream, peer, app, stopped).await;
@@ -163,14 +161,14 @@ struct Addresses(Arc<Mutex<HashMap<IpAddr, usize>>>);
 struct Counted(Addresses, IpAddr);
 
 impl Addresses {
-    fn enter(&self, peer: IpAddr) -> Option<Counted> {
+    fn enter(&self, peer: IpAddr, of_one: usize) -> Option<Counted> {
         let network = match peer.to_canonical() {
             IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
             v4 => v4,
         };
         let mut connections = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let count = connections.entry(network).or_default();
-        if *count >= CONNECTIONS_OF_ONE {
+        if *count >= of_one {
             return None;
         }
         *count += 1;

@@ -16,7 +16,7 @@ pub(crate) struct CacheKey {
 }
 
 impl CacheKey {
-    /// The key of the public principal, which is not cached.
+    /// The key of entries without a verified secret: of the public principal, and of warmed tokens.
     pub(super) const NONE: Self = Self { bucket: 0, rest: 0 };
 }
 

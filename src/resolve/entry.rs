@@ -107,16 +107,11 @@ impl Entry {
             }
         }
         let owner_active = owner.is_none_or(|(owner, _)| owner.state.is_active());
-        let kind = token.kind();
         Some(Self {
             cache_key_rest: secret.cache_key.rest,
             cache_key_bucket: secret.cache_key.bucket,
             admissible_until: if owner_active { ends.min(reload) } else { MonotonicTime(0) },
-            opens: if secret.prefix.is_none_or(|prefix| prefix == kind) {
-                TokenKinds::of(&[kind])
-            } else {
-                TokenKinds::default()
-            },
+            opens: opened_by(secret.prefix, token.kind()),
             is_public: false,
             prefix: secret.prefix,
             principal: resolver.names.share(Principal::of(token, owner)?, &resolver.conditions),
@@ -134,6 +129,24 @@ impl Entry {
             verdicts: Verdicts::default(),
             last_noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
         })
+    }
+
+    /// Builds the entry of a record for which no secret was verified. It has no cache key, and opens no group.
+    pub(super) fn warmed(
+        record: &Record,
+        stamp: Stamp,
+        asked: MonotonicTime,
+        resolver: &Arc<Resolver>,
+    ) -> Option<Self> {
+        let entry = Self::of(record, KnownSecret::uncached(record.token.digest), stamp, asked, resolver)?;
+        Some(Self { opens: TokenKinds::default(), ..entry })
+    }
+
+    /// Makes a warmed entry that of this verified secret.
+    pub(super) fn known_by(self, secret: &KnownSecret) -> Self {
+        let opens = self.principal.kind().map_or_else(TokenKinds::default, |kind| opened_by(secret.prefix, kind));
+        let CacheKey { bucket, rest } = secret.cache_key;
+        Self { cache_key_bucket: bucket, cache_key_rest: rest, prefix: secret.prefix, opens, ..self }
     }
 
     /// Builds the entry of requests without a credential in a content group.
@@ -181,12 +194,20 @@ impl Entry {
 
     /// Returns true if this is the entry of this verified secret.
     pub(super) fn is_of(&self, secret: &KnownSecret) -> bool {
-        let same_digest = match (&self.digest, &secret.digest) {
+        self.has_digest(&secret.digest) && self.cache_key() == secret.cache_key
+    }
+
+    /// Returns true if this is a warmed entry of the token of this verified secret.
+    pub(super) fn is_warmed_for(&self, secret: &KnownSecret) -> bool {
+        self.has_digest(&secret.digest) && self.cache_key() == CacheKey::NONE
+    }
+
+    fn has_digest(&self, digest: &Digest) -> bool {
+        match (&self.digest, digest) {
             (EntryDigest::Native(kept), Digest::Native(digest)) => kept == digest,
             (EntryDigest::Strapi(kept), Digest::Strapi(digest)) => **kept == *digest,
             _ => false,
-        };
-        same_digest && self.cache_key() == secret.cache_key
+        }
     }
 
     fn cache_key(&self) -> CacheKey {
@@ -245,6 +266,11 @@ impl Entry {
         let digest = if let EntryDigest::Strapi(long) = &self.digest { size_of_val(&**long) } else { 0 };
         (size_of::<Self>() + OVERHEAD + digest + self.principal.weight()) as u64
     }
+}
+
+/// Returns the kinds of group that a secret opens: that of its token if the prefix names it or there is none.
+fn opened_by(prefix: Option<TokenKind>, kind: TokenKind) -> TokenKinds {
+    if prefix.is_none_or(|prefix| prefix == kind) { TokenKinds::of(&[kind]) } else { TokenKinds::default() }
 }
 
 fn nanos(d: Duration) -> u64 {

@@ -72,6 +72,10 @@ pub struct Health {
     pub lookups_overloaded: u64,
     /// The number of look-ups that the store did not answer within [`Limits::lookup`](crate::guard::Limits::lookup).
     pub lookups_late: u64,
+    /// The number of tokens that the [warm-up](crate::Builder::warm_up) cached.
+    pub warmed_tokens: u64,
+    /// The number of these that were presented since: look-ups that the warm-up saved.
+    pub warmed_hits: u64,
     /// The number of sign-ins and password changes answered 503 because too many others waited for their hash.
     pub sign_ins_busy: u64,
 }
@@ -178,6 +182,16 @@ impl Counts {
 }
 
 impl Resolver {
+    fn lookups_in_flight(&self) -> u64 {
+        (self.lookups.len() + self.over_budget_lookups.len()) as u64
+    }
+
+    /// Returns the number of look-ups that wait for a permit.
+    pub(super) fn lookups_waiting(&self) -> u64 {
+        let running = (self.lanes.running() + self.waiting.riders()) as u64;
+        self.lookups_in_flight().saturating_sub(running)
+    }
+
     pub(crate) fn health(&self) -> Health {
         // Read before the clock, so that the clock is not behind the poll that renewed the lease.
         let until = self.freshness.lease_until();
@@ -186,8 +200,6 @@ impl Resolver {
         let left = until.since(now);
         // A lease starts when its poll was sent.
         let sent = MonotonicTime(until.0.saturating_sub(MonotonicTime(0).plus(self.limits.max_staleness).0));
-        let in_flight = (self.lookups.len() + self.over_budget_lookups.len()) as u64;
-        let running = (self.lanes.running() + self.waiting.riders()) as u64;
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Health {
             ready: self.freshness.has_lease(now) && !self.keys.mismatch() && self.counts.recent().is_healthy(now),
@@ -201,12 +213,14 @@ impl Resolver {
             cache_bytes: self.cache.weight(),
             absent_entries: self.absent.len() as u64,
             cache_misses: count(&self.counts.misses),
-            lookups_in_flight: in_flight,
-            lookups_waiting: in_flight.saturating_sub(running),
+            lookups_in_flight: self.lookups_in_flight(),
+            lookups_waiting: self.lookups_waiting(),
             store_reads: count(&self.counts.reads),
             lookups_failed: count(&self.counts.failed),
             lookups_overloaded: count(&self.counts.overloaded),
             lookups_late: count(&self.counts.late),
+            warmed_tokens: self.warm_up.warmed(),
+            warmed_hits: self.warm_up.hits(),
             // Set by the handle, which has the services.
             sign_ins_busy: 0,
         }

@@ -27,12 +27,14 @@ const GAUGES: [Gauge; 11] = [
     ("keyward_lookups_waiting", Unit::Count, "Look-ups that wait for a permit", |h| Some(number(h.lookups_waiting))),
 ];
 
-const COUNTERS: [Counter; 5] = [
+const COUNTERS: [Counter; 7] = [
     ("keyward_cache_misses_total", "Requests that the cache could not answer", |h| h.cache_misses),
     ("keyward_store_reads_total", "Store reads for tokens", |h| h.store_reads),
     ("keyward_lookups_failed_total", "Look-ups that the store answered with an error", |h| h.lookups_failed),
     ("keyward_lookups_overloaded_total", "Look-ups given up without a permit", |h| h.lookups_overloaded),
     ("keyward_lookups_late_total", "Look-ups that the store did not answer in time", |h| h.lookups_late),
+    ("keyward_warmed_tokens_total", "Tokens that the warm-up cached", |h| h.warmed_tokens),
+    ("keyward_warmed_hits_total", "Look-ups that the warm-up saved", |h| h.warmed_hits),
 ];
 
 impl Resolver {

@@ -16,6 +16,7 @@ mod tasks;
 #[cfg(test)]
 mod tests;
 mod usage;
+mod warm_up;
 
 pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
 pub(crate) use entry::Entry;
@@ -45,6 +46,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 use tasks::Tasks;
 use usage::Usage;
+use warm_up::WarmUp;
 
 type HashDigest = BuildHasherDefault<DigestHasher>;
 
@@ -133,8 +135,8 @@ pub(crate) struct Resolver {
     /// How long a result of the store is used: without end if the lease bounds its age.
     reload_after: Duration,
     cache_keys: CacheKeys,
-    /// Keyed by one half of the cache key; the entry has all of it, which is compared. Two tokens with one half would
-    /// replace each other, which only costs look-ups.
+    /// Keyed by one half of the cache key, or of the digest if the entry is warmed; the entry has all of it, which is
+    /// compared. Two tokens with one half would replace each other, which only costs look-ups.
     cache: Cache<u64, Arc<Entry>, Weigh, HashDigest>,
     absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
     lookups: Lookups,
@@ -142,6 +144,7 @@ pub(crate) struct Resolver {
     over_budget_lookups: Lookups,
     lanes: Lanes,
     waiting: Waiting,
+    warm_up: WarmUp,
 }
 
 /// The result of a look-up, or of a cache check.
@@ -234,6 +237,7 @@ impl Resolver {
             over_budget_lookups: Lookups::default(),
             lanes: Lanes::new(limits.lookups),
             waiting: Waiting::default(),
+            warm_up: WarmUp::default(),
         }
     }
 
@@ -284,7 +288,8 @@ impl Resolver {
         if !self.freshness.has_lease(now) {
             return None;
         }
-        if let Some(entry) = self.cache.get(&secret.cache_key.bucket).filter(|entry| entry.is_of(secret)) {
+        let cached = self.cache.get(&secret.cache_key.bucket).filter(|entry| entry.is_of(secret));
+        if let Some(entry) = cached.or_else(|| self.take_warmed(secret)) {
             return (now < entry.reload && entry.is_current(&self.freshness)).then_some(Resolved::Found(entry));
         }
         let absent = self.absent.get(&secret.digest)?;
@@ -355,6 +360,7 @@ impl Resolver {
         Ok(match entry.map(Arc::new) {
             Some(entry) => {
                 self.insert(&secret, &entry);
+                self.warm_up.record_look_up(&entry);
                 LookupOutcome::Found(entry)
             }
             None => {

@@ -5,7 +5,7 @@ use crate::domain::{
     Action, Ceiling, ContentAccess, OsEntropy, Owner, OwnerId, OwnerState, RoleId, SystemClock, Tag, Timestamp, Token,
     TokenAuthority, TokenId,
 };
-use crate::store::{KeyCheck, Record, Snapshot, StoreError, Use};
+use crate::store::{KeyCheck, RecentPosition, RecentTokens, Record, Snapshot, StoreError, Use};
 use async_trait::async_trait;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -31,6 +31,19 @@ impl Store for Tokens {
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {
         self.noted.fetch_add(uses.len() as u64, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Pages of a hundred tokens, without end.
+    async fn recent_tokens(&self, _: u32, at: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        let first = at.map_or(0, |at| at.after.0);
+        let records = (first..first + 100).map(|n| {
+            // Spread like real digests.
+            let mut record = record(secret(n.cast_unsigned().wrapping_mul(0x9E37_79B9_7F4A_7C15), 0).digest);
+            record.token.id = TokenId(n);
+            record
+        });
+        let next = Some(RecentPosition { since: Timestamp(0), after: TokenId(first + 100) });
+        Ok(RecentTokens { seq: 1, op_id: None, records: records.collect(), next })
     }
 
     fn following(&self) -> Following {
@@ -97,6 +110,58 @@ async fn the_cache_stays_within_its_byte_limit() {
     let most = limits.cache_bytes / size_of::<Entry>() as u64;
     assert!((most / 4..=most).contains(&health.cache_entries), "{} of {most} at most", health.cache_entries);
     assert!((limits.cache_bytes / 2..=limits.cache_bytes).contains(&health.cache_bytes), "{}", health.cache_bytes);
+}
+
+/// Waits until the warm-up has ended.
+async fn warm(resolver: &Arc<Resolver>, tokens: u32) -> Health {
+    resolver.warm_up(tokens);
+    while resolver.warm_up.is_running() {
+        tokio::task::yield_now().await;
+    }
+    resolver.health()
+}
+
+#[tokio::test]
+async fn the_warm_up_leaves_a_quarter_of_the_cache_and_evicts_nothing() {
+    let limits = Limits { cache_bytes: 1_000_000, ..Limits::default() };
+    let (resolver, _) = start(limits);
+    // Spread like real keys.
+    let cached: Vec<_> = (0..100_u64).map(|n| secret(n.wrapping_mul(0xD1B5_4A32_D192_ED03), 1)).collect();
+    for secret in &cached {
+        assert!(matches!(resolver.clone().ask(*secret, Lane::Unknown).await, Ok(Resolved::Found(_))));
+    }
+    let health = warm(&resolver, u32::MAX).await;
+    let page = 100 * (health.cache_bytes / health.cache_entries);
+    assert!((700_000..=750_000 + page).contains(&health.cache_bytes), "{} bytes", health.cache_bytes);
+    assert_eq!(health.warmed_tokens, health.cache_entries - 100);
+    let now = resolver.clock.moment();
+    assert!(cached.iter().all(|secret| matches!(resolver.known(secret, now), Some(Resolved::Found(_)))));
+    assert_eq!(warm(&resolver, u32::MAX).await.warmed_tokens, health.warmed_tokens, "there is no room");
+}
+
+#[tokio::test]
+async fn the_warm_up_ends_after_as_many_tokens_as_it_is_asked_for() {
+    let (resolver, _) = start(Limits::default());
+    assert_eq!(warm(&resolver, 0).await.warmed_tokens, 0);
+    assert_eq!(warm(&resolver, 250).await.warmed_tokens, 300, "whole pages");
+}
+
+/// No secret can have the key of a warmed entry; if one had, it would open no group.
+#[tokio::test]
+async fn a_warmed_entry_is_found_by_a_verified_secret_only() {
+    let (resolver, _) = start(Limits::default());
+    warm(&resolver, 100).await;
+    let (verified, now) = (secret(0x9E37_79B9_7F4A_7C15, 0), resolver.clock.moment());
+    let kinds = TokenKinds::of(&crate::domain::TokenKind::ALL);
+    for rest in [0, 1] {
+        assert!(resolver.admitted(CacheKey { bucket: verified.digest.prefix(), rest }, kinds, now).is_none());
+    }
+    assert!(!resolver.cache.peek(&verified.digest.prefix()).unwrap().is_admissible(kinds, now));
+    let verified = KnownSecret { cache_key: CacheKey { bucket: 7, rest: 7 }, ..verified };
+    assert!(resolver.admitted(verified.cache_key, kinds, now).is_none());
+    assert!(matches!(resolver.known(&verified, now), Some(Resolved::Found(_))));
+    assert!(resolver.admitted(verified.cache_key, kinds, now).is_some());
+    assert!(resolver.cache.peek(&verified.digest.prefix()).is_none(), "it has moved");
 }
 
 #[tokio::test]

@@ -98,6 +98,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     tokens::latest_use_is_kept(&fresh().await).await;
     batches::many_tokens_resolve_like_one(&fresh().await).await;
     batches::batch_is_entirely_before_or_after_a_change(&fresh().await).await;
+    tokens::recent_tokens_are_read_in_pages(&fresh().await).await;
     views::view_reads_one_point_in_time(&fresh().await).await;
     views::store_is_empty_until_an_owner_or_token_is_added(&fresh().await).await;
     views::lists_are_sorted_and_complete(&fresh().await).await;

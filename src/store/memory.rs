@@ -5,7 +5,8 @@ mod transaction;
 mod view;
 
 use super::{
-    Following, Imported, Record, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore, sign_in_candidate_in,
+    Following, Imported, RecentPosition, RecentTokens, Record, Snapshot, Store, StoreError, Transaction, Use, View,
+    WriteStore, sign_in_candidate_in,
 };
 use crate::domain::{
     AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
@@ -193,6 +194,17 @@ impl Store for MemoryStore {
 
     async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
         Ok(Some(self.inner.content.load().key_checks()))
+    }
+
+    async fn recent_tokens(&self, tokens: u32, _: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        let (content, uses, now) = (self.inner.content.load(), self.inner.uses.load(), self.inner.clock.now());
+        let mut recent: Vec<_> = uses.iter().map(|(id, (at, _))| (*at, *id)).collect();
+        recent.sort_unstable_by_key(|(at, id)| (std::cmp::Reverse(*at), *id));
+        let used = recent.into_iter().filter_map(|(_, id)| content.tokens.get(&id));
+        let used = used.filter(|token| token.kind() != TokenKind::Session).take(tokens as usize);
+        let mut records: Vec<_> = used.filter_map(|token| content.record(&token.digest, &uses, now)).collect();
+        records.sort_unstable_by_key(|record| record.token.id);
+        Ok(RecentTokens { seq: content.seq, op_id: None, records, next: None })
     }
 
     async fn note_uses(&self, uses: &[Use]) -> Result<(), StoreError> {

@@ -12,6 +12,7 @@ mod keys;
 mod list;
 mod memory;
 mod new;
+mod recent;
 mod roles;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
@@ -34,6 +35,7 @@ pub use list::{
 };
 pub use memory::MemoryStore;
 pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
+pub use recent::{RecentPosition, RecentTokens};
 pub use roles::{ReadRoles, WriteRoles};
 #[cfg(feature = "postgres")]
 pub use sql::postgres::{PostgresOptions, PostgresStore};
@@ -94,6 +96,19 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] if the store fails.
     async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError>;
+
+    /// Returns a page of the admin and content tokens that were used last: about `tokens` of them on all pages, from
+    /// the position that the page before returned. Sessions are not among them.
+    ///
+    /// A [warm-up](crate::Builder::warm_up) reads them. It must not delay look-ups: use other connections than
+    /// [`resolve`](Self::resolve). The default returns none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    async fn recent_tokens(&self, tokens: u32, position: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        _ = (tokens, position);
+        Ok(RecentTokens::default())
+    }
 
     /// Closes all connections, for all clones, after the statements that run. [`Keyward::shutdown`](crate::guard::Guard::shutdown) calls
     /// it.
@@ -320,6 +335,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
         (**self).key_checks().await
+    }
+
+    async fn recent_tokens(&self, tokens: u32, position: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        (**self).recent_tokens(tokens, position).await
     }
 
     async fn close(&self) {

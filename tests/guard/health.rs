@@ -358,7 +358,7 @@ async fn json_names_include_their_units() {
         "ready": true, "syncMode": "byLog", "leaseAgeMs": 250, "leaseLeftMs": 1750, "appliedSeq": 0, "lagMs": null, "era": 0,
         "cacheEntries": 0, "cacheBytes": 0, "absentEntries": 0, "cacheMisses": 0, "lookupsInFlight": 0, "lookupsWaiting": 0,
         "storeReads": 0, "lookupsFailed": 0, "lookupsOverloaded": 0, "lookupsLate": 0,
-        "signInsBusy": 0,
+        "warmedTokens": 0, "warmedHits": 0, "signInsBusy": 0,
     });
     assert_eq!(serde_json::to_value(keyward.health()).unwrap(), expected);
 }
@@ -488,6 +488,8 @@ mod published {
             ("keyward_lookups_failed_total", 1.0),
             ("keyward_lookups_overloaded_total", 0.0),
             ("keyward_lookups_late_total", 0.0),
+            ("keyward_warmed_tokens_total", 0.0),
+            ("keyward_warmed_hits_total", 0.0),
             ("keyward_rejections_total reason=unknown_token", 2.0),
             ("keyward_rejections_total reason=store_error", 1.0),
         ] {

@@ -185,6 +185,62 @@ pub(super) async fn ids_are_not_reused<S: Backend>(store: &S) {
     }
 }
 
+pub(super) async fn recent_tokens_are_read_in_pages<S: Backend>(store: &S) {
+    let owner = add_owner(store).await;
+    let none = store.recent_tokens(10, None).await.expect("recent tokens can be read");
+    assert!(none.records.is_empty() && none.next.is_none(), "no token was used yet");
+    let mut tx = begin(store).await;
+    let mut used = Vec::new();
+    for i in 0..450_i64 {
+        let new = match i % 3 {
+            0 => admin(&format!("token {i}"), owner),
+            1 => token(&format!("token {i}"), TokenAuthority::Content { access: ContentAccess::FullAccess }),
+            _ => session(owner),
+        };
+        let id = tx.insert_token(new.clone()).await.expect("a token is added");
+        // The order of uses is another one than that of ids.
+        used.push((Timestamp(1_000_000 + i * 7919 % 450), id, new.digest, i % 3 == 2));
+    }
+    let unused = tx.insert_token(admin("unused", owner)).await.expect("a token is added");
+    commit(tx).await;
+    let uses: Vec<_> = used.iter().map(|(at, token, ..)| Use { token: *token, at: *at, address: None }).collect();
+    store.note_uses(&uses).await.expect("uses are noted");
+    used.retain(|(.., is_session)| !is_session);
+    used.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
+    for tokens in [1, 250, 300, 1000] {
+        let (mut ids, mut position) = (Vec::new(), None);
+        loop {
+            let page = store.recent_tokens(tokens, position).await.expect("recent tokens can be read");
+            assert_eq!(page.seq, seq(store).await, "the sequence is that of the last change");
+            for record in &page.records {
+                let resolved = resolve(store, &record.token.digest).await.record.expect("a recent token resolves");
+                let (token, same) = (format!("{:?}", record.token), format!("{:?}", resolved.token));
+                assert_eq!(token, same, "a page has the same token as a look-up");
+                assert_eq!(record.owner, resolved.owner, "a page has the same owner as a look-up");
+            }
+            ids.extend(page.records.iter().map(|record| record.token.id));
+            position = page.next;
+            if position.is_none() {
+                break;
+            }
+        }
+        assert!(!ids.contains(&unused), "an unused token is no recent one");
+        assert!(ids.is_sorted(), "pages follow one another by id");
+        let mut expected: Vec<_> = used.iter().take(tokens as usize).map(|(_, id, ..)| *id).collect();
+        expected.sort_unstable();
+        assert_eq!(ids, expected, "the {tokens} tokens that were used last, no sessions");
+    }
+    // A token that is used meanwhile keeps its place.
+    let page = store.recent_tokens(250, None).await.expect("recent tokens can be read");
+    if let Some(position) = page.next {
+        let last = used[200].1;
+        let now = Use { token: last, at: Timestamp(9_000_000), address: None };
+        store.note_uses(&[now]).await.expect("a use is noted");
+        let rest = store.recent_tokens(250, Some(position)).await.expect("recent tokens can be read");
+        assert_eq!(page.records.len() + rest.records.len(), 250, "no token is skipped or read twice");
+    }
+}
+
 pub(super) async fn latest_use_is_kept<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let (new, other) = (admin("used", owner), admin("other", owner));

@@ -118,8 +118,32 @@ fn disguise(secret: &str, rng: &mut Rng) -> String {
 
 #[tokio::test]
 async fn known_secrets_are_admitted_where_verified_ones_are() {
+    compare(World::with(|builder| builder.strapi_hash_key(strapi_key())), false).await;
+}
+
+#[tokio::test]
+async fn warmed_tokens_are_admitted_where_looked_up_ones_are() {
+    compare(World::with(|builder| builder.strapi_hash_key(strapi_key()).store_is_exclusive()), true).await;
+}
+
+/// Replaces the installation by a new one on the same store, which warms up.
+async fn restart(world: &mut World) {
+    world.keyward.shutdown().await;
+    let builder = Keyward::builder(world.store.clone()).clock(world.clock.clone());
+    let builder = builder.hash_key(HashKey::parse(HASH_KEY).unwrap()).strapi_hash_key(strapi_key());
+    let builder = builder.store_is_exclusive().warm_up(100).admin("/admin").content("/api").public("/public");
+    world.keyward = builder.build().unwrap();
+    let mut turns = 0;
+    while world.keyward.health().warmed_tokens == 0 && turns < 100 {
+        tokio::task::yield_now().await;
+        turns += 1;
+    }
+}
+
+/// Compares the installation with one that caches nothing, over random changes and requests.
+async fn compare(mut world: World, restarts: bool) {
     let mut rng = Rng::with_seed(20);
-    let world = World::with(|builder| builder.strapi_hash_key(strapi_key()));
+    let mut hits = 0;
     let (mut known, mut verified) = (world.keyward.guard(routes()), without_cache(&world));
     let (mut keys, mut secrets) = (Vec::<Key>::new(), Vec::<String>::new());
     let (mut sent, mut admitted) = (0, 0);
@@ -138,6 +162,11 @@ async fn known_secrets_are_admitted_where_verified_ones_are() {
                 None => {}
             }
         }
+        if restarts && rng.u8(..4) == 0 {
+            hits += world.keyward.health().warmed_hits;
+            restart(&mut world).await;
+            known = world.keyward.guard(routes());
+        }
         // Secrets that ended long ago are sent too, but not all of them.
         if secrets.len() > 8 * TOKENS {
             secrets.swap_remove(rng.usize(..secrets.len()));
@@ -153,6 +182,7 @@ async fn known_secrets_are_admitted_where_verified_ones_are() {
         }
     }
     assert!(admitted > sent / 20, "{admitted} of {sent} admitted: too few to compare");
+    assert!(!restarts || hits > sent as u64 / 100, "{hits} of {sent} were warmed: too few to compare");
 }
 
 #[tokio::test]

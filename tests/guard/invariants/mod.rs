@@ -19,3 +19,4 @@ mod token_kinds;
 mod uncertain_commit;
 #[cfg(feature = "full")]
 mod valid_at_commit;
+mod warm_up;

@@ -3,7 +3,9 @@
 use crate::invariants::uncertain_commit::{Fate, UncertainCommit};
 use async_trait::async_trait;
 use keyward::store::{Digest, Tag};
-use keyward::store::{NewToken, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use keyward::store::{
+    NewToken, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
+};
 use keyward::token::{TokenAuthority, TokenId};
 use keyward::{HashKey, MemoryStore};
 use std::sync::Arc;
@@ -29,7 +31,11 @@ struct State {
     paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
     /// The same for last uses, before they are written.
     notes_paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
+    /// The same for pages of recently used tokens, after they were read.
+    pages_paused: Mutex<Option<mpsc::UnboundedSender<()>>>,
+    pages_failing: AtomicBool,
     permits: Semaphore,
+    page_permits: Semaphore,
 }
 
 type Tampering = Arc<dyn Fn(&mut Snapshot) + Send + Sync>;
@@ -44,7 +50,10 @@ impl Shim {
             tampering: Mutex::new(None),
             paused: Mutex::new(None),
             notes_paused: Mutex::new(None),
+            pages_paused: Mutex::new(None),
+            pages_failing: AtomicBool::new(false),
             permits: Semaphore::new(0),
+            page_permits: Semaphore::new(0),
         };
         Self { inner, state: Arc::new(state) }
     }
@@ -93,6 +102,23 @@ impl Shim {
         let (sender, receiver) = mpsc::unbounded_channel();
         *self.state.paused.lock().unwrap() = Some(sender);
         receiver
+    }
+
+    /// Stops each later page of recently used tokens after it was read, and reports it on this channel.
+    pub fn pause_pages(&self) -> mpsc::UnboundedReceiver<()> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        *self.state.pages_paused.lock().unwrap() = Some(sender);
+        receiver
+    }
+
+    /// Lets one stopped page continue.
+    pub fn resume_page(&self) {
+        self.state.page_permits.add_permits(1);
+    }
+
+    /// Makes every later page of recently used tokens fail.
+    pub fn fail_pages(&self) {
+        self.state.pages_failing.store(true, Ordering::SeqCst);
     }
 
     /// Lets one stopped call continue.
@@ -147,6 +173,19 @@ impl Store for Shim {
         self.check()?;
         self.stop(&self.state.notes_paused).await;
         self.inner.note_uses(uses).await
+    }
+
+    async fn recent_tokens(&self, tokens: u32, at: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        if self.state.pages_failing.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("the shim was told to fail".into()));
+        }
+        let page = self.inner.recent_tokens(tokens, at).await?;
+        let paused = self.state.pages_paused.lock().unwrap().clone();
+        if let Some(paused) = paused {
+            paused.send(()).unwrap();
+            self.state.page_permits.acquire().await.unwrap().forget();
+        }
+        Ok(page)
     }
 
     async fn key_checks(&self) -> Result<Option<Vec<keyward::store::KeyCheck>>, StoreError> {

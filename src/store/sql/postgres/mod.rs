@@ -17,6 +17,8 @@ mod parameters;
 mod probe;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod readonly;
+#[path = "../recent.rs"]
+mod recent;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
@@ -32,7 +34,9 @@ use super::lookup_pool::{ConnectionSlot, LookupPool};
 use super::statements::postgres as statements;
 use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
-use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use crate::store::{
+    Following, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
+};
 use address::Address;
 use async_trait::async_trait;
 use connections::{Connections, PoolKind};
@@ -321,6 +325,10 @@ impl Store for PostgresStore {
 
     async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
         self.view().await?.key_checks().await.map(Some)
+    }
+
+    async fn recent_tokens(&self, tokens: u32, position: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        Reading::begin(self.clone()).await?.recent_tokens(tokens, position).await
     }
 
     async fn close(&self) {

@@ -11,6 +11,8 @@ mod keys;
 mod log;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod readonly;
+#[path = "../recent.rs"]
+mod recent;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
@@ -27,7 +29,9 @@ use super::lookup_pool::LookupPool;
 use super::statements::sqlite as statements;
 use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
-use crate::store::{Following, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore};
+use crate::store::{
+    Following, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
+};
 use async_trait::async_trait;
 use database_file::DatabaseFile;
 use error::{OpenError, query_error, write_open_error};
@@ -300,6 +304,10 @@ impl Store for SqliteStore {
 
     async fn key_checks(&self) -> Result<Option<Vec<KeyCheck>>, StoreError> {
         self.view().await?.key_checks().await.map(Some)
+    }
+
+    async fn recent_tokens(&self, tokens: u32, position: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        Reading::begin(self.clone()).await?.recent_tokens(tokens, position).await
     }
 
     async fn close(&self) {

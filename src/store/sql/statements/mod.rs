@@ -62,6 +62,28 @@ macro_rules! statements {
         pub const RESOLVE_MANY: &str =
             resolve!($word, "e.key AS place, ", concat!("CROSS JOIN ", $word!(elements "$1"), " "), "e.value ->> 'text'");
 
+        /// Returns the time since which the `$1` tokens were used that were used last, or null.
+        pub const NTH_LATEST_USE: &str =
+            "SELECT MIN(r.last_used_at) AS since FROM (SELECT u.last_used_at FROM keyward_token_use u \
+             JOIN keyward_token t ON t.id = u.token_id WHERE t.kind <> 'session' \
+             ORDER BY u.last_used_at DESC LIMIT $1) AS r";
+        /// Returns tokens with an id above `$2` that were used since `$1`, `$3` at most, like `RESOLVE`.
+        pub const RECENT_TOKENS: &str = concat!(
+            "SELECT x.seq, (SELECT k.op_id FROM keyward_change k WHERE k.seq = x.seq) AS op_id, ",
+            token!($word),
+            ", ",
+            owner!($word),
+            ", ",
+            owner_permissions!($word),
+            " FROM keyward_epoch x LEFT JOIN (SELECT n.token_id, n.last_used_at FROM keyward_token_use n ",
+            "JOIN keyward_token s ON s.id = n.token_id ",
+            "WHERE n.last_used_at >= $1 AND n.token_id > $2 AND s.kind <> 'session' ",
+            "ORDER BY n.token_id LIMIT $3) AS u ON TRUE ",
+            "LEFT JOIN keyward_token t ON t.id = u.token_id ",
+            "LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
+            "WHERE x.id = 1 ORDER BY u.token_id"
+        );
+
         /// Of two uses in one batch the later one counts; of two at the same time, the one noted last.
         pub const NOTE_USES: &str = concat!(
             "INSERT INTO keyward_token_use (token_id, last_used_at, address) ",
