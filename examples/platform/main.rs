@@ -171,7 +171,7 @@ fn routes(database: &Database) -> GuardedRouter {
     GuardedRouter::new()
         .merge(articles::routes(database))
         .merge(webhooks::routes(database))
-        .route("/admin/ping", authenticated(), get(ping))
+        .get("/admin/ping", authenticated(), ping)
         .public("/ping", get(ping))
 }
 

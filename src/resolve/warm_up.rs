@@ -92,9 +92,10 @@ impl Resolver {
 
     /// Returns the warmed entry of a verified secret after moving it to the secret's cache key.
     ///
-    /// A request that misses both while the entry moves looks it up once more.
+    /// Until the keys match it returns none, like a look-up. A request that misses both while the entry moves looks it
+    /// up once more.
     pub(super) fn take_warmed(&self, secret: &KnownSecret) -> Option<Arc<Entry>> {
-        if self.warm_up.warmed() == 0 {
+        if self.warm_up.warmed() == 0 || !self.knows_keys() {
             return None;
         }
         let warmed = self.cache.remove_if(&secret.digest.prefix(), |entry| entry.is_warmed_for(secret));

@@ -16,7 +16,7 @@ mod mistakes {
 use mistakes::MISTAKES;
 
 /// A source, a text that is there once, and its replacement.
-const SWAPS: [(&str, &str, &str); 2] = [
+const SWAPS: [(&str, &str, &str); 3] = [
     // Other tasks may run between a commit and its result.
     (
         "store/memory/transaction.rs",
@@ -28,6 +28,11 @@ const SWAPS: [(&str, &str, &str); 2] = [
         "store/memory.rs",
         "Ok(Snapshot { seq: content.seq, op_id: None, record })",
         "tokio::task::yield_now().await;\n        Ok(Snapshot { seq: content.seq, op_id: None, record })",
+    ),
+    (
+        "store/memory.rs",
+        "Ok(RecentTokens { seq: content.seq, op_id: None, records, next: None })",
+        "tokio::task::yield_now().await;\n        Ok(RecentTokens { seq: content.seq, op_id: None, records, next: None })",
     ),
 ];
 

@@ -2,7 +2,7 @@
 
 /// The name of a mistake, its file, the code there, and the code with the mistake. A switch selects which of the two
 /// runs. Text after `=` replaces the code as a whole, for mistakes that do not fit into two branches.
-pub(crate) const MISTAKES: [(&str, &str, &str, &str); 28] = [
+pub(crate) const MISTAKES: [(&str, &str, &str, &str); 29] = [
     // Memory ordering.
     (
         "lease is stored with relaxed ordering",
@@ -112,6 +112,7 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 28] = [
         "now < entry.reload && entry.is_current(&self.freshness)",
         "now < entry.reload",
     ),
+    ("warmed entry depends on nothing", "resolve/warm_up.rs", "record.tags()", "Box::default()"),
     (
         "known secret is admitted unchecked",
         "resolve/mod.rs",

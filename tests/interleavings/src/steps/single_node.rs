@@ -6,7 +6,8 @@ use crate::clock::{ManualClock, SeededEntropy};
 use crate::guard::{Limits, Unavailable};
 use crate::hands::Hands;
 use crate::resolve::Resolver;
-use crate::store::{Store, WriteStore};
+use crate::store::{Store, Use, WriteStore};
+use crate::time::Timestamp;
 use crate::token::{ContentAccess, Token};
 use crate::{HashKey, Keyward, MemoryStore, NewContentToken};
 use shuttle::sync::atomic::{AtomicBool, Ordering};
@@ -21,15 +22,27 @@ struct Installation {
 impl Installation {
     async fn new() -> Arc<Self> {
         let clock = Arc::new(ManualClock::default());
-        let hash_key = HashKey::parse("Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE").unwrap();
-        let limits = Limits { cache_bytes: 1 << 13, ..Limits::default() };
-        let builder =
-            Keyward::builder(MemoryStore::with_clock(clock.clone())).hash_key(hash_key).clock(clock).limits(limits);
-        let keyward =
-            builder.entropy(Arc::new(SeededEntropy::new(7))).store_is_exclusive().content("/api").build().unwrap();
+        let keyward = Self::start(MemoryStore::with_clock(clock.clone()), clock, 0);
         let new = NewContentToken::new("the token", ContentAccess::ReadOnly).lifespan(Lifespan::Unlimited);
         let token = keyward.tokens().issue_content(new).await.unwrap().token;
         Arc::new(Self { keyward, token })
+    }
+
+    fn start(store: impl WriteStore, clock: Arc<ManualClock>, warm_up: u32) -> Keyward {
+        let hash_key = HashKey::parse("Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE").unwrap();
+        let limits = Limits { cache_bytes: 1 << 13, ..Limits::default() };
+        let builder = Keyward::builder(store).hash_key(hash_key).clock(clock).limits(limits).warm_up(warm_up);
+        builder.entropy(Arc::new(SeededEntropy::new(7))).store_is_exclusive().content("/api").build().unwrap()
+    }
+
+    /// Creates an installation that has just started, after its token was used, and warms up.
+    async fn warming_up() -> Arc<Self> {
+        let before = Self::new().await;
+        let store = before.keyward.store().clone();
+        let used = Use { token: before.token.id, at: Timestamp(1), address: None };
+        store.note_uses(&[used]).await.unwrap();
+        let keyward = Self::start(store, Arc::new(ManualClock::default()), 1);
+        Arc::new(Self { keyward, token: before.token.clone() })
     }
 
     /// Creates an installation that has cached its token.
@@ -105,6 +118,10 @@ async fn revocation_of_a_cached_token() {
     no_request_is_admitted_after_a_revocation(Installation::with_cached_token().await).await;
 }
 
+async fn revocation_during_a_warm_up() {
+    no_request_is_admitted_after_a_revocation(Installation::warming_up().await).await;
+}
+
 /// next-request: a committed change is invalidated also if its client disconnects, at whichever step.
 async fn revocation_with_a_disconnected_client() {
     let installation = Installation::with_cached_token().await;
@@ -142,6 +159,13 @@ fn token_revoked_during_a_look_up_is_rejected() {
     breaks("cached entry is used unchecked", revocation_during_a_look_up);
     breaks("known secret is admitted unchecked", revocation_during_a_look_up);
     breaks("change is acknowledged before it is invalidated", revocation_during_a_look_up);
+}
+
+#[test]
+fn warmed_token_is_rejected_after_its_revocation() {
+    explore(revocation_during_a_warm_up);
+    breaks("warmed entry depends on nothing", revocation_during_a_warm_up);
+    breaks("cached entry is used unchecked", revocation_during_a_warm_up);
 }
 
 #[test]
