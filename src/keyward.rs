@@ -520,7 +520,8 @@ impl<T> Builder<T> {
     ///
     /// It fills up to three quarters of [`Limits::cache_bytes`], takes no permit of a look-up, and pauses while
     /// look-ups wait. Requests do not wait for it. If the store fails, it ends. Its result is in the log and in
-    /// [`Health::warmed_tokens`].
+    /// [`Health::warmed_tokens`]. Where all requests arrive at once, it saves little: let the readiness route wait
+    /// until [`Health::warming_up`] is false.
     ///
     /// A warmed token is used only for a verified secret, and judged like one that a look-up has cached. Without a log
     /// of changes nothing is warmed, unless the [store is exclusive](Self::store_is_exclusive): entries have to be

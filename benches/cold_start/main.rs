@@ -31,6 +31,8 @@ use tower_layer::Layer;
 
 /// The span of time over which hits are counted.
 const WINDOW: Duration = Duration::from_millis(50);
+/// The pause of a client between two requests.
+const PAUSE: Duration = Duration::from_millis(1);
 /// A start that takes longer is given up.
 const LONGEST: Duration = Duration::from_secs(120);
 
@@ -53,7 +55,8 @@ enum Pattern {
 struct Start {
     until_hits: Duration,
     latencies: Vec<u32>,
-    unavailable: u64,
+    overloaded: u64,
+    late: u64,
     most_reads: u64,
     reads: u64,
     warmed: u64,
@@ -99,10 +102,11 @@ async fn measure<S: WriteStore>(engine: &str, open: &impl AsyncFn() -> S, addres
     let secrets: Arc<[String]> = fill(&keyward, address, setting.tokens).await.into();
     keyward.shutdown().await;
     println!(
-        "\n| {engine}, {} tokens, {} requests at a time | 95 % hits after | p50 ms | p99 ms | store reads | at a time, most | 503 | warmed | warm-up took |",
+        "\n| {engine}, {} tokens, {} requests at a time | 95 % hits after | p50 ms | p99 ms | store reads | at a time, most | 503: queue, store | warmed | warm-up took |",
         setting.tokens, setting.clients
     );
     println!("| --- | --: | --: | --: | --: | --: | --: | --: | --: |");
+    print_warm_up_alone(open().await, address, setting.tokens).await;
     for (name, pattern) in [("uniform", Pattern::Uniform), ("Zipf", Pattern::Zipf)] {
         let mut starts = [Vec::new(), Vec::new()];
         for _ in 0..setting.rounds {
@@ -115,6 +119,35 @@ async fn measure<S: WriteStore>(engine: &str, open: &impl AsyncFn() -> S, addres
             print_row(&format!("{name}, {of}"), starts);
         }
     }
+}
+
+/// Prints how long a warm-up takes on a node without requests.
+async fn print_warm_up_alone(store: impl WriteStore, address: &str, tokens: usize) {
+    note_uses(address).await;
+    let (builder, reading) = node(store, tokens, true);
+    let began = Instant::now();
+    let guard = builder.build().unwrap();
+    while guard.health().warmed_tokens < tokens as u64 && began.elapsed() < LONGEST {
+        tokio::time::sleep(WINDOW).await;
+    }
+    let longest = Duration::from_micros(reading.longest_page.load(Relaxed));
+    println!(
+        "| warm-up without requests | - | - | - | - | - | - | {} | {:.1} s, a page {:.0} ms at most |",
+        guard.health().warmed_tokens,
+        began.elapsed().as_secs_f64(),
+        longest.as_secs_f64() * 1e3
+    );
+    guard.shutdown().await;
+}
+
+/// Returns the settings of a node whose cache has room for all tokens.
+fn node(store: impl WriteStore, tokens: usize, warm: bool) -> (keyward::Builder<Guard>, Arc<Reading>) {
+    let reading = Arc::new(Reading::default());
+    let mut limits = Limits::default();
+    limits.cache_bytes = limits.cache_bytes.max(tokens as u64 * 1024);
+    let store = Observed { store: Arc::new(store), reading: reading.clone() };
+    let builder = Guard::builder(store).hash_key(HashKey::parse(HASH_KEY).unwrap()).limits(limits).admin("/admin");
+    (builder.warm_up(if warm { tokens as u32 } else { 0 }), reading)
 }
 
 /// Sets the last uses of all tokens to times within the last hour.
@@ -136,14 +169,9 @@ async fn note_uses(address: &str) {
 
 /// Starts a node, and sends requests until nearly all are hits.
 async fn start(store: impl WriteStore, secrets: &Arc<[String]>, pattern: Pattern, warm: bool, clients: usize) -> Start {
-    let reading = Arc::new(Reading::default());
-    let mut limits = Limits::default();
-    // Room for all tokens, also during the warm-up.
-    limits.cache_bytes = limits.cache_bytes.max(secrets.len() as u64 * 1024);
-    let store = Observed { store: Arc::new(store), reading: reading.clone() };
-    let builder = Guard::builder(store).hash_key(HashKey::parse(HASH_KEY).unwrap()).limits(limits).admin("/admin");
+    let (builder, reading) = node(store, secrets.len(), warm);
     let began = Instant::now();
-    let guard = builder.warm_up(if warm { secrets.len() as u32 } else { 0 }).build().unwrap();
+    let guard = builder.build().unwrap();
     let (requests, unavailable, over) =
         (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let ranks: Arc<[f64]> = match pattern {
@@ -166,7 +194,7 @@ async fn start(store: impl WriteStore, secrets: &Arc<[String]>, pattern: Pattern
                         assert_eq!(status, 503);
                         unavailable.fetch_add(1, Relaxed);
                     }
-                    tokio::task::yield_now().await;
+                    tokio::time::sleep(PAUSE).await;
                 }
                 latencies
             })
@@ -187,16 +215,18 @@ async fn start(store: impl WriteStore, secrets: &Arc<[String]>, pattern: Pattern
     for client in clients {
         latencies.extend(client.await.unwrap());
     }
-    let warmed = guard.health().warmed_tokens;
+    let health = guard.health();
+    assert_eq!(unavailable.load(Relaxed) > 0, health.lookups_overloaded + health.lookups_late > 0);
     let warm_up = reading.last_page.lock().unwrap().map(|at| at.duration_since(began));
     guard.shutdown().await;
     Start {
         until_hits,
         latencies,
-        unavailable: unavailable.load(Relaxed),
+        overloaded: health.lookups_overloaded,
+        late: health.lookups_late,
         most_reads: reading.most.load(Relaxed),
         reads: read,
-        warmed,
+        warmed: health.warmed_tokens,
         warm_up,
     }
 }
@@ -234,6 +264,8 @@ struct Reading {
     reads: AtomicU64,
     now: AtomicU64,
     most: AtomicU64,
+    /// In microseconds.
+    longest_page: AtomicU64,
     last_page: std::sync::Mutex<Option<Instant>>,
 }
 
@@ -266,7 +298,9 @@ impl Store for Observed {
     }
 
     async fn recent_tokens(&self, tokens: u32, at: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
+        let began = Instant::now();
         let page = self.store.recent_tokens(tokens, at).await;
+        self.reading.longest_page.fetch_max(began.elapsed().as_micros() as u64, Relaxed);
         *self.reading.last_page.lock().unwrap() = Some(Instant::now());
         page
     }
@@ -287,13 +321,14 @@ fn print_row(name: &str, starts: &mut [Start]) {
     let mut warm_ups: Vec<_> = starts.iter().filter_map(|start| start.warm_up).collect();
     warm_ups.sort();
     println!(
-        "| {name} | {:.1} s | {:.2} | {:.2} | {} | {} | {} | {} | {} |",
+        "| {name} | {:.1} s | {:.2} | {:.2} | {} | {} | {} + {} | {} | {} |",
         starts[starts.len() / 2].until_hits.as_secs_f64(),
         at(0.5),
         at(0.99),
         most(|start| start.reads),
         most(|start| start.most_reads),
-        most(|start| start.unavailable),
+        most(|start| start.overloaded),
+        most(|start| start.late),
         most(|start| start.warmed),
         warm_ups.get(warm_ups.len() / 2).map_or("-".into(), |took| format!("{:.1} s", took.as_secs_f64()))
     );

@@ -7,14 +7,14 @@ use keyward::token::{OsEntropy, TokenKind, TokenPrefix};
 use keyward::{HashKey, Keyward, NewOwner, NewRole, Permission};
 use std::time::Instant;
 
-pub const HASH_KEY: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
+pub(crate) const HASH_KEY: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
 const PEOPLE: usize = 1_000;
 const ROLES: usize = 10;
 const BATCH: usize = 50_000;
 
 /// Inserts the tokens in batches, and returns their secrets. Batches are large, because each one touches most pages of
 /// the index of digests.
-pub async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
+pub(crate) async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
     let began = Instant::now();
     let mut roles = Vec::new();
     for i in 0..ROLES {

@@ -72,6 +72,9 @@ pub struct Health {
     pub lookups_overloaded: u64,
     /// The number of look-ups that the store did not answer within [`Limits::lookup`](crate::guard::Limits::lookup).
     pub lookups_late: u64,
+    /// Whether the [warm-up](crate::Builder::warm_up) is running. A readiness route may wait for its end, so that a load
+    /// balancer sends requests to a node that has cached its tokens.
+    pub warming_up: bool,
     /// The number of tokens that the [warm-up](crate::Builder::warm_up) cached.
     pub warmed_tokens: u64,
     /// The number of these that were presented since: look-ups that the warm-up saved.
@@ -219,6 +222,7 @@ impl Resolver {
             lookups_failed: count(&self.counts.failed),
             lookups_overloaded: count(&self.counts.overloaded),
             lookups_late: count(&self.counts.late),
+            warming_up: self.warm_up.is_running(),
             warmed_tokens: self.warm_up.warmed(),
             warmed_hits: self.warm_up.hits(),
             // Set by the handle, which has the services.

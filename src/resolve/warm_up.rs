@@ -43,7 +43,6 @@ enum End {
 }
 
 impl WarmUp {
-    #[cfg(test)]
     pub(super) fn is_running(&self) -> bool {
         self.lock().is_some()
     }

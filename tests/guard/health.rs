@@ -358,7 +358,7 @@ async fn json_names_include_their_units() {
         "ready": true, "syncMode": "byLog", "leaseAgeMs": 250, "leaseLeftMs": 1750, "appliedSeq": 0, "lagMs": null, "era": 0,
         "cacheEntries": 0, "cacheBytes": 0, "absentEntries": 0, "cacheMisses": 0, "lookupsInFlight": 0, "lookupsWaiting": 0,
         "storeReads": 0, "lookupsFailed": 0, "lookupsOverloaded": 0, "lookupsLate": 0,
-        "warmedTokens": 0, "warmedHits": 0, "signInsBusy": 0,
+        "warmingUp": false, "warmedTokens": 0, "warmedHits": 0, "signInsBusy": 0,
     });
     assert_eq!(serde_json::to_value(keyward.health()).unwrap(), expected);
 }

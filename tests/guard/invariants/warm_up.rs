@@ -151,10 +151,12 @@ async fn token_that_was_looked_up_meanwhile_is_cached_once() {
     let mut stopped = shim.pause_pages();
     let node = restart(&before, &[looked_up.token, other.token]).await;
     stopped.recv().await.unwrap();
+    assert!(node.world.keyward.health().warming_up);
     // The warm-up holds no permit while its page is read.
     node.send("/admin/x", &looked_up).await.assert_ok();
     shim.resume_page();
     node.warmed(1).await;
+    until(|| !node.world.keyward.health().warming_up).await;
     assert_eq!(node.world.keyward.health().cache_entries, 2);
     assert_eq!(shim.reads(), 1);
 }
