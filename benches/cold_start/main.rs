@@ -200,13 +200,14 @@ async fn start(store: impl WriteStore, secrets: &Arc<[String]>, pattern: Pattern
             })
         })
         .collect();
-    let (mut sent, mut read) = (0, 0);
+    let (mut sent, mut missed) = (0, 0);
     let until_hits = loop {
         tokio::time::sleep(WINDOW).await;
-        let (requests, reads) = (requests.load(Relaxed), reading.reads.load(Relaxed));
-        let (new_requests, new_reads) = (requests - sent, reads - read);
-        (sent, read) = (requests, reads);
-        if (new_requests > 0 && new_reads * 20 <= new_requests) || began.elapsed() > LONGEST {
+        // A 503 is no hit.
+        let misses = reading.reads.load(Relaxed) + unavailable.load(Relaxed);
+        let (new_requests, new_misses) = (requests.load(Relaxed) - sent, misses - missed);
+        (sent, missed) = (sent + new_requests, misses);
+        if (new_requests > 0 && new_misses * 20 <= new_requests) || began.elapsed() > LONGEST {
             break began.elapsed();
         }
     };
@@ -225,7 +226,7 @@ async fn start(store: impl WriteStore, secrets: &Arc<[String]>, pattern: Pattern
         overloaded: health.lookups_overloaded,
         late: health.lookups_late,
         most_reads: reading.most.load(Relaxed),
-        reads: read,
+        reads: reading.reads.load(Relaxed),
         warmed: health.warmed_tokens,
         warm_up,
     }
