@@ -112,7 +112,7 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 29] = [
         "now < entry.reload && entry.is_current(&self.freshness)",
         "now < entry.reload",
     ),
-    ("warmed entry depends on nothing", "resolve/warm_up.rs", "record.tags()", "Box::default()"),
+    ("warmed entry is never stale", "resolve/warm_up.rs", "page.seq };", "=if crate::made(\"warmed entry is never stale\") { u64::MAX } else { page.seq } };"),
     (
         "known secret is admitted unchecked",
         "resolve/mod.rs",

@@ -164,7 +164,7 @@ fn token_revoked_during_a_look_up_is_rejected() {
 #[test]
 fn warmed_token_is_rejected_after_its_revocation() {
     explore(revocation_during_a_warm_up);
-    breaks("warmed entry depends on nothing", revocation_during_a_warm_up);
+    breaks("warmed entry is never stale", revocation_during_a_warm_up);
     breaks("cached entry is used unchecked", revocation_during_a_warm_up);
 }
 
