@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) enum Admission<'g> {
     /// The group is public: the request goes on without a credential being read.
     Public(&'g Group),
-    /// The request goes on as this caller.
+    /// The request goes on as this caller, if it meets the floor of the group.
     Admitted(&'g Group, Arc<Entry>),
     /// The store has to be read first.
     Pending(&'g Group, Lookup),
@@ -43,13 +43,7 @@ impl Gate {
         match &group.access {
             Access::Public => Ok(Admission::Public(group)),
             Access::Guarded { kinds, .. } => {
-                let admission = self.identify(headers, extensions, group, *kinds);
-                match admission.map_err(|reason| (reason, Some(group)))? {
-                    Admission::Admitted(group, entry) if !group.floor_is_met(&entry) => {
-                        Err((Reason::Forbidden, Some(group)))
-                    }
-                    admission => Ok(admission),
-                }
+                self.identify(headers, extensions, group, *kinds).map_err(|reason| (reason, Some(group)))
             }
         }
     }

@@ -284,6 +284,7 @@ impl Group {
     }
 
     /// Returns whether this caller meets the floor.
+    #[inline]
     pub(super) fn floor_is_met(&self, entry: &Entry) -> bool {
         match &self.floor {
             None => true,

@@ -60,6 +60,7 @@ impl fmt::Debug for Prepared {
 
 impl Entry {
     /// Returns the principal's verdict, which is remembered if the requirement has a number.
+    #[inline]
     pub(super) fn verdict_on(&self, requirement: &Prepared) -> Verdict {
         match requirement.number() {
             Some(number) => self.verdict(number, requirement),
