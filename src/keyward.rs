@@ -8,7 +8,8 @@ use crate::domain::{
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;
 use crate::guard::{
-    Addresses, Base, FailureBudget, Gate, GateLayer, GateService, Group, InvalidGroups, InvalidProxy, ProxyHeader,
+    Addresses, Base, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group, InvalidGroups, InvalidProxy,
+    InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::guard::{BODY_DEADLINE, BodyReader};
@@ -107,6 +108,9 @@ pub enum BuildError {
     /// A trusted proxy is neither an address nor a network.
     #[error(transparent)]
     Proxy(#[from] InvalidProxy),
+    /// The realm cannot be written in a header.
+    #[error(transparent)]
+    Realm(#[from] InvalidRealm),
     /// The key of the cache could not be drawn.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -130,6 +134,8 @@ pub struct Builder<T = Keyward> {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     opaque: bool,
+    rejection_format: RejectionFormat,
+    realm: Option<String>,
     exclusive: bool,
     warm_up: u32,
     budget: Option<FailureBudget>,
@@ -201,7 +207,7 @@ impl Guard {
         let never_met: Vec<&str> = mistakes.never_met.iter().map(String::as_str).collect();
         assert!(never_met.is_empty(), "no request meets the requirements of these routes:\n{}", never_met.join("\n"));
         // With its state the router combines handlers and layers once; without it, it would combine them for every request.
-        self.wrap(router.into_router(self.gate.base()).with_state(()))
+        self.wrap(router.into_router(&self.gate).with_state(()))
     }
 
     /// Returns the client's address as the failure budget, token uses and the management API see it.
@@ -348,6 +354,8 @@ impl<T> Builder<T> {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(OsEntropy),
             opaque: false,
+            rejection_format: RejectionFormat::default(),
+            realm: None,
             exclusive: false,
             warm_up: 0,
             budget: None,
@@ -427,6 +435,14 @@ impl<T> Builder<T> {
     #[cfg(feature = "api")]
     pub(crate) fn has_admin(&self, path: &str) -> bool {
         self.groups.iter().any(|group| group.is_admin_at(path))
+    }
+
+    /// Makes rejections of this admin group look like errors of the management API, unless its form is set.
+    #[cfg(feature = "api")]
+    pub(crate) fn admin_in_strapi_form(mut self, path: &str) -> Self {
+        let groups = self.groups.iter_mut().filter(|group| group.is_admin_at(path));
+        groups.for_each(|group| group.default_rejection_format(RejectionFormat::Strapi));
+        self
     }
 
     #[cfg(feature = "ui")]
@@ -639,6 +655,32 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Sets the form of rejections in JSON. The default is [problem details](RejectionFormat::Problem); a
+    /// [group](Group::rejection_format) may have another.
+    ///
+    /// [`GateLayer::rejections`] replaces the form altogether.
+    pub fn rejection_format(mut self, format: RejectionFormat) -> Self {
+        self.rejection_format = format;
+        self
+    }
+
+    /// Sets the realm in `WWW-Authenticate` (RFC 9110 section 11.5), which tells people whose credential is asked for.
+    /// The default is `keyward`. It has printable ASCII characters.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// // WWW-Authenticate: Bearer realm="Acme API"
+    /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).admin("/v1").realm("Acme API").build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = Some(realm.into());
+        self
+    }
+
     /// Sets another clock, for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -655,8 +697,8 @@ impl<T> Builder<T> {
     /// feature `metrics`.
     ///
     /// # Errors
-    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits or proxies are
-    /// invalid.
+    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies or
+    /// the realm are invalid.
     pub fn build(self) -> Result<T, BuildError> {
         let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
@@ -691,11 +733,13 @@ impl<T> Builder<T> {
         #[cfg(any(feature = "api", feature = "ui"))]
         let bodies = BodyReader::new(self.body_deadline, addresses.clone());
         let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
+        let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref())?;
         let cache_keys = CacheKeys::draw(&*self.entropy)?;
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, self.exclusive);
         let has_content = self.groups.iter().any(Group::is_content);
-        let gate = Gate::new(self.groups, format.clone(), resolver.clone(), self.opaque, addresses, self.budget, base)?;
-        let gate = Arc::new(gate);
+        let gate =
+            GateSettings { groups: self.groups, opaque: self.opaque, addresses, budget: self.budget, base, style };
+        let gate = Arc::new(Gate::new(gate, format.clone(), resolver.clone())?);
         let settings = Settings { has_content, ..self.settings };
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone()));
         resolver.write_uses_behind();

@@ -19,7 +19,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use keyward::authz::{Conditions, DecisionRule, Fields};
-use keyward::guard::Guard;
+use keyward::guard::{Guard, RejectionFormat};
 use keyward::strapi::{StrapiEncryptionKey, StrapiStore, check_hash_key};
 use keyward::token::StrapiHashKey;
 use keyward::{Decision, GuardedRouter, HashKey, action};
@@ -87,6 +87,7 @@ async fn serve(
     let guard = Guard::builder(store.clone())
         .hash_key(hash_key)
         .strapi_hash_key(strapi_hash_key)
+        .rejection_format(RejectionFormat::Strapi)
         .admin("/admin")
         .admin("/content-manager")
         .content("/api")

@@ -22,6 +22,7 @@ mod wire;
 use axum::routing::get;
 use database::{Database, Place};
 use keyward::admin::Password;
+use keyward::guard::RejectionFormat;
 use keyward::store::WriteStore;
 use keyward::token::{Entropy, OsEntropy};
 use keyward::{GuardedRouter, Keyward, PostgresStore, SqliteStore, authenticated, ui};
@@ -91,6 +92,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     let mut builder = Keyward::builder(store)
         .hash_key(options.hash_keys)
         .catalogue(catalogue::catalogue())
+        .rejection_format(RejectionFormat::Strapi)
         .api()
         .content("/api")
         .public("/healthz")

@@ -44,7 +44,7 @@ mod user;
 mod users;
 
 use crate::domain::{Requirement, action, authenticated};
-use crate::guard::{Group, GuardedRouter};
+use crate::guard::{Group, GuardedRouter, RejectionFormat};
 use crate::keyward::{Builder, Keyward};
 use axum::routing::{delete, get, post, put};
 use http::Method;
@@ -154,12 +154,15 @@ fn content_token_routes() -> GuardedRouter<Api> {
 
 impl<T> Builder<T> {
     /// Adds the groups of the [management API](crate::api): the admin group `/admin`, unless there is one, and public
-    /// groups for signing in, registering and the OpenAPI document.
+    /// groups for signing in, registering and the OpenAPI document. Rejections in these groups have the form of the
+    /// API's errors, [Strapi's](RejectionFormat::Strapi), unless the admin group was given another.
     ///
     /// Pages of other origins cannot read the responses, unless you add a CORS layer. They cannot send requests without
     /// a preflight either, because bodies have to be `application/json`.
     pub fn api(self) -> Self {
         let with_admin = if self.has_admin("/admin") { self } else { self.admin("/admin") };
-        PUBLIC.into_iter().fold(with_admin, |all, (method, path)| all.group(Group::public(path).exact(method)))
+        let with_form = with_admin.admin_in_strapi_form("/admin");
+        let public = |(method, path)| Group::public(path).exact(method).rejection_format(RejectionFormat::Strapi);
+        PUBLIC.into_iter().map(public).fold(with_form, Self::group)
     }
 }

@@ -51,7 +51,7 @@ impl Gate {
     /// Returns the group that a path in no group, or an ambiguous one, begins like. It decides how the rejection looks,
     /// and nothing else.
     #[cold]
-    fn apparent_group<B>(&self, request: &Request<B>) -> Option<&Group> {
+    pub(super) fn apparent_group<B>(&self, request: &Request<B>) -> Option<&Group> {
         let path = self.base.inward(sent_uri(request.uri(), request.extensions()).path());
         self.groups.find(request.method(), path)
     }

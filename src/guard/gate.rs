@@ -8,6 +8,7 @@ use super::budget::{Budget, FailureBudget};
 use super::declared::{DeclaredRoute, RouteMistakes};
 use super::groups::{Group, Groups, InvalidGroups};
 use super::page::PageContext;
+use super::style::RejectionStyle;
 #[cfg(feature = "axum")]
 use crate::domain::Catalogue;
 use crate::domain::{Principal, SecretFormat};
@@ -26,24 +27,35 @@ pub(crate) struct Gate {
     pub(super) budget: Option<Budget>,
     pub(super) base: Base,
     pub(super) unguarded: UnguardedLog,
+    /// The style of rejections outside the groups.
+    pub(super) style: Arc<RejectionStyle>,
+}
+
+/// The settings of a gate.
+pub(crate) struct GateSettings {
+    pub(crate) groups: Vec<Group>,
+    pub(crate) opaque: bool,
+    pub(crate) addresses: Addresses,
+    pub(crate) budget: Option<FailureBudget>,
+    pub(crate) base: Base,
+    pub(crate) style: RejectionStyle,
 }
 
 impl Gate {
     pub(crate) fn new(
-        groups: Vec<Group>,
+        settings: GateSettings,
         format: SecretFormat,
         resolver: Arc<Resolver>,
-        opaque: bool,
-        addresses: Addresses,
-        budget: Option<FailureBudget>,
-        base: Base,
     ) -> Result<Self, InvalidGroups> {
+        let GateSettings { groups, opaque, addresses, budget, base, style } = settings;
+        let style = Arc::new(style);
         let mut groups = Groups::new(groups, &base)?;
         groups.resolve_public(|actions| {
             Arc::new(Entry::public(Principal::public(actions.into()), resolver.conditions().clone()))
         });
+        groups.set_style(&style);
         let (budget, unguarded) = (budget.map(Budget::new), UnguardedLog::default());
-        Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded })
+        Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded, style })
     }
 
     #[cfg(feature = "axum")]
@@ -77,6 +89,12 @@ impl Gate {
 
     pub(crate) fn resolver(&self) -> &Arc<Resolver> {
         &self.resolver
+    }
+
+    /// Returns the style of rejections at the path of this request.
+    #[cfg(feature = "axum")]
+    pub(super) fn style_at<B>(&self, request: &Request<B>) -> Arc<RejectionStyle> {
+        self.apparent_group(request).map_or(&self.style, |group| &group.style).clone()
     }
 
     /// Gives handlers of a page group its start path, and returns the base path that the browser sees.

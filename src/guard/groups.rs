@@ -4,6 +4,7 @@ use super::base::Base;
 use super::bearer::{Presented, in_cookie};
 use super::path::{self, Judged};
 use super::route_requirement::Prepared;
+use super::style::{RejectionFormat, RejectionStyle};
 use crate::domain::{Action, Ambiguity, Reason, Requirement, TokenKind, TokenKinds, Verdict};
 use crate::resolve::Entry;
 use http::{HeaderMap, Method};
@@ -38,6 +39,9 @@ pub struct Group {
     pub(super) access: Access,
     /// What every caller has to meet before the request reaches a route.
     pub(super) floor: Option<Prepared>,
+    rejection_format: Option<RejectionFormat>,
+    /// Set when the gate is built.
+    pub(super) style: Arc<RejectionStyle>,
     id: GroupId,
 }
 
@@ -130,6 +134,8 @@ impl Group {
             start: None,
             access,
             floor: None,
+            rejection_format: None,
+            style: Arc::default(),
             id: GroupId::default(),
         }
     }
@@ -254,6 +260,19 @@ impl Group {
         assert!(!requirement.has_params(), "the floor of a group has no path parameters: {requirement}");
         self.floor = Some(Prepared::new(requirement));
         self
+    }
+
+    /// Sets the form of rejections in JSON, instead of that of the [installation](crate::Builder::rejection_format).
+    #[must_use]
+    pub fn rejection_format(mut self, format: RejectionFormat) -> Self {
+        self.rejection_format = Some(format);
+        self
+    }
+
+    /// Sets the form of rejections unless the group has one.
+    #[cfg(feature = "api")]
+    pub(crate) fn default_rejection_format(&mut self, format: RejectionFormat) {
+        self.rejection_format.get_or_insert(format);
     }
 
     /// Allows a public prefix above or below a protected one. A path that is not in the protected group by its exact
@@ -396,6 +415,11 @@ impl Groups {
                 public.entry = Some(entry(&public.actions));
             }
         }
+    }
+
+    /// Gives the groups the style of the gate, each with its own format if it has one.
+    pub(super) fn set_style(&mut self, style: &Arc<RejectionStyle>) {
+        self.0.iter_mut().for_each(|group| group.style = style.with_format(group.rejection_format));
     }
 
     /// Returns the group of a request, by the path as sent.

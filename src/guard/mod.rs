@@ -39,6 +39,7 @@ mod router;
 mod service;
 #[cfg(feature = "ui")]
 mod session_check;
+mod style;
 
 pub use address::{InvalidProxy, ProxyHeader};
 pub use body::{BodyGuard, GuardableBody, GuardedBody};
@@ -55,6 +56,7 @@ pub use revalidate::NoLongerValid;
 #[cfg(feature = "axum")]
 pub use router::GuardedRouter;
 pub use service::{GateLayer, GateService};
+pub use style::{InvalidRealm, RejectionFormat};
 
 pub use crate::domain::{Ambiguity, Authority, InvalidCredential, Principal, Reason, Unavailable};
 pub use crate::keyward::Guard;
@@ -68,8 +70,9 @@ pub(crate) use base::Base;
     allow(unused_imports, reason = "for the modules that answer HTTP")
 )]
 pub(crate) use caller::Caller;
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, GateSettings};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;
+pub(crate) use style::RejectionStyle;

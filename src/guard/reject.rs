@@ -32,7 +32,8 @@ impl Gate {
             _ => group.is_some_and(Group::is_protected),
         };
         let (headers, uri) = (request.headers(), request.uri());
-        let mut rejection = self.limit(Rejection::new(reason, protected, self.opaque), request);
+        let style = group.map_or(&self.style, |group| &group.style).clone();
+        let mut rejection = self.limit(Rejection::new(reason, protected, self.opaque, style), request);
         match reason {
             Reason::Invalid(InvalidCredential::Malformed) if !is_well_formed(headers) => {
                 rejection = rejection.with_malformed_header();
@@ -113,8 +114,9 @@ pub(super) fn reject_response(
     mark: &GuardHandle,
 ) -> Rejection {
     tracing::debug!(reason = reason.as_str(), "response withheld");
-    let rejection = Rejection::new(reason, true, gate.is_none_or(|gate| gate.opaque));
     let group = gate.map(|gate| gate.groups.get(group));
+    let style = group.map(|group| group.style.clone()).unwrap_or_default();
+    let rejection = Rejection::new(reason, true, gate.is_none_or(|gate| gate.opaque), style);
     let outward = |path: &Arc<str>| mark.base().outward(path);
     let rejection = rejection.with_start(group.and_then(|group| group.start.as_ref()).map(outward));
     if !matches!(reason, Reason::Forbidden | Reason::Unguarded) {

@@ -1,6 +1,7 @@
 //! Rejections: the response to a request that is not admitted, or whose response may not leave.
 
 use super::page::{PageText, set_page_headers};
+use super::style::{ErrorText, RejectionFormat, RejectionStyle};
 use crate::domain::{Reason, Requirement};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
@@ -14,15 +15,15 @@ pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
 const INVALID: &str = "Missing or invalid credentials";
 /// Describes the header to send, and nothing of a token.
 const MALFORMED_HEADER: &str = "Send one header of the form Authorization: Bearer <token>";
-/// The same as [`error_json`] writes, made in advance: a flood of these is counted in nanoseconds.
-const INVALID_JSON: &str = concat!(
+/// The same as [`RejectionFormat::render`] writes, made in advance: a flood of these is counted in nanoseconds.
+const INVALID_PROBLEM: &str = concat!(
+    r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
+    r#""detail":"Missing or invalid credentials","code":"invalid_token"}"#
+);
+/// The same in Strapi's form.
+const INVALID_STRAPI: &str = concat!(
     r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
     r#""message":"Missing or invalid credentials","details":{}}}"#
-);
-/// The same for a malformed header.
-const MALFORMED_HEADER_JSON: &str = concat!(
-    r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
-    r#""message":"Send one header of the form Authorization: Bearer <token>","details":{}}}"#
 );
 
 /// A response in place of the route: the reason, and the part of it that the client may see.
@@ -32,8 +33,10 @@ const MALFORMED_HEADER_JSON: &str = concat!(
 #[derive(Clone, Debug)]
 pub struct Rejection {
     reason: Reason,
+    style: Arc<RejectionStyle>,
     status: StatusCode,
     name: &'static str,
+    code: &'static str,
     message: &'static str,
     scope: Option<String>,
     protected: bool,
@@ -58,31 +61,57 @@ enum PageDetail {
 impl Rejection {
     /// Creates a rejection of the gate, and counts it. Admitted requests are not counted: all cores would write to one
     /// place.
-    pub(super) fn new(reason: Reason, protected: bool, opaque: bool) -> Self {
+    pub(super) fn new(reason: Reason, protected: bool, opaque: bool, style: Arc<RejectionStyle>) -> Self {
         #[cfg(feature = "metrics")]
         metrics::counter!("keyward_rejections_total", "reason" => reason.as_str()).increment(1);
-        Self::uncounted(reason, protected, opaque)
+        Self::uncounted(reason, protected, opaque, style)
     }
 
     /// Creates a rejection without counting it, for responses behind the gate.
-    pub(super) fn uncounted(reason: Reason, protected: bool, opaque: bool) -> Self {
+    pub(super) fn uncounted(reason: Reason, protected: bool, opaque: bool, style: Arc<RejectionStyle>) -> Self {
         use StatusCode as S;
-        let (status, name, message) = match reason {
-            Reason::AmbiguousPath(_) => (S::BAD_REQUEST, "ApplicationError", "Ambiguous path"),
-            Reason::NoGroup => (S::NOT_FOUND, "NotFoundError", "Not Found"),
-            Reason::Expired if !opaque => (S::UNAUTHORIZED, "UnauthorizedError", "Token expired"),
-            Reason::OwnerInactive if !opaque => (S::UNAUTHORIZED, "UnauthorizedError", "Token owner is deactivated"),
-            Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => {
-                (S::UNAUTHORIZED, "UnauthorizedError", INVALID)
+        let is_strapi = style.format == RejectionFormat::Strapi;
+        // Strapi's messages are part of its form.
+        let message = |strapi, problem| if is_strapi { strapi } else { problem };
+        let (status, code, message) = match reason {
+            Reason::AmbiguousPath(_) => (S::BAD_REQUEST, "ambiguous_path", "Ambiguous path"),
+            Reason::NoGroup => (S::NOT_FOUND, "not_found", message("Not Found", "There is nothing at this path")),
+            Reason::NoCredential => (S::UNAUTHORIZED, "missing_credential", INVALID),
+            Reason::Expired if !opaque => (S::UNAUTHORIZED, "token_expired", "Token expired"),
+            Reason::OwnerInactive if !opaque => (S::UNAUTHORIZED, "owner_inactive", "Token owner is deactivated"),
+            Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => (S::UNAUTHORIZED, "invalid_token", INVALID),
+            Reason::Forbidden => {
+                (S::FORBIDDEN, "insufficient_scope", message("Forbidden", "The credential does not allow this"))
             }
-            Reason::Forbidden | Reason::Unguarded | Reason::CrossOrigin => {
-                (S::FORBIDDEN, "ForbiddenError", "Forbidden")
+            Reason::Unguarded => (S::FORBIDDEN, "forbidden", message("Forbidden", "No credential allows this")),
+            Reason::CrossOrigin => {
+                let problem = "The request does not prove that a page of this origin sent it";
+                (S::FORBIDDEN, "cross_origin", message("Forbidden", problem))
             }
-            Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "ServiceUnavailableError", "Try again in a moment"),
+            Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment"),
         };
-        let retry_after = matches!(reason, Reason::Unavailable(_)).then_some(RETRY_LATER);
-        let (scope, location, anonymous, start, detail) = (None, None, false, None, None);
-        Self { reason, status, name, message, scope, protected, location, anonymous, retry_after, start, detail }
+        let name = match status {
+            S::BAD_REQUEST => "ApplicationError",
+            S::NOT_FOUND => "NotFoundError",
+            S::UNAUTHORIZED => "UnauthorizedError",
+            S::FORBIDDEN => "ForbiddenError",
+            _ => "ServiceUnavailableError",
+        };
+        Self {
+            reason,
+            style,
+            status,
+            name,
+            code,
+            message,
+            scope: None,
+            protected,
+            location: None,
+            anonymous: false,
+            retry_after: matches!(reason, Reason::Unavailable(_)).then_some(RETRY_LATER),
+            start: None,
+            detail: None,
+        }
     }
 
     /// Names the missing requirement, as a scope of RFC 6750 section 3.
@@ -101,7 +130,8 @@ impl Rejection {
     /// Makes it 429: the address has sent too many invalid credentials.
     pub(super) fn over_budget(mut self, wait: Duration) -> Self {
         self.status = StatusCode::TOO_MANY_REQUESTS;
-        (self.name, self.message) = ("RateLimitError", "Too many invalid credentials, try again later");
+        (self.name, self.code) = ("RateLimitError", "too_many_requests");
+        self.message = "Too many invalid credentials, try again later";
         self.retry_after = Some(wait);
         self
     }
@@ -109,7 +139,7 @@ impl Rejection {
     /// Says that the `Authorization` header is malformed. The message does not depend on the token in it.
     pub(super) fn with_malformed_header(mut self) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
-            (self.message, self.anonymous) = (MALFORMED_HEADER, true);
+            (self.code, self.message, self.anonymous) = ("malformed_credential", MALFORMED_HEADER, true);
         }
         self
     }
@@ -155,12 +185,20 @@ impl Rejection {
     /// Leaves `error` out of the challenge: the request had no credential (RFC 6750 section 3.1).
     pub(super) fn without_challenge(mut self) -> Self {
         self.anonymous = true;
+        if self.reason == Reason::Forbidden {
+            self.code = "missing_credential";
+            if self.style.format == RejectionFormat::Problem {
+                self.message = "This needs a credential";
+            }
+        }
         self
     }
 
-    /// Names it as Strapi names the rejections of its permission policies.
+    /// Names it as Strapi names the rejections of its permission policies, in Strapi's form.
     pub(super) fn by_policy(mut self) -> Self {
-        (self.name, self.message) = ("PolicyError", "Policy Failed");
+        if self.style.format == RejectionFormat::Strapi {
+            (self.name, self.message) = ("PolicyError", "Policy Failed");
+        }
         self
     }
 
@@ -178,6 +216,16 @@ impl Rejection {
     /// Returns the name of the error, as Strapi writes it: `UnauthorizedError`.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// Returns a stable word in snake_case for programs of the client: `invalid_token`, `insufficient_scope`.
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Returns the missing scope, if the client may know it.
+    pub fn scope(&self) -> Option<&str> {
+        self.scope.as_deref().filter(|_| !self.anonymous)
     }
 
     /// Returns the message for the client.
@@ -200,17 +248,13 @@ impl Rejection {
             // Another credential would not help.
             Reason::CrossOrigin | Reason::Unguarded => {}
             _ if self.anonymous || self.reason == Reason::NoCredential => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                headers.insert(WWW_AUTHENTICATE, self.style.challenge());
             }
             _ if self.status == StatusCode::UNAUTHORIZED => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer error=\"invalid_token\""));
+                headers.insert(WWW_AUTHENTICATE, self.style.invalid_token());
             }
             _ if self.status == StatusCode::FORBIDDEN => {
-                let value = match &self.scope {
-                    Some(scope) => format!("Bearer error=\"insufficient_scope\", scope=\"{scope}\""),
-                    None => "Bearer error=\"insufficient_scope\"".to_owned(),
-                };
-                headers.extend(HeaderValue::from_str(&value).ok().map(|value| (WWW_AUTHENTICATE, value)));
+                headers.insert(WWW_AUTHENTICATE, self.style.insufficient_scope(self.scope.as_deref()));
             }
             _ => {}
         }
@@ -221,22 +265,25 @@ impl Rejection {
         headers
     }
 
-    /// Returns the body in Strapi's form: `{"data": null, "error": {"status", "name", "message", "details"}}`.
+    /// Returns the body in JSON, in the [format](RejectionFormat) of the group.
     pub fn json(&self) -> Bytes {
-        if self.status == StatusCode::UNAUTHORIZED {
-            match self.message {
-                INVALID => return Bytes::from_static(INVALID_JSON.as_bytes()),
-                MALFORMED_HEADER => return Bytes::from_static(MALFORMED_HEADER_JSON.as_bytes()),
-                _ => {}
-            }
+        if self.status == StatusCode::UNAUTHORIZED && self.code == "invalid_token" {
+            return Bytes::from_static(match self.style.format {
+                RejectionFormat::Problem => INVALID_PROBLEM.as_bytes(),
+                RejectionFormat::Strapi => INVALID_STRAPI.as_bytes(),
+            });
         }
-        error_json(self.status, self.name, self.message)
+        let Self { status, name, code, message, .. } = *self;
+        self.style.format.render(ErrorText { status, name, code, message, scope: self.scope() })
     }
 
-    /// Renders it as JSON.
+    /// Renders it as JSON. A redirect has no body.
     pub(super) fn as_json<B: From<Bytes>>(&self) -> Response<B> {
+        if self.location.is_some() {
+            return self.answer(B::from(Bytes::new()));
+        }
         let mut response = self.answer(B::from(self.json()));
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, self.style.format.content_type());
         response
     }
 
@@ -260,14 +307,6 @@ impl Rejection {
         response.extensions_mut().insert(self.reason);
         response
     }
-}
-
-/// Writes an error in Strapi's form. Name and message have no character that JSON would escape.
-pub(super) fn error_json(status: StatusCode, name: &'static str, message: &'static str) -> Bytes {
-    let status = status.as_u16();
-    Bytes::from(format!(
-        r#"{{"data":null,"error":{{"status":{status},"name":"{name}","message":"{message}","details":{{}}}}}}"#
-    ))
 }
 
 /// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
@@ -327,8 +366,8 @@ pub trait MakeRejection<B>: Clone + Send + Sync + 'static {
     fn answer(&self, rejection: &Rejection, request: RejectionContext) -> Response<B>;
 }
 
-/// JSON in Strapi's form; for gRPC requests a `grpc-status`, and in groups of [pages](crate::Group::pages) a page in
-/// HTML.
+/// JSON in the [format](RejectionFormat) of the group; for gRPC requests a `grpc-status`, and in groups of
+/// [pages](crate::Group::pages) a page in HTML.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct JsonRejection;
 
@@ -388,12 +427,21 @@ mod tests {
     use super::*;
     use crate::domain::{Ambiguity, InvalidCredential, Unavailable, action, all_of, authenticated};
 
+    fn of(reason: Reason) -> Rejection {
+        Rejection::uncounted(reason, true, false, Arc::default())
+    }
+
+    fn in_strapi_form(reason: Reason) -> Rejection {
+        let style = RejectionStyle::new(RejectionFormat::Strapi, None).unwrap();
+        Rejection::uncounted(reason, true, false, Arc::new(style))
+    }
+
     #[test]
     fn a_rejection_exposes_the_parts_of_its_response() {
-        let expired = Rejection::uncounted(Reason::Expired, true, false);
+        let expired = of(Reason::Expired);
         assert_eq!((expired.reason(), expired.status()), (Reason::Expired, StatusCode::UNAUTHORIZED));
         assert_eq!((expired.name(), expired.message()), ("UnauthorizedError", "Token expired"));
-        assert_eq!(expired.json(), error_json(expired.status(), expired.name(), expired.message()));
+        assert_eq!((expired.code(), expired.scope()), ("token_expired", None));
     }
 
     #[test]
@@ -401,8 +449,8 @@ mod tests {
         let challenge = |rejection: &Rejection| {
             rejection.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().unwrap().to_owned())
         };
-        let denied = |asked| Rejection::uncounted(Reason::Forbidden, true, false).missing(&asked);
-        let scope = |scope: &str| Some(format!("Bearer error=\"insufficient_scope\"{scope}"));
+        let denied = |asked| of(Reason::Forbidden).missing(&asked);
+        let scope = |scope: &str| Some(format!("Bearer realm=\"keyward\", error=\"insufficient_scope\"{scope}"));
         assert_eq!(challenge(&denied(action("a.read"))), scope(", scope=\"a.read\""));
         let both = all_of([action("a.read"), action("b.read")]);
         assert_eq!(challenge(&denied(both)), scope(", scope=\"a.read b.read\""));
@@ -412,13 +460,13 @@ mod tests {
         }
         for fault in [Reason::CrossOrigin, Reason::Unguarded, Reason::NoGroup, Reason::Unavailable(Unavailable::Store)]
         {
-            assert_eq!(challenge(&Rejection::uncounted(fault, true, false)), None, "{fault:?}");
+            assert_eq!(challenge(&of(fault)), None, "{fault:?}");
         }
     }
 
     #[test]
     fn retry_after_is_never_shorter_than_the_wait() {
-        let spent = Rejection::uncounted(Reason::Invalid(InvalidCredential::Unknown), true, false);
+        let spent = of(Reason::Invalid(InvalidCredential::Unknown));
         for (ms, seconds) in [(1000, "1"), (1001, "2"), (1999, "2"), (2000, "2"), (59_500, "60")] {
             let headers = spent.clone().over_budget(Duration::from_millis(ms)).headers();
             assert_eq!(headers[RETRY_AFTER], seconds);
@@ -428,24 +476,24 @@ mod tests {
     #[test]
     fn a_rejection_in_a_page_group_is_html_unless_it_redirects() {
         let start: Arc<str> = "/admin".into();
-        let rejection = || Rejection::uncounted(Reason::NoCredential, true, false).with_start(Some(start.clone()));
+        let rejection = || of(Reason::NoCredential).with_start(Some(start.clone()));
         let shown = |rejection: &Rejection, page| {
             let request = RejectionContext { grpc: false, version: Version::HTTP_11, page };
             let answer: Response<Bytes> = JsonRejection.answer(rejection, request);
-            (answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned(), answer.into_body())
+            let content_type = answer.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned());
+            (content_type.unwrap_or_default(), answer.into_body())
         };
         assert_eq!(shown(&rejection(), true).0, "text/html; charset=utf-8");
-        assert_eq!(shown(&rejection(), false).0, "application/json");
+        assert_eq!(shown(&rejection(), false).0, "application/problem+json");
         let redirect = rejection().or_redirect(|| Some("/sign-in".into()));
-        let json = error_json(StatusCode::SEE_OTHER, redirect.name, redirect.message);
-        assert_eq!(shown(&redirect, true), ("application/json".to_owned(), json));
+        assert_eq!(shown(&redirect, true), (String::new(), Bytes::new()));
     }
 
     /// By the mapping of HTTP to gRPC, except for 401, 404 and 429.
     #[test]
     fn every_rejection_has_a_grpc_status() {
         let of = |rejection: Rejection| grpc(&rejection, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
-        let why = |reason| Rejection::uncounted(reason, true, false);
+        let why = |reason| of(reason);
         for (rejection, code) in [
             (why(Reason::NoCredential), "16"),
             (why(Reason::OwnerInactive), "16"),
@@ -462,8 +510,30 @@ mod tests {
 
     #[test]
     fn the_prepared_json_equals_the_written_json() {
-        let rejection = Rejection::uncounted(Reason::Invalid(InvalidCredential::Malformed), true, false);
-        assert_eq!(rejection.json(), error_json(rejection.status, rejection.name, rejection.message));
+        for rejection in [of, in_strapi_form].map(|of| of(Reason::Invalid(InvalidCredential::Malformed))) {
+            let Rejection { status, name, code, message, .. } = rejection;
+            let written = rejection.style.format.render(ErrorText { status, name, code, message, scope: None });
+            assert_eq!(rejection.json(), written);
+        }
+    }
+
+    #[test]
+    fn only_a_known_caller_learns_the_missing_scope() {
+        let denied = of(Reason::Forbidden).missing(&action("a.read"));
+        let json = |rejection: &Rejection| serde_json::from_slice::<serde_json::Value>(&rejection.json()).unwrap();
+        assert_eq!((&json(&denied)["code"], &json(&denied)["scope"]), (&"insufficient_scope".into(), &"a.read".into()));
+        let anonymous = denied.without_challenge();
+        assert_eq!(json(&anonymous)["code"], "missing_credential");
+        assert_eq!(json(&anonymous).get("scope"), None);
+    }
+
+    #[test]
+    fn strapi_form_keeps_the_names_and_messages_of_strapi() {
+        let denied = in_strapi_form(Reason::Forbidden);
+        assert_eq!((denied.name(), denied.message()), ("ForbiddenError", "Forbidden"));
+        let denied = denied.by_policy();
+        assert_eq!((denied.name(), denied.message()), ("PolicyError", "Policy Failed"));
+        assert_eq!(in_strapi_form(Reason::NoGroup).message(), "Not Found");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! The guarded router: a route without a requirement does not compile.
 
-use super::base::Base;
 use super::context::Forbidden;
 use super::declared::DeclaredRoute;
 use super::extract::Auth;
+use super::gate::Gate;
 use super::guarded_handler::GuardedHandler;
 use super::page::{PageContext, PageText, set_page_headers};
-use super::rejection::{Rejection, error_json};
+use super::rejection::Rejection;
 use super::require::Require;
 use super::route_requirement::RouteRequirement;
+use super::style::{ErrorText, RejectionStyle};
 use crate::domain::{Reason, Requirement, authenticated};
 use axum::Router;
 use axum::extract::Request;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{Method, StatusCode};
 use std::convert::Infallible;
+use std::sync::Arc;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -219,15 +221,21 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
 
     /// Returns the router with a guarded 404 and 405. It serves each route with and without the base path, as a proxy
     /// may keep or strip it.
-    pub(crate) fn into_router(self, base: &Base) -> Router<S> {
+    pub(crate) fn into_router(self, gate: &Arc<Gate>) -> Router<S> {
+        let (of_path, of_method) = (gate.clone(), gate.clone());
+        let no_route =
+            move |auth, request: Request| async move { no_route(auth, &request, of_path.style_at(&request)) };
+        let no_method =
+            move |auth, request: Request| async move { no_method(auth, &request, &of_method.style_at(&request)) };
         let router = self.router.fallback(no_route).method_not_allowed_fallback(no_method);
+        let base = gate.base();
         if base.is_empty() { router } else { router.clone().nest(base.as_str(), router) }
     }
 }
 
-async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, Forbidden> {
+fn no_route(auth: Option<Auth>, request: &Request, style: Arc<RejectionStyle>) -> Result<Response, Forbidden> {
     require_credential(auth)?;
-    let rejection = Rejection::uncounted(Reason::NoGroup, false, false);
+    let rejection = Rejection::uncounted(Reason::NoGroup, false, false, style);
     let Some(PageContext { start, base }) = request.extensions().get() else { return Ok(rejection.as_json()) };
     // A page has one address, without a trailing slash.
     let shorter = request.uri().path().strip_suffix('/').filter(|shorter| !shorter.is_empty());
@@ -238,7 +246,7 @@ async fn no_route(auth: Option<Auth>, request: Request) -> Result<Response, Forb
     Ok(rejection.as_page(start))
 }
 
-async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, Forbidden> {
+fn no_method(auth: Option<Auth>, request: &Request, style: &RejectionStyle) -> Result<Response, Forbidden> {
     require_credential(auth)?;
     let status = StatusCode::METHOD_NOT_ALLOWED;
     if let Some(PageContext { start, .. }) = request.extensions().get() {
@@ -247,8 +255,9 @@ async fn no_method(auth: Option<Auth>, request: Request) -> Result<Response, For
         set_page_headers(response.headers_mut());
         return Ok(response);
     }
-    let body = error_json(status, "MethodNotAllowedError", "Method Not Allowed");
-    Ok((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+    let (name, code, message) = ("MethodNotAllowedError", "method_not_allowed", "Method Not Allowed");
+    let body = style.format.render(ErrorText { status, name, code, message, scope: None });
+    Ok((status, [(CONTENT_TYPE, style.format.content_type())], body).into_response())
 }
 
 /// Requires a credential in a protected group. In a public one there is no caller.

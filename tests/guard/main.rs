@@ -12,4 +12,5 @@ mod hostile;
 mod invariants;
 mod pages;
 mod paths;
+mod rejections;
 mod tower;

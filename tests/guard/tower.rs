@@ -195,7 +195,7 @@ async fn rejections_are_replaceable() {
     let service = world.keyward.layer().rejections(plain).layer(handler);
     let response = service.oneshot(Request::get("/admin/x").body(()).unwrap()).await.unwrap();
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
-    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+    assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer realm=\"keyward\"");
     assert_eq!(response.body(), "Missing or invalid credentials");
 }
 

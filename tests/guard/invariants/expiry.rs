@@ -28,7 +28,7 @@ async fn cached_token_expires_on_time_despite_store_and_wall_clock() {
     world.clock.set_wall_clock(Timestamp(world.clock.now().0 - ten_years));
     world.clock.advance(Duration::from_millis(1));
     status().await.assert_rejected(Reason::Expired).assert_status(401);
-    assert_eq!(status().await.json()["error"]["message"], "Token expired");
+    assert_eq!(status().await.json()["detail"], "Token expired");
     assert_eq!(shim.reads(), 1);
 }
 

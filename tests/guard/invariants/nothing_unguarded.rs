@@ -140,11 +140,13 @@ async fn router_404_and_405_are_guarded() {
     app.post("/admin/x").await.assert_rejected(Reason::NoCredential);
     app.get("/api/none").await.assert_rejected(Reason::Forbidden);
     let missing = app.get("/admin/none").bearer(&key).await;
-    assert_eq!(missing.assert_status(404).json()["error"]["name"], "NotFoundError");
+    assert_eq!(missing.assert_status(404).json()["code"], "not_found");
+    assert_eq!(missing.headers["content-type"], "application/problem+json");
     assert_eq!(missing.headers["cache-control"], "no-store");
     let method = app.post("/admin/x").bearer(&key).await;
     assert_eq!(method.assert_status(405).headers["allow"], "GET,HEAD");
-    assert_eq!(method.json()["error"]["name"], "MethodNotAllowedError");
+    assert_eq!(method.json()["code"], "method_not_allowed");
+    assert_eq!(method.headers["content-type"], "application/problem+json");
     app.get("/public/none").await.assert_status(404);
     app.post("/public/x").await.assert_status(405);
 }
@@ -342,7 +344,10 @@ async fn handler_can_check_its_own_requirement() {
         app.get(path).bearer(&strong).await.assert_ok();
         let refused = app.get(path).bearer(&weak).await;
         refused.assert_rejected(Reason::Forbidden).assert_status(403);
-        assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"x.read\"");
+        assert_eq!(
+            refused.headers["www-authenticate"],
+            "Bearer realm=\"keyward\", error=\"insufficient_scope\", scope=\"x.read\""
+        );
     }
 }
 
@@ -500,12 +505,14 @@ async fn anonymous_rejection_names_no_scope() {
     let world = World::new();
     let app = world.guard(GuardedRouter::new().route("/api/x", action("api::x.find"), get(|| async {})));
     let anonymous = app.get("/api/x").await;
-    assert_eq!(anonymous.assert_status(403).headers["www-authenticate"], "Bearer");
+    assert_eq!(anonymous.assert_status(403).headers["www-authenticate"], "Bearer realm=\"keyward\"");
+    assert_eq!((anonymous.json()["code"].as_str(), anonymous.json().get("scope")), (Some("missing_credential"), None));
     let custom = keyward::token::ContentAccess::Custom([keyward::authz::Action::new("api::y.find")].into());
     let key = world.content(custom).await.secret;
     let known = app.get("/api/x").bearer(&key).await;
-    let told = "Bearer error=\"insufficient_scope\", scope=\"api::x.find\"";
+    let told = "Bearer realm=\"keyward\", error=\"insufficient_scope\", scope=\"api::x.find\"";
     assert_eq!(known.assert_status(403).headers["www-authenticate"], told);
+    assert_eq!(known.json()["scope"], "api::x.find");
 }
 
 #[tokio::test]
@@ -589,7 +596,10 @@ async fn rejection_swallowed_by_a_handler_still_applies() {
     let strong = world.editor().with("outer").with("inner").issue().await.secret;
     let refused = app.get("/admin/x").bearer(&weak).await;
     refused.assert_rejected(Reason::Forbidden).assert_status(403);
-    assert_eq!(refused.headers["www-authenticate"], "Bearer error=\"insufficient_scope\", scope=\"inner\"");
+    assert_eq!(
+        refused.headers["www-authenticate"],
+        "Bearer realm=\"keyward\", error=\"insufficient_scope\", scope=\"inner\""
+    );
     app.get("/admin/x").bearer(&strong).await.assert_ok();
 }
 

@@ -2,13 +2,28 @@
 
 use axum::routing::get;
 use http::header::AUTHORIZATION;
+use keyward::guard::RejectionFormat;
 use keyward::testing::World;
 use keyward::token::{ContentAccess, StrapiHashKey};
 use keyward::{GuardedRouter, authenticated};
 
 #[tokio::test]
 async fn rejections_are_byte_for_byte_alike() {
-    let world = World::with(|b| b.strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap()));
+    let problem = serde_json::json!({
+        "type": "about:blank", "title": "Unauthorized", "status": 401, "detail": "Missing or invalid credentials",
+        "code": "invalid_token"
+    });
+    rejections_are_alike(RejectionFormat::Problem, "application/problem+json", &problem).await;
+    let error = serde_json::json!({
+        "status": 401, "name": "UnauthorizedError", "message": "Missing or invalid credentials", "details": {}
+    });
+    let strapi = serde_json::json!({"data": null, "error": error});
+    rejections_are_alike(RejectionFormat::Strapi, "application/json", &strapi).await;
+}
+
+async fn rejections_are_alike(format: RejectionFormat, content_type: &str, body: &serde_json::Value) {
+    let strapi = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+    let world = World::with(|b| b.strapi_hash_key(strapi).rejection_format(format));
     let ok = || get(|| async {});
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), ok()).route(
         "/api/x",
@@ -43,13 +58,11 @@ async fn rejections_are_byte_for_byte_alike() {
             assert_eq!(answer.body, answers[0].body, "{answer:?}");
         }
         let first = &answers[0];
-        assert_eq!(first.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+        assert_eq!(first.headers["www-authenticate"], "Bearer realm=\"keyward\", error=\"invalid_token\"");
+        assert_eq!(first.headers["content-type"], content_type);
         assert_eq!(first.headers["cache-control"], "no-store");
         assert_eq!(first.headers["vary"], "Authorization");
-        let error = serde_json::json!({
-            "status": 401, "name": "UnauthorizedError", "message": "Missing or invalid credentials", "details": {}
-        });
-        assert_eq!(first.json(), serde_json::json!({"data": null, "error": error}));
+        assert_eq!(first.json(), *body);
     }
 }
 
@@ -86,8 +99,9 @@ async fn malformed_header_is_described_alike_whatever_it_holds() {
             .assert_rejected(keyward::guard::Reason::Invalid(keyward::guard::InvalidCredential::Malformed));
         assert_eq!((&answer.headers, &answer.body), (&answers[0].headers, &answers[0].body), "{answer:?}");
     }
-    assert_eq!(answers[0].headers["www-authenticate"], "Bearer", "no token was looked up");
-    assert_eq!(answers[0].json()["error"]["message"], "Send one header of the form Authorization: Bearer <token>");
+    assert_eq!(answers[0].headers["www-authenticate"], "Bearer realm=\"keyward\"", "no token was looked up");
+    assert_eq!(answers[0].json()["code"], "malformed_credential");
+    assert_eq!(answers[0].json()["detail"], "Send one header of the form Authorization: Bearer <token>");
 }
 
 #[tokio::test]

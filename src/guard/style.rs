@@ -1,0 +1,209 @@
+//! The style of rejections: the form of their JSON, and the challenge in `WWW-Authenticate`.
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode};
+use std::fmt::Write;
+use std::sync::Arc;
+
+const DEFAULT_REALM: &str = "keyward";
+
+/// The form of rejections in JSON.
+///
+/// ```
+/// # tokio_test::block_on(async {
+/// use keyward::guard::RejectionFormat;
+/// use keyward::{Group, HashKey, Keyward, MemoryStore};
+/// let (hash_key, _) = HashKey::generate()?;
+/// let keyward = Keyward::builder(MemoryStore::default())
+///     .hash_key(hash_key)
+///     .group(Group::admin("/v1"))
+///     .group(Group::admin("/cms").rejection_format(RejectionFormat::Strapi))
+///     .build()?;
+/// # Ok::<_, Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum RejectionFormat {
+    /// Problem details (RFC 9457), as `application/problem+json`. `type` is `about:blank`, so `title` is the phrase of
+    /// the status. `code` is a stable word for programs, and `scope` of a 403 is the missing scope.
+    ///
+    /// ```json
+    /// {"type": "about:blank", "title": "Forbidden", "status": 403,
+    ///  "detail": "The credential does not allow this", "code": "insufficient_scope", "scope": "articles.read"}
+    /// ```
+    #[default]
+    Problem,
+    /// The form of Strapi's errors, as `application/json`. The [management API](crate::Builder::api) uses it.
+    ///
+    /// ```json
+    /// {"data": null, "error": {"status": 403, "name": "ForbiddenError", "message": "Forbidden", "details": {}}}
+    /// ```
+    Strapi,
+}
+
+/// An error that a client sees. No text has a character that JSON would escape.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ErrorText<'a> {
+    pub(super) status: StatusCode,
+    /// The name of the error in Strapi's form.
+    pub(super) name: &'static str,
+    /// The code of the error in problem details.
+    pub(super) code: &'static str,
+    pub(super) message: &'a str,
+    pub(super) scope: Option<&'a str>,
+}
+
+impl RejectionFormat {
+    pub(super) fn content_type(self) -> HeaderValue {
+        HeaderValue::from_static(match self {
+            Self::Problem => "application/problem+json",
+            Self::Strapi => "application/json",
+        })
+    }
+
+    pub(super) fn render(self, error: ErrorText<'_>) -> Bytes {
+        let ErrorText { status, name, code, message, scope } = error;
+        let (number, title) = (status.as_u16(), status.canonical_reason().unwrap_or("Error"));
+        let mut json = String::with_capacity(160);
+        // Writing to a `String` does not fail.
+        let _ = match self {
+            Self::Problem => write!(
+                json,
+                r#"{{"type":"about:blank","title":"{title}","status":{number},"detail":"{message}","code":"{code}""#
+            ),
+            Self::Strapi => write!(
+                json,
+                r#"{{"data":null,"error":{{"status":{number},"name":"{name}","message":"{message}","details":{{}}}}"#
+            ),
+        };
+        if let (Self::Problem, Some(scope)) = (self, scope) {
+            let _ = write!(json, r#","scope":"{scope}""#);
+        }
+        json.push('}');
+        Bytes::from(json)
+    }
+}
+
+/// Error for a realm that `WWW-Authenticate` cannot hold.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("invalid realm {0:?}: use printable ASCII characters, at least one")]
+pub struct InvalidRealm(String);
+
+/// The style of the rejections of a group.
+#[derive(Debug)]
+pub(super) struct RejectionStyle {
+    pub(super) format: RejectionFormat,
+    /// The challenge without a parameter but the realm (RFC 6750 section 3).
+    challenge: HeaderValue,
+    /// The challenge of an invalid token, made in advance as a flood of these is counted in nanoseconds.
+    invalid_token: HeaderValue,
+}
+
+impl RejectionStyle {
+    pub(super) fn new(format: RejectionFormat, realm: Option<&str>) -> Result<Self, InvalidRealm> {
+        let realm = realm.unwrap_or(DEFAULT_REALM);
+        let invalid = || InvalidRealm(realm.to_owned());
+        if realm.is_empty() || !realm.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            return Err(invalid());
+        }
+        let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+        let value =
+            |error: &str| HeaderValue::try_from(format!("Bearer realm=\"{quoted}\"{error}")).map_err(|_| invalid());
+        Ok(Self { format, challenge: value("")?, invalid_token: value(", error=\"invalid_token\"")? })
+    }
+
+    /// Returns this style with another format, if the format differs.
+    pub(super) fn with_format(self: &Arc<Self>, format: Option<RejectionFormat>) -> Arc<Self> {
+        match format {
+            Some(format) if format != self.format => {
+                let (challenge, invalid_token) = (self.challenge.clone(), self.invalid_token.clone());
+                Arc::new(Self { format, challenge, invalid_token })
+            }
+            _ => self.clone(),
+        }
+    }
+
+    /// Returns the challenge to a request without a credential.
+    pub(super) fn challenge(&self) -> HeaderValue {
+        self.challenge.clone()
+    }
+
+    pub(super) fn invalid_token(&self) -> HeaderValue {
+        self.invalid_token.clone()
+    }
+
+    /// Returns the challenge to a request whose credential lacks this scope.
+    pub(super) fn insufficient_scope(&self, scope: Option<&str>) -> HeaderValue {
+        let mut value = [self.challenge.as_bytes(), b", error=\"insufficient_scope\""].concat();
+        if let Some(scope) = scope {
+            value.extend_from_slice(b", scope=\"");
+            value.extend_from_slice(scope.as_bytes());
+            value.push(b'"');
+        }
+        // Realm and scope are ASCII without control characters.
+        HeaderValue::try_from(value).unwrap_or_else(|_| self.challenge.clone())
+    }
+}
+
+impl Default for RejectionStyle {
+    fn default() -> Self {
+        let (format, challenge) = (RejectionFormat::default(), HeaderValue::from_static("Bearer realm=\"keyward\""));
+        let invalid_token = HeaderValue::from_static("Bearer realm=\"keyward\", error=\"invalid_token\"");
+        Self { format, challenge, invalid_token }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn realm_is_a_quoted_string() {
+        for (realm, quoted) in [
+            ("api", r#""api""#),
+            ("The API, v1", r#""The API, v1""#),
+            (r#"a"b"#, r#""a\"b""#),
+            (r"a\b", r#""a\\b""#),
+            (r#"\", error=""#, r#""\\\", error=\"""#),
+        ] {
+            let style = RejectionStyle::new(RejectionFormat::Problem, Some(realm)).unwrap();
+            assert_eq!(style.challenge(), format!("Bearer realm={quoted}"));
+            assert_eq!(style.invalid_token(), format!("Bearer realm={quoted}, error=\"invalid_token\""));
+            let scope = format!("Bearer realm={quoted}, error=\"insufficient_scope\", scope=\"a.read\"");
+            assert_eq!(style.insufficient_scope(Some("a.read")), scope);
+        }
+        for realm in ["", "a\nb", "a\rb", "a\tb", "a\0b", "caf\u{e9}", "\u{7f}"] {
+            let style = RejectionStyle::new(RejectionFormat::Problem, Some(realm));
+            assert_eq!(style.err(), Some(InvalidRealm(realm.to_owned())), "{realm:?}");
+        }
+    }
+
+    #[test]
+    fn default_style_has_the_default_realm() {
+        let (default, built) =
+            (RejectionStyle::default(), RejectionStyle::new(RejectionFormat::Problem, None).unwrap());
+        assert_eq!(default.challenge, built.challenge);
+        assert_eq!(default.invalid_token, built.invalid_token);
+    }
+
+    #[test]
+    fn errors_are_valid_json_in_both_formats() {
+        let error = ErrorText {
+            status: StatusCode::FORBIDDEN,
+            name: "ForbiddenError",
+            code: "insufficient_scope",
+            message: "No",
+            scope: Some("a.read b.read"),
+        };
+        let json =
+            |format: RejectionFormat| serde_json::from_slice::<serde_json::Value>(&format.render(error)).unwrap();
+        let problem = serde_json::json!({
+            "type": "about:blank", "title": "Forbidden", "status": 403, "detail": "No", "code": "insufficient_scope",
+            "scope": "a.read b.read"
+        });
+        assert_eq!(json(RejectionFormat::Problem), problem);
+        let details = serde_json::json!({"status": 403, "name": "ForbiddenError", "message": "No", "details": {}});
+        assert_eq!(json(RejectionFormat::Strapi), serde_json::json!({"data": null, "error": details}));
+    }
+}
