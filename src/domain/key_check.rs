@@ -16,7 +16,8 @@ pub enum KeyKind {
     StrapiHash,
     /// An encryption key, which seals secrets that owners may view again.
     Encryption,
-    /// The token prefix. It is not secret, and is stored as it is.
+    /// The token prefix, with the labels of the kinds if they are not the default. It is not secret, and is stored as it
+    /// is.
     Prefix,
 }
 
@@ -153,7 +154,7 @@ impl fmt::Display for KeyMismatch {
             )?,
             KeyProblem::Prefix { known, given } => write!(
                 f,
-                "tokens of this installation begin with `{known}_` and not with the token prefix `{given}`, and would be rejected"
+                "tokens of this installation have the token prefix `{known}` and not `{given}`, and would be rejected"
             )?,
         }
         for (n, used) in self.uses().enumerate() {
@@ -201,7 +202,7 @@ impl ConfiguredKeys {
         let mut checks: Vec<_> = hash_keys.check_values().map(check(KeyKind::Hash)).collect();
         checks.extend(strapi.map(|key| ("", key.check_value())).map(check(KeyKind::StrapiHash)));
         checks.extend(encryption.iter().flat_map(|keys| keys.check_values()).map(check(KeyKind::Encryption)));
-        checks.push(check(KeyKind::Prefix)(("", token_prefix.as_str().to_owned())));
+        checks.push(check(KeyKind::Prefix)(("", token_prefix.check_value())));
         Self { checks, accepted }
     }
 

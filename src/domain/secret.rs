@@ -1,6 +1,6 @@
 //! The format of secrets: how they are issued, and how made-up ones are rejected without a store read.
 //!
-//! A secret is `PREFIX_KIND_`, 43 base62 characters (256 random bits) and 7 check characters. One HMAC-SHA-256 of
+//! A secret is `PREFIX_LABEL_`, 43 base62 characters (256 random bits) and 7 check characters. One HMAC-SHA-256 of
 //! everything before the check characters gives 256 bits: 40 of them are the check characters, the other 216 are the
 //! stored digest. So a made-up secret costs one HMAC, a relabelled kind fails the check, and the digest does not
 //! disclose the secret.
@@ -73,42 +73,109 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// The word that all secrets of an installation start with; `kw` by default.
+/// The word that all secrets of an installation start with, and the label of each kind that follows; `kw_admin_`,
+/// `kw_content_` and `kw_session_` by default.
+///
+/// ```
+/// use keyward::token::{TokenKind, TokenPrefix};
+/// // acme_pat_.., acme_key_.., and acme_session_.. for sessions
+/// let prefix = TokenPrefix::new("acme")?.labels([(TokenKind::Admin, "pat"), (TokenKind::Content, "key")])?;
+/// # Ok::<_, keyward::token::InvalidTokenPrefix>(())
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TokenPrefix(String);
+pub struct TokenPrefix {
+    word: String,
+    /// The labels, by kind.
+    labels: [String; 3],
+}
 
-/// An invalid token prefix.
+/// An invalid token prefix or label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid token prefix: use 1 to 16 lower-case letters and digits")]
-pub struct InvalidTokenPrefix;
+#[non_exhaustive]
+pub enum InvalidTokenPrefix {
+    /// The prefix, or a label, has other characters or another length.
+    #[error("invalid token prefix or label: use 1 to 16 lower-case letters and digits")]
+    Characters,
+    /// Two kinds have one label, or a label is `invite`, or the word of another kind: `admin`, `content`, `session`.
+    #[error(
+        "invalid label of a token kind: use another for each kind, and neither `invite` nor the word of another kind"
+    )]
+    Label,
+}
+
+/// The label of invitations.
+const INVITE: &str = "invite";
 
 impl TokenPrefix {
-    /// Takes 1 to 16 lower-case letters and digits. With more than three, each verification costs one more round of
-    /// SHA-256 (about 50 ns).
+    /// Takes 1 to 16 lower-case letters and digits. With more than three, and the default labels, each verification of a
+    /// secret that is not cached costs one more round of SHA-256 (about 50 ns).
     ///
     /// # Errors
     /// Returns [`InvalidTokenPrefix`] for any other text.
     pub fn new(text: &str) -> Result<Self, InvalidTokenPrefix> {
-        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let valid = (1..=16).contains(&text.len()) && text.bytes().all(fits);
-        if valid { Ok(Self(text.to_owned())) } else { Err(InvalidTokenPrefix) }
+        check_word(text)?;
+        Ok(Self { word: text.to_owned(), ..Self::default() })
     }
 
-    /// Returns the text.
+    /// Sets the labels of these kinds, each 1 to 16 lower-case letters and digits. Other kinds keep the word of the
+    /// kind. Prefix, label and underscores are hashed in one round if they have at most 12 characters.
+    ///
+    /// New labels are a new format, as a new prefix is: secrets with the former ones are malformed from then on.
+    ///
+    /// # Errors
+    /// Returns [`InvalidTokenPrefix`] if a label is invalid or not the label of one kind alone.
+    pub fn labels<'a>(
+        mut self,
+        labels: impl IntoIterator<Item = (TokenKind, &'a str)>,
+    ) -> Result<Self, InvalidTokenPrefix> {
+        for (kind, label) in labels {
+            check_word(label)?;
+            if label == INVITE || TokenKind::from_word(label).is_some_and(|other| other != kind) {
+                return Err(InvalidTokenPrefix::Label);
+            }
+            self.labels[kind as usize] = label.to_owned();
+        }
+        let [admin, content, session] = &self.labels;
+        let differ = admin != content && content != session && session != admin;
+        if differ { Ok(self) } else { Err(InvalidTokenPrefix::Label) }
+    }
+
+    /// Returns the prefix, without a label.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.word
+    }
+
+    /// Returns the label of a kind.
+    pub fn label(&self, kind: TokenKind) -> &str {
+        &self.labels[kind as usize]
+    }
+
+    /// Returns the text by which another prefix, or other labels, are noticed: `acme`, or `acme_pat|key|session`.
+    pub(crate) fn check_value(&self) -> String {
+        match self.labels == Self::default().labels {
+            true => self.word.clone(),
+            false => format!("{}_{}", self.word, self.labels.join("|")),
+        }
     }
 
     /// Returns true if secrets with this prefix are hashed in one round.
     pub(crate) fn is_short(&self) -> bool {
+        let longest = self.labels.iter().map(String::len).max().unwrap_or_default();
         // One block of SHA-256 holds 55 bytes besides its padding.
-        self.0.len() + "_content_".len() + RANDOM <= 55
+        self.word.len() + longest + "__".len() + RANDOM <= 55
     }
+}
+
+/// Checks a prefix or a label. Neither has an underscore, so no secret can be read as that of another kind.
+fn check_word(word: &str) -> Result<(), InvalidTokenPrefix> {
+    let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let valid = (1..=16).contains(&word.len()) && word.bytes().all(fits);
+    if valid { Ok(()) } else { Err(InvalidTokenPrefix::Characters) }
 }
 
 impl Default for TokenPrefix {
     fn default() -> Self {
-        Self("kw".to_owned())
+        Self { word: "kw".to_owned(), labels: TokenKind::ALL.map(|kind| kind.as_str().to_owned()) }
     }
 }
 
@@ -156,8 +223,9 @@ pub struct SecretFormat {
 impl SecretFormat {
     /// Creates the format of this prefix and these hash keys.
     pub fn new(token_prefix: &TokenPrefix, hash_keys: impl Into<HashKeyRing>) -> Self {
-        let prefixes = TokenKind::ALL.map(|kind| (kind, format!("{}_{}_", token_prefix.as_str(), kind.as_str())));
-        let invitation = format!("{}_invite_", token_prefix.as_str());
+        let prefixes =
+            TokenKind::ALL.map(|kind| (kind, format!("{}_{}_", token_prefix.as_str(), token_prefix.label(kind))));
+        let invitation = format!("{}_{INVITE}_", token_prefix.as_str());
         Self { prefixes, invitation, hash_keys: hash_keys.into(), strapi: None }
     }
 
@@ -268,8 +336,10 @@ impl SecretFormat {
 
     /// Returns a regular expression for secret scanners; a match is most likely a live secret.
     pub fn scanner_regex(&self) -> String {
-        let token_prefix = self.prefixes[0].1.split('_').next().unwrap_or_default();
-        format!(r"\b{token_prefix}_(admin|content|session|invite)_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
+        // Neither the prefix nor a label has an underscore.
+        let word = |n: usize, at: usize| self.prefixes[n].1.split('_').nth(at).unwrap_or_default();
+        let (prefix, [admin, content, session]) = (word(0, 0), [0, 1, 2].map(|n| word(n, 1)));
+        format!(r"\b{prefix}_({admin}|{content}|{session}|{INVITE})_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
     }
 }
 
@@ -488,7 +558,59 @@ mod tests {
         assert!(TokenPrefix::default().is_short() && TokenPrefix::new("abc").unwrap().is_short());
         assert!(!TokenPrefix::new("acme").unwrap().is_short());
         for bad in ["", "Kw", "k_w", "waytoolongforabrand", "é"] {
-            assert_eq!(TokenPrefix::new(bad), Err(InvalidTokenPrefix));
+            assert_eq!(TokenPrefix::new(bad), Err(InvalidTokenPrefix::Characters));
+            let label = TokenPrefix::default().labels([(TokenKind::Admin, bad)]);
+            assert_eq!(label, Err(InvalidTokenPrefix::Characters));
+        }
+    }
+
+    #[test]
+    fn labels_differ_and_name_no_other_kind() {
+        use TokenKind::{Admin, Content, Session};
+        let labels = |labels: &[(TokenKind, &'static str)]| TokenPrefix::new("acme").unwrap().labels(labels.to_vec());
+        let acme = labels(&[(Admin, "pat"), (Content, "key"), (Session, "web")]).unwrap();
+        assert_eq!(TokenKind::ALL.map(|kind| acme.label(kind)), ["pat", "key", "web"]);
+        assert!(acme.is_short() && !labels(&[(Admin, "pat")]).unwrap().is_short());
+        assert_eq!(
+            (acme.check_value().as_str(), labels(&[]).unwrap().check_value().as_str()),
+            ("acme_pat|key|web", "acme")
+        );
+        for bad in [
+            &[(Admin, "key"), (Content, "key")][..],
+            &[(Admin, "content")],
+            &[(Content, "session")],
+            &[(Session, "invite")],
+        ] {
+            assert_eq!(labels(bad), Err(InvalidTokenPrefix::Label), "{bad:?}");
+        }
+    }
+
+    /// kinds-never-cross, also where one label begins with another, and between installations with other labels.
+    #[test]
+    fn labelled_secrets_verify_as_their_kind_only() {
+        use TokenKind::{Admin, Content, Session};
+        let of = |labels: [(TokenKind, &'static str); 3]| {
+            let prefix = TokenPrefix::new("acme").unwrap().labels(labels).unwrap();
+            SecretFormat::new(&prefix, HashKeyRing::parse(KEY).unwrap())
+        };
+        let f = of([(Admin, "k"), (Content, "ke"), (Session, "key")]);
+        assert_eq!(f.scanner_regex(), r"\bacme_(k|ke|key|invite)_[0-9A-Za-z]{50}\b");
+        let labels = ["k", "ke", "key"];
+        for (kind, label) in TokenKind::ALL.into_iter().zip(labels) {
+            let issued = f.issue(kind, &OsEntropy).unwrap();
+            let text = issued.secret.expose();
+            assert!(
+                text.starts_with(&format!("acme_{label}_")) && f.has_length(text.len()) && f.is_ours(text.as_bytes())
+            );
+            let verified = f.verify(text, TokenKinds::of(&TokenKind::ALL)).unwrap();
+            assert_eq!((verified.digest, verified.kind), (issued.digest, Some(kind)));
+            for (other, other_label) in TokenKind::ALL.into_iter().zip(labels).filter(|(other, _)| *other != kind) {
+                assert_eq!(f.verify(text, TokenKinds::of(&[other])), Err(VerifyError::WrongKind));
+                let relabelled = text.replacen(&format!("_{label}_"), &format!("_{other_label}_"), 1);
+                assert_eq!(f.verify(&relabelled, TokenKinds::of(&[other])), Err(VerifyError::NotGenuine));
+            }
+            let elsewhere = of([(Admin, "pat"), (Content, "c"), (Session, "s")]);
+            assert_eq!(elsewhere.verify(text, TokenKinds::of(&TokenKind::ALL)), Err(VerifyError::Malformed));
         }
     }
 }

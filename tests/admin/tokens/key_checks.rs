@@ -130,7 +130,7 @@ pub(super) async fn wrong_token_prefix_fails_startup<S: WriteStore + Clone>(stor
     let acme = || TokenPrefix::new("acme").unwrap();
     let found = mismatch(world(&store, &clock, |b| b.token_prefix(acme())).keyward.set_up().await);
     assert_eq!(found.kind(), KeyKind::Prefix);
-    assert!(found.to_string().contains("begin with `kw_`"), "{found}");
+    assert!(found.to_string().contains("the token prefix `kw`"), "{found}");
     world(&store, &clock, |b| b.token_prefix(acme()).accept_new_prefix()).keyward.set_up().await.unwrap();
 }
 
