@@ -8,8 +8,8 @@ use crate::domain::{
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;
 use crate::guard::{
-    Addresses, Base, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group, InvalidGroups, InvalidProxy,
-    InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
+    Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
+    InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::guard::{BODY_DEADLINE, BodyReader};
@@ -108,6 +108,9 @@ pub enum BuildError {
     /// A trusted proxy is neither an address nor a network.
     #[error(transparent)]
     Proxy(#[from] InvalidProxy),
+    /// A credential header is invalid, or there is none.
+    #[error(transparent)]
+    CredentialHeader(#[from] InvalidCredentialHeader),
     /// The realm cannot be written in a header.
     #[error(transparent)]
     Realm(#[from] InvalidRealm),
@@ -136,6 +139,7 @@ pub struct Builder<T = Keyward> {
     opaque: bool,
     rejection_format: RejectionFormat,
     realm: Option<String>,
+    credential_headers: Option<Vec<String>>,
     exclusive: bool,
     warm_up: u32,
     budget: Option<FailureBudget>,
@@ -356,6 +360,7 @@ impl<T> Builder<T> {
             opaque: false,
             rejection_format: RejectionFormat::default(),
             realm: None,
+            credential_headers: None,
             exclusive: false,
             warm_up: 0,
             budget: None,
@@ -381,7 +386,7 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Sets the word that secrets begin with, instead of `kw`.
+    /// Sets the word that secrets begin with, instead of `kw`, and the labels of the kinds.
     pub fn token_prefix(mut self, token_prefix: TokenPrefix) -> Self {
         self.token_prefix = token_prefix;
         self
@@ -497,7 +502,7 @@ impl<T> Builder<T> {
         self
     }
 
-    /// Gives up the tokens with another [token prefix](Self::token_prefix). Use it like
+    /// Gives up the tokens with another [token prefix](Self::token_prefix), or with other labels. Use it like
     /// [`accept_new_hash_key`](Self::accept_new_hash_key).
     pub fn accept_new_prefix(mut self) -> Self {
         self.accepted_keys.push(KeyKind::Prefix);
@@ -681,6 +686,33 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Sets the headers that may hold a credential, instead of `authorization` alone.
+    ///
+    /// `Authorization` holds `Bearer` and the secret, any other header the secret and nothing else. A request may have
+    /// several of them if they hold the same secret; secrets that differ are answered 400. `Vary` names the headers. If
+    /// `authorization` is left out, that header is not read, as behind a proxy that uses it, and the scheme in
+    /// `WWW-Authenticate` is `ApiKey`.
+    ///
+    /// Other software does not know that these headers are secret: mark them as sensitive where requests are logged, and
+    /// allow them in CORS.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default())
+    ///     .hash_key(hash_key)
+    ///     .content("/v1")
+    ///     .credential_headers(["authorization", "x-api-key"])
+    ///     .build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn credential_headers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.credential_headers = Some(names.into_iter().map(Into::into).collect());
+        self
+    }
+
     /// Sets another clock, for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -697,15 +729,15 @@ impl<T> Builder<T> {
     /// feature `metrics`.
     ///
     /// # Errors
-    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies or
-    /// the realm are invalid.
+    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies,
+    /// credential headers or the realm are invalid.
     pub fn build(self) -> Result<T, BuildError> {
         let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         if !self.token_prefix.is_short() {
             tracing::warn!(
                 token_prefix = self.token_prefix.as_str(),
-                "a token prefix of more than 3 characters makes every verification of a secret hash twice as much"
+                "a token prefix of more than 12 characters with label and underscores makes every verification hash twice as much"
             );
         }
         let encryption = self.settings.encryption.as_ref();
@@ -733,7 +765,8 @@ impl<T> Builder<T> {
         #[cfg(any(feature = "api", feature = "ui"))]
         let bodies = BodyReader::new(self.body_deadline, addresses.clone());
         let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
-        let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref())?;
+        let headers = self.credential_headers.as_deref().map(CredentialHeaders::parse).transpose()?.unwrap_or_default();
+        let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref(), headers)?;
         let cache_keys = CacheKeys::draw(&*self.entropy)?;
         let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, self.exclusive);
         let has_content = self.groups.iter().any(Group::is_content);

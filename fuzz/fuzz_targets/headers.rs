@@ -130,14 +130,15 @@ impl Installation {
         if by_cookie && *method == Method::POST && !is_same_origin(headers) {
             return None;
         }
+        let bearer = |value: &HeaderValue| {
+            let (scheme, rest) = value.to_str().ok()?.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim_start_matches(' ').to_owned())
+        };
         let secret = match authorization[..] {
-            [one] if !by_cookie => {
-                let text = one.to_str().ok()?;
-                let (scheme, rest) = text.split_once(' ')?;
-                if !scheme.eq_ignore_ascii_case("bearer") {
-                    return None;
-                }
-                rest.trim_start_matches(' ').to_owned()
+            // Equal credentials are one.
+            [first, ref others @ ..] if !by_cookie => {
+                let first = bearer(first)?;
+                others.iter().all(|other| bearer(other).as_ref() == Some(&first)).then_some(first)?
             }
             _ if by_cookie => {
                 let lines: Vec<u8> =

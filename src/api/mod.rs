@@ -75,7 +75,7 @@ const PUBLIC: [(Method, &str); 4] = [
 pub fn router(keyward: &Keyward) -> GuardedRouter {
     let documents = Documents {
         catalogue: catalogue::render(&keyward.catalogue().cloned().unwrap_or_default(), keyward.conditions()),
-        openapi: openapi::render(),
+        openapi: openapi::render(keyward.gate().credential_headers()),
     };
     GuardedRouter::new()
         .public("/admin/login", post(sessions::login))

@@ -3,14 +3,16 @@
 use super::failure::ErrorAnswer;
 use super::state::Api;
 use super::{admin_tokens, audit, catalogue, content_tokens, export, me, roles, sessions, users};
-use crate::guard::Base;
+use crate::guard::{Base, CredentialHeaders, title_case};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
@@ -29,15 +31,16 @@ use utoipa::{Modify, OpenApi};
         audit::list, audit::list_by_admin_token, audit::read, export::export, catalogue::list, document,
     ),
     components(schemas(ErrorAnswer)),
-    security(("bearer" = [])),
-    modifiers(&BearerScheme, &ErrorResponses, &OperationIds),
+    modifiers(&ErrorResponses, &OperationIds),
 )]
 struct ManagementApi;
 
 /// Renders the document, which stays the same for the life of the process.
-pub(super) fn render() -> Bytes {
+pub(super) fn render(headers: &CredentialHeaders) -> Bytes {
+    let mut document = ManagementApi::openapi();
+    add_security(&mut document, headers);
     // Serializing cannot fail: the document consists of texts, numbers and lists.
-    serde_json::to_vec(&ManagementApi::openapi()).unwrap_or_default().into()
+    serde_json::to_vec(&document).unwrap_or_default().into()
 }
 
 /// Adds the base path as the server of the document. A base path has no character that JSON escapes.
@@ -58,16 +61,25 @@ pub(super) async fn document(State(api): State<Api>, parts: Parts) -> Response {
     ([(CONTENT_TYPE, "application/json")], add_server(&api.documents.openapi, &base)).into_response()
 }
 
-/// Adds the bearer scheme.
-struct BearerScheme;
-
-impl Modify for BearerScheme {
-    fn modify(&self, document: &mut Document) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer);
-        let scheme = scheme.description(Some("An admin token, or the secret of a session.")).build();
-        let components = document.components.get_or_insert_with(Default::default);
-        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
-    }
+/// Adds a security scheme for each header that may hold a credential. One of them is enough.
+fn add_security(document: &mut Document, headers: &CredentialHeaders) {
+    const DESCRIPTION: &str = "An admin token, or the secret of a session.";
+    let scheme = |name: &HeaderName| match *name == AUTHORIZATION {
+        true => {
+            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(DESCRIPTION)).build();
+            ("bearer".to_owned(), SecurityScheme::Http(bearer))
+        }
+        false => {
+            let key = ApiKeyValue::with_description(title_case(name), DESCRIPTION.to_owned());
+            (name.as_str().to_owned(), SecurityScheme::ApiKey(ApiKey::Header(key)))
+        }
+    };
+    let schemes: Vec<_> = headers.names().iter().map(scheme).collect();
+    let no_scopes: [&str; 0] = [];
+    let requirement = |(name, _): &(String, SecurityScheme)| SecurityRequirement::new(name, no_scopes);
+    document.security = Some(schemes.iter().map(requirement).collect());
+    let components = document.components.get_or_insert_with(Default::default);
+    schemes.into_iter().for_each(|(name, scheme)| components.add_security_scheme(name, scheme));
 }
 
 /// Adds the error responses of each route, which follow from its parameters and its body.

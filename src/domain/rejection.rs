@@ -10,6 +10,8 @@ pub enum Reason {
     AmbiguousPath(Ambiguity),
     /// 404: the path is in no route group.
     NoGroup,
+    /// 400: several credentials that differ: in two headers, or twice in one.
+    SeveralCredentials,
     /// 401: no credential, in a group that needs one.
     NoCredential,
     /// 401: an invalid credential.
@@ -54,7 +56,7 @@ pub enum Ambiguity {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum InvalidCredential {
-    /// Not a single Bearer secret: another scheme, invalid syntax, too long, or several headers.
+    /// Not a secret in the form of its header: another scheme, invalid syntax, or too long.
     Malformed,
     /// A kind that does not open this group.
     WrongKind,
@@ -86,6 +88,7 @@ impl Reason {
         match self {
             Self::AmbiguousPath(_) => "ambiguous_path",
             Self::NoGroup => "no_group",
+            Self::SeveralCredentials => "several_credentials",
             Self::NoCredential => "no_credential",
             Self::Invalid(InvalidCredential::Malformed) => "malformed_credential",
             Self::Invalid(InvalidCredential::WrongKind) => "wrong_kind",

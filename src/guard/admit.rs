@@ -1,12 +1,11 @@
 //! Admission of a request: path, group, credential, offline check, look-up, judgement.
 
-use super::bearer::{Presented, any_is_ours, presented};
+use super::bearer::{Presented, presented};
 use super::gate::Gate;
 use super::groups::{Access, Group};
 use super::origin::{is_safe, is_same_origin};
 use crate::domain::{InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, VerifyError};
 use crate::resolve::{CacheKey, Entry, KnownSecret, Lane, Resolved};
-use http::header::AUTHORIZATION;
 use http::{Extensions, HeaderMap, Request, Uri};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -66,6 +65,7 @@ impl Gate {
         let secret = match self.presented(headers, group) {
             Presented::Secret(secret) => secret,
             Presented::Malformed => return Err(Reason::Invalid(InvalidCredential::Malformed)),
+            Presented::Several => return Err(Reason::SeveralCredentials),
             Presented::Nothing => {
                 let public = group.public_entry().ok_or(Reason::NoCredential)?;
                 return Ok(Admission::Admitted(group, public.clone()));
@@ -154,30 +154,38 @@ impl Gate {
         judge(resolved, secret.prefix, kinds, now)
     }
 
-    /// Returns the secret of a request: from its `Authorization` header, or from the cookie of a page group if no
-    /// header holds a credential of this installation.
+    /// Returns the secret of a request: from its `Authorization` header in nearly all groups.
     fn presented<'h>(&self, headers: &'h HeaderMap, group: &Group) -> Presented<'h> {
-        match &group.pages {
-            Some(pages) if !self.has_own_credential(headers) => pages.presented(headers),
-            _ => presented(headers),
+        match group.only_authorization {
+            true => presented(headers),
+            false => self.presented_elsewhere(headers, group),
         }
     }
 
-    /// Returns whether an `Authorization` header holds a credential of this installation. If so, no cookie counts.
+    /// Returns the secret of a request from the configured headers, or from the cookie of a page group if no header
+    /// holds a credential of this installation.
+    #[inline(never)]
+    fn presented_elsewhere<'h>(&self, headers: &'h HeaderMap, group: &Group) -> Presented<'h> {
+        match &group.pages {
+            Some(pages) if !self.has_own_credential(headers) => pages.presented(headers),
+            _ => self.style.headers.presented(headers),
+        }
+    }
+
+    /// Returns whether a header holds a credential of this installation. If so, no cookie counts.
     pub(super) fn has_own_credential(&self, headers: &HeaderMap) -> bool {
-        any_is_ours(headers, |secret| self.format.is_ours(secret))
+        self.style.headers.any_is_ours(headers, |secret| self.format.is_ours(secret))
     }
 
     /// Returns whether a request needs no proof of same origin, or has one.
     ///
-    /// In a protected group, a request that is judged by its `Authorization` header alone needs none: browsers send no
-    /// credential of this installation by themselves. Where a cookie may count, only such a credential rules the cookie
-    /// out.
+    /// In a protected group, a request that is judged by its headers alone needs none: browsers send no credential of
+    /// this installation by themselves. Where a cookie may count, only such a credential rules the cookie out.
     fn proves_same_origin<B>(&self, request: &Request<B>, group: &Group) -> bool {
         let headers = request.headers();
         let judged_by_header = match &group.pages {
             Some(_) => self.has_own_credential(headers),
-            None => group.is_protected() && headers.contains_key(AUTHORIZATION),
+            None => group.is_protected() && self.style.headers.any(headers),
         };
         judged_by_header || is_same_origin(headers, request.uri())
     }

@@ -4,6 +4,8 @@ use super::address::Addresses;
 use super::backstop::UnguardedLog;
 use super::base::{self, Base};
 use super::budget::{Budget, FailureBudget};
+#[cfg(feature = "api")]
+use super::credential_headers::CredentialHeaders;
 #[cfg(feature = "axum")]
 use super::declared::{DeclaredRoute, RouteMistakes};
 use super::groups::{Group, Groups, InvalidGroups};
@@ -27,7 +29,7 @@ pub(crate) struct Gate {
     pub(super) budget: Option<Budget>,
     pub(super) base: Base,
     pub(super) unguarded: UnguardedLog,
-    /// The style of rejections outside the groups.
+    /// The style of rejections outside the groups, and the headers that hold credentials.
     pub(super) style: Arc<RejectionStyle>,
 }
 
@@ -65,6 +67,11 @@ impl Gate {
 
     pub(crate) fn format(&self) -> &SecretFormat {
         &self.format
+    }
+
+    #[cfg(feature = "api")]
+    pub(crate) fn credential_headers(&self) -> &CredentialHeaders {
+        &self.style.headers
     }
 
     pub(crate) fn addresses(&self) -> &Addresses {

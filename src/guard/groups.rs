@@ -42,6 +42,8 @@ pub struct Group {
     rejection_format: Option<RejectionFormat>,
     /// Set when the gate is built.
     pub(super) style: Arc<RejectionStyle>,
+    /// Whether only the `Authorization` header holds credentials. Set when the gate is built.
+    pub(super) only_authorization: bool,
     id: GroupId,
 }
 
@@ -136,6 +138,7 @@ impl Group {
             floor: None,
             rejection_format: None,
             style: Arc::default(),
+            only_authorization: false,
             id: GroupId::default(),
         }
     }
@@ -182,9 +185,9 @@ impl Group {
 
     /// Creates a group of pages for people, which sessions open.
     ///
-    /// The secret may also be in this cookie. A cookie counts only if no `Authorization` header holds a credential of
-    /// this installation; the Basic credentials of a proxy do not matter. Unsafe methods need a proof of [same
-    /// origin](Self::same_origin_only).
+    /// The secret may also be in this cookie. A cookie counts only if no [credential
+    /// header](crate::Builder::credential_headers) holds a credential of this installation; the Basic credentials of a
+    /// proxy do not matter. Unsafe methods need a proof of [same origin](Self::same_origin_only).
     ///
     /// A request without a valid session is redirected to `sign_in`, with the path to come back to in the query
     /// parameter `redirectTo`. A form without a valid session gets 401 and a page that explains it.
@@ -212,8 +215,9 @@ impl Group {
     /// Rejects unsafe methods unless the browser proves that a page of the same origin sent the request, by
     /// `Sec-Fetch-Site` or `Origin`. For the routes of forms, the sign-in included.
     ///
-    /// In a protected group a request with an `Authorization` header comes from no form, and needs no proof. In a group
-    /// of [`pages`](Self::pages) that holds only if the header has a credential of this installation.
+    /// In a protected group a request with a [credential header](crate::Builder::credential_headers) comes from no form,
+    /// and needs no proof. In a group of [`pages`](Self::pages) that holds only if the header has a credential of this
+    /// installation.
     #[must_use]
     pub fn same_origin_only(mut self) -> Self {
         self.same_origin = true;
@@ -419,7 +423,10 @@ impl Groups {
 
     /// Gives the groups the style of the gate, each with its own format if it has one.
     pub(super) fn set_style(&mut self, style: &Arc<RejectionStyle>) {
-        self.0.iter_mut().for_each(|group| group.style = style.with_format(group.rejection_format));
+        for group in &mut self.0 {
+            group.style = style.with_format(group.rejection_format);
+            group.only_authorization = group.pages.is_none() && style.headers.is_default();
+        }
     }
 
     /// Returns the group of a request, by the path as sent.

@@ -11,6 +11,7 @@ mod budget;
 mod caller;
 mod context;
 mod cookie;
+mod credential_headers;
 #[cfg(feature = "axum")]
 mod declared;
 #[cfg(any(feature = "api", feature = "ui"))]
@@ -46,6 +47,7 @@ pub use body::{BodyGuard, GuardableBody, GuardedBody};
 pub use budget::FailureBudget;
 pub use context::{AuthContext, Forbidden};
 pub use cookie::SessionCookie;
+pub use credential_headers::InvalidCredentialHeader;
 #[cfg(feature = "axum")]
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
@@ -75,4 +77,7 @@ pub(crate) use gate::{Gate, GateSettings};
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;
+pub(crate) use credential_headers::CredentialHeaders;
+#[cfg(feature = "api")]
+pub(crate) use credential_headers::title_case;
 pub(crate) use style::RejectionStyle;

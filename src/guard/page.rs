@@ -39,6 +39,9 @@ impl PageText {
             Reason::AmbiguousPath(_) => {
                 ("No such address", "This address can be read in more than one way. Check it, or go back.")
             }
+            Reason::SeveralCredentials => {
+                ("Not accepted", "The request has several credentials that differ. Send one of them.")
+            }
             Reason::NoGroup => ("Not found", "There is no such page. Check the address, or go back."),
             Reason::Unavailable(_) => ("Not now", "Nothing was changed. Try again in a moment."),
             Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => {

@@ -1,7 +1,6 @@
 //! Rejections, built from a reason, the group and the request, or from a reason and the mark of a request.
 
 use super::admit::{NotAdmitted, sent_uri};
-use super::bearer::is_well_formed;
 use super::gate::Gate;
 use super::groups::{Group, GroupId};
 use super::mark::GuardHandle;
@@ -35,7 +34,7 @@ impl Gate {
         let style = group.map_or(&self.style, |group| &group.style).clone();
         let mut rejection = self.limit(Rejection::new(reason, protected, self.opaque, style), request);
         match reason {
-            Reason::Invalid(InvalidCredential::Malformed) if !is_well_formed(headers) => {
+            Reason::Invalid(InvalidCredential::Malformed) if !self.style.headers.are_well_formed(headers) => {
                 rejection = rejection.with_malformed_header();
             }
             Reason::CrossOrigin if hosts_differ(headers, uri) => rejection = rejection.with_other_host(),

@@ -13,8 +13,7 @@ use std::time::Duration;
 pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
 
 const INVALID: &str = "Missing or invalid credentials";
-/// Describes the header to send, and nothing of a token.
-const MALFORMED_HEADER: &str = "Send one header of the form Authorization: Bearer <token>";
+const SEVERAL: &str = "Send one credential: the request has several that differ";
 /// The same as [`RejectionFormat::render`] writes, made in advance: a flood of these is counted in nanoseconds.
 const INVALID_PROBLEM: &str = concat!(
     r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
@@ -39,6 +38,8 @@ pub struct Rejection {
     code: &'static str,
     message: &'static str,
     scope: Option<String>,
+    /// The header to send, in place of the message.
+    expected_form: Option<Box<str>>,
     protected: bool,
     location: Option<HeaderValue>,
     anonymous: bool,
@@ -76,6 +77,7 @@ impl Rejection {
         let (status, code, message) = match reason {
             Reason::AmbiguousPath(_) => (S::BAD_REQUEST, "ambiguous_path", "Ambiguous path"),
             Reason::NoGroup => (S::NOT_FOUND, "not_found", message("Not Found", "There is nothing at this path")),
+            Reason::SeveralCredentials => (S::BAD_REQUEST, "several_credentials", SEVERAL),
             Reason::NoCredential => (S::UNAUTHORIZED, "missing_credential", INVALID),
             Reason::Expired if !opaque => (S::UNAUTHORIZED, "token_expired", "Token expired"),
             Reason::OwnerInactive if !opaque => (S::UNAUTHORIZED, "owner_inactive", "Token owner is deactivated"),
@@ -105,6 +107,7 @@ impl Rejection {
             code,
             message,
             scope: None,
+            expected_form: None,
             protected,
             location: None,
             anonymous: false,
@@ -136,10 +139,12 @@ impl Rejection {
         self
     }
 
-    /// Says that the `Authorization` header is malformed. The message does not depend on the token in it.
+    /// Says that the header of the credential is malformed. The message describes the header to send, and nothing of
+    /// the token in it.
     pub(super) fn with_malformed_header(mut self) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
-            (self.code, self.message, self.anonymous) = ("malformed_credential", MALFORMED_HEADER, true);
+            (self.code, self.anonymous) = ("malformed_credential", true);
+            self.expected_form = Some(self.style.headers.expected_form().into());
         }
         self
     }
@@ -229,8 +234,8 @@ impl Rejection {
     }
 
     /// Returns the message for the client.
-    pub fn message(&self) -> &'static str {
-        self.message
+    pub fn message(&self) -> &str {
+        self.expected_form.as_deref().unwrap_or(self.message)
     }
 
     /// Returns the headers of the response: `WWW-Authenticate` (RFC 6750 section 3), `Retry-After`, and in a protected
@@ -238,7 +243,7 @@ impl Rejection {
     pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::with_capacity(4);
         if self.protected {
-            shield(&mut headers);
+            self.style.shield(&mut headers);
         }
         if let Some(location) = &self.location {
             headers.insert(LOCATION, location.clone());
@@ -247,6 +252,9 @@ impl Rejection {
         match self.reason {
             // Another credential would not help.
             Reason::CrossOrigin | Reason::Unguarded => {}
+            Reason::SeveralCredentials => {
+                headers.insert(WWW_AUTHENTICATE, self.style.invalid_request());
+            }
             _ if self.anonymous || self.reason == Reason::NoCredential => {
                 headers.insert(WWW_AUTHENTICATE, self.style.challenge());
             }
@@ -273,7 +281,7 @@ impl Rejection {
                 RejectionFormat::Strapi => INVALID_STRAPI.as_bytes(),
             });
         }
-        let Self { status, name, code, message, .. } = *self;
+        let (status, name, code, message) = (self.status, self.name, self.code, self.message());
         self.style.format.render(ErrorText { status, name, code, message, scope: self.scope() })
     }
 
@@ -417,8 +425,9 @@ fn grpc<B>(rejection: &Rejection, body: B) -> Response<B> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from_static(code));
-    // The messages are ASCII without `%`, so gRPC needs no encoding.
-    headers.insert(HeaderName::from_static("grpc-message"), HeaderValue::from_static(rejection.message));
+    // The messages are ASCII. Only the name of a header may have the one character that gRPC encodes.
+    let message = HeaderValue::try_from(rejection.message().replace('%', "%25")).ok();
+    headers.extend(message.map(|message| (HeaderName::from_static("grpc-message"), message)));
     response
 }
 
@@ -432,7 +441,7 @@ mod tests {
     }
 
     fn in_strapi_form(reason: Reason) -> Rejection {
-        let style = RejectionStyle::new(RejectionFormat::Strapi, None).unwrap();
+        let style = RejectionStyle::new(RejectionFormat::Strapi, None, Default::default()).unwrap();
         Rejection::uncounted(reason, true, false, Arc::new(style))
     }
 
@@ -492,19 +501,18 @@ mod tests {
     /// By the mapping of HTTP to gRPC, except for 401, 404 and 429.
     #[test]
     fn every_rejection_has_a_grpc_status() {
-        let of = |rejection: Rejection| grpc(&rejection, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
-        let why = |reason| of(reason);
+        let status = |rejection: &Rejection| grpc(rejection, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
         for (rejection, code) in [
-            (why(Reason::NoCredential), "16"),
-            (why(Reason::OwnerInactive), "16"),
-            (why(Reason::Forbidden), "7"),
-            (why(Reason::CrossOrigin), "7"),
-            (why(Reason::NoGroup), "12"),
-            (why(Reason::Invalid(InvalidCredential::Unknown)).over_budget(RETRY_LATER), "8"),
-            (why(Reason::Unavailable(Unavailable::Store)), "14"),
-            (why(Reason::AmbiguousPath(Ambiguity::DotSegment)), "13"),
+            (of(Reason::NoCredential), "16"),
+            (of(Reason::OwnerInactive), "16"),
+            (of(Reason::Forbidden), "7"),
+            (of(Reason::CrossOrigin), "7"),
+            (of(Reason::NoGroup), "12"),
+            (of(Reason::Invalid(InvalidCredential::Unknown)).over_budget(RETRY_LATER), "8"),
+            (of(Reason::Unavailable(Unavailable::Store)), "14"),
+            (of(Reason::AmbiguousPath(Ambiguity::DotSegment)), "13"),
         ] {
-            assert_eq!(of(rejection.clone()), code, "{rejection:?}");
+            assert_eq!(status(&rejection), code, "{rejection:?}");
         }
     }
 

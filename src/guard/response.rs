@@ -10,7 +10,7 @@ use super::rejection::{MakeRejection, RejectionContext, shield};
 use super::revalidate::NoLongerValid;
 use crate::domain::Reason;
 use crate::resolve::Entry;
-use http::{Request, Response, StatusCode};
+use http::{HeaderMap, Request, Response, StatusCode};
 use std::sync::Arc;
 
 /// The state that is kept of an admitted request to check its response.
@@ -20,6 +20,8 @@ pub(super) struct ResponseCheck<R> {
     group: GroupId,
     /// Whether permission policies guard the group: Strapi has a name of its own for their rejections.
     has_policies: bool,
+    /// Whether only the `Authorization` header holds credentials.
+    only_authorization: bool,
     /// Whether the caller is the public.
     anonymous: bool,
     context: RejectionContext,
@@ -47,7 +49,8 @@ impl<R> ResponseCheck<R> {
             handle.set_base(base);
         }
         let (context, has_policies) = (RejectionContext::of(request, page), group.has_policies());
-        Self { rejections, mark: handle, group: group.id(), has_policies, anonymous, context }
+        let only_authorization = group.only_authorization;
+        Self { rejections, mark: handle, group: group.id(), has_policies, only_authorization, anonymous, context }
     }
 
     /// Replaces the response by a rejection unless its request passed a requirement. It is changed in place, as it is
@@ -65,8 +68,18 @@ impl<R> ResponseCheck<R> {
             _ => self.mark.outcome(),
         };
         match outcome {
-            Ok(()) => shield(response.headers_mut()),
+            Ok(()) if self.only_authorization => shield(response.headers_mut()),
+            Ok(()) => self.shield(response.headers_mut()),
             Err(reason) => *response = self.reject(reason),
+        }
+    }
+
+    /// Sets the headers of a response whose group may have other credential headers.
+    #[cold]
+    fn shield(&self, headers: &mut HeaderMap) {
+        match self.mark.gate() {
+            Some(gate) => gate.style.shield(headers),
+            None => shield(headers),
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) enum SessionCheck {
     /// The session has ended, or the cookie holds no session.
     Invalid,
     NoCookie,
-    /// A credential of this installation in `Authorization` counts instead.
+    /// A credential of this installation in a header counts instead.
     Overridden,
     /// The store did not answer.
     Unknown,
@@ -34,7 +34,7 @@ impl Gate {
         let mut cookies = cookies.iter().map(|name| in_cookie(headers, name));
         let secret = match cookies.find(|cookie| *cookie != Presented::Nothing) {
             Some(Presented::Secret(secret)) => secret,
-            Some(Presented::Malformed) => return SessionCheck::Invalid,
+            Some(Presented::Malformed | Presented::Several) => return SessionCheck::Invalid,
             Some(Presented::Nothing) | None => return SessionCheck::NoCookie,
         };
         // No group is consulted: sessions open every group of pages.

@@ -1,7 +1,10 @@
 //! The style of rejections: the form of their JSON, and the challenge in `WWW-Authenticate`.
 
+use super::credential_headers::CredentialHeaders;
+use super::rejection::shield;
 use bytes::Bytes;
-use http::{HeaderValue, StatusCode};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -90,10 +93,11 @@ impl RejectionFormat {
 #[error("invalid realm {0:?}: use printable ASCII characters, at least one")]
 pub struct InvalidRealm(String);
 
-/// The style of the rejections of a group.
-#[derive(Debug)]
-pub(super) struct RejectionStyle {
+/// The style of the rejections of a group, and the headers that it names.
+#[derive(Clone, Debug)]
+pub(crate) struct RejectionStyle {
     pub(super) format: RejectionFormat,
+    pub(super) headers: CredentialHeaders,
     /// The challenge without a parameter but the realm (RFC 6750 section 3).
     challenge: HeaderValue,
     /// The challenge of an invalid token, made in advance as a flood of these is counted in nanoseconds.
@@ -101,25 +105,29 @@ pub(super) struct RejectionStyle {
 }
 
 impl RejectionStyle {
-    pub(super) fn new(format: RejectionFormat, realm: Option<&str>) -> Result<Self, InvalidRealm> {
+    /// Creates a style. Without `Authorization` among the headers the scheme of the challenge is `ApiKey`: clients must
+    /// not be asked for a bearer token.
+    pub(crate) fn new(
+        format: RejectionFormat,
+        realm: Option<&str>,
+        headers: CredentialHeaders,
+    ) -> Result<Self, InvalidRealm> {
         let realm = realm.unwrap_or(DEFAULT_REALM);
         let invalid = || InvalidRealm(realm.to_owned());
         if realm.is_empty() || !realm.bytes().all(|b| matches!(b, b' '..=b'~')) {
             return Err(invalid());
         }
         let quoted = realm.replace('\\', "\\\\").replace('"', "\\\"");
+        let scheme = if headers.has_bearer() { "Bearer" } else { "ApiKey" };
         let value =
-            |error: &str| HeaderValue::try_from(format!("Bearer realm=\"{quoted}\"{error}")).map_err(|_| invalid());
-        Ok(Self { format, challenge: value("")?, invalid_token: value(", error=\"invalid_token\"")? })
+            |error: &str| HeaderValue::try_from(format!("{scheme} realm=\"{quoted}\"{error}")).map_err(|_| invalid());
+        Ok(Self { format, headers, challenge: value("")?, invalid_token: value(", error=\"invalid_token\"")? })
     }
 
     /// Returns this style with another format, if the format differs.
     pub(super) fn with_format(self: &Arc<Self>, format: Option<RejectionFormat>) -> Arc<Self> {
         match format {
-            Some(format) if format != self.format => {
-                let (challenge, invalid_token) = (self.challenge.clone(), self.invalid_token.clone());
-                Arc::new(Self { format, challenge, invalid_token })
-            }
+            Some(format) if format != self.format => Arc::new(Self { format, ..(**self).clone() }),
             _ => self.clone(),
         }
     }
@@ -133,9 +141,28 @@ impl RejectionStyle {
         self.invalid_token.clone()
     }
 
+    /// Returns the challenge to a request with several credentials.
+    pub(super) fn invalid_request(&self) -> HeaderValue {
+        self.with_error("invalid_request", None)
+    }
+
     /// Returns the challenge to a request whose credential lacks this scope.
     pub(super) fn insufficient_scope(&self, scope: Option<&str>) -> HeaderValue {
-        let mut value = [self.challenge.as_bytes(), b", error=\"insufficient_scope\""].concat();
+        self.with_error("insufficient_scope", scope)
+    }
+
+    /// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
+    /// caller.
+    pub(super) fn shield(&self, headers: &mut HeaderMap) {
+        if self.headers.is_default() {
+            return shield(headers);
+        }
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        self.headers.vary(headers);
+    }
+
+    fn with_error(&self, error: &str, scope: Option<&str>) -> HeaderValue {
+        let mut value = [self.challenge.as_bytes(), b", error=\"", error.as_bytes(), b"\""].concat();
         if let Some(scope) = scope {
             value.extend_from_slice(b", scope=\"");
             value.extend_from_slice(scope.as_bytes());
@@ -150,7 +177,7 @@ impl Default for RejectionStyle {
     fn default() -> Self {
         let (format, challenge) = (RejectionFormat::default(), HeaderValue::from_static("Bearer realm=\"keyward\""));
         let invalid_token = HeaderValue::from_static("Bearer realm=\"keyward\", error=\"invalid_token\"");
-        Self { format, challenge, invalid_token }
+        Self { format, headers: CredentialHeaders::default(), challenge, invalid_token }
     }
 }
 
@@ -167,22 +194,25 @@ mod tests {
             (r"a\b", r#""a\\b""#),
             (r#"\", error=""#, r#""\\\", error=\"""#),
         ] {
-            let style = RejectionStyle::new(RejectionFormat::Problem, Some(realm)).unwrap();
+            let style =
+                RejectionStyle::new(RejectionFormat::Problem, Some(realm), CredentialHeaders::default()).unwrap();
             assert_eq!(style.challenge(), format!("Bearer realm={quoted}"));
             assert_eq!(style.invalid_token(), format!("Bearer realm={quoted}, error=\"invalid_token\""));
             let scope = format!("Bearer realm={quoted}, error=\"insufficient_scope\", scope=\"a.read\"");
             assert_eq!(style.insufficient_scope(Some("a.read")), scope);
         }
         for realm in ["", "a\nb", "a\rb", "a\tb", "a\0b", "caf\u{e9}", "\u{7f}"] {
-            let style = RejectionStyle::new(RejectionFormat::Problem, Some(realm));
+            let style = RejectionStyle::new(RejectionFormat::Problem, Some(realm), CredentialHeaders::default());
             assert_eq!(style.err(), Some(InvalidRealm(realm.to_owned())), "{realm:?}");
         }
     }
 
     #[test]
     fn default_style_has_the_default_realm() {
-        let (default, built) =
-            (RejectionStyle::default(), RejectionStyle::new(RejectionFormat::Problem, None).unwrap());
+        let (default, built) = (
+            RejectionStyle::default(),
+            RejectionStyle::new(RejectionFormat::Problem, None, CredentialHeaders::default()).unwrap(),
+        );
         assert_eq!(default.challenge, built.challenge);
         assert_eq!(default.invalid_token, built.invalid_token);
     }

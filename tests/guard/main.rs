@@ -6,6 +6,7 @@ mod adoption;
 mod architecture;
 #[cfg(feature = "full")]
 mod bodies;
+mod credential_headers;
 mod guide;
 mod health;
 mod hostile;

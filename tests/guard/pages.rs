@@ -63,7 +63,7 @@ async fn cookie_is_ignored_beside_a_keyward_credential() {
     with("Bearer kw_session_short".into()).await.assert_rejected(Reason::Invalid(InvalidCredential::Malformed));
     // Two headers, one of them with a keyward token: the gate does not choose between them.
     let two = with(format!("Bearer {}", session.secret.expose())).header(AUTHORIZATION, "Basic eDp5");
-    two.await.assert_rejected(Reason::Invalid(InvalidCredential::Malformed));
+    two.await.assert_rejected(Reason::SeveralCredentials).assert_status(400);
     app.get("/admin/settings/x").bearer(&session.secret).await.assert_ok();
 }
 
@@ -208,7 +208,7 @@ async fn page_rejections_are_html() {
 async fn program_rejections_are_json() {
     let (world, app) = people();
     let session = world.editor().sign_in().await;
-    let json = |answer: &Answer| assert_eq!(answer.headers["content-type"], "application/json");
+    let json = |answer: &Answer| assert_eq!(answer.headers["content-type"], "application/problem+json");
     json(app.get("/admin/api").bearer(&session.secret).await.assert_status(403));
     json(app.get("/admin/nothing").bearer(&session.secret).await.assert_status(404));
     json(app.post("/admin/api").bearer(&session.secret).await.assert_status(405));

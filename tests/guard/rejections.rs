@@ -19,17 +19,17 @@ async fn groups_have_a_form_of_their_own() {
     let app = world.guard(routes);
     let key = world.editor().issue().await.secret;
     // Without a credential, by the requirement, and by the router's own 404 and 405.
-    for (path, method_and_route) in [("/admin", PROBLEM), ("/cms", "application/json")] {
+    for (path, content_type) in [("/admin", PROBLEM), ("/cms", "application/json")] {
         let (x, none) = (format!("{path}/x"), format!("{path}/none"));
         let answers = [
             (app.get(&x).await, 401),
             (app.get(&x).bearer(&key).await, 403),
             (app.get(&none).bearer(&key).await, 404),
-            (app.post(&x).bearer(&key).await, 403),
+            (app.post(&x).bearer(&key).await, 405),
             (app.get(&format!("{path}//x")).await, 400),
         ];
         for (answer, status) in answers {
-            assert_eq!(answer.assert_status(status).headers["content-type"], method_and_route, "{answer:?}");
+            assert_eq!(answer.assert_status(status).headers["content-type"], content_type, "{answer:?}");
             let json = answer.json();
             let told = if path == "/cms" { &json["error"]["status"] } else { &json["status"] };
             assert_eq!(told, status, "{answer:?}");

@@ -159,3 +159,35 @@ async fn strapi_token_opens_only_the_groups_of_its_row() {
         }
     }
 }
+
+/// With labels of the host's choice, and between them: a relabelled secret fails offline.
+#[tokio::test]
+async fn labelled_secrets_open_the_groups_of_their_kind_only() {
+    let labels = [(TokenKind::Admin, "key"), (TokenKind::Content, "keys"), (TokenKind::Session, "k")];
+    let prefix = TokenPrefix::new("acme").unwrap().labels(labels).unwrap();
+    let world = World::with(|b| b.token_prefix(prefix));
+    let routes = GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})).route(
+        "/api/x",
+        authenticated(),
+        get(|| async {}),
+    );
+    let app = world.guard(routes);
+    let keys = [
+        ("acme_key_", world.super_admin().issue().await, "/admin/x", "/api/x"),
+        ("acme_keys_", world.content(ContentAccess::FullAccess).await, "/api/x", "/admin/x"),
+        ("acme_k_", world.super_admin().sign_in().await, "/admin/x", "/api/x"),
+    ];
+    for (label, key, opens, other) in &keys {
+        assert!(key.secret.expose().starts_with(label), "{label}");
+        app.get(opens).bearer(&key.secret).await.assert_ok();
+        app.get(other).bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind));
+        for (relabelled, ..) in keys.iter().filter(|(relabelled, ..)| relabelled != label) {
+            let secret = format!("Bearer {}", key.secret.expose().replacen(label, relabelled, 1));
+            for path in [opens, other] {
+                app.get(path).header(AUTHORIZATION, &secret).await.assert_status(401);
+            }
+        }
+    }
+    let regex = world.keyward.scanner_regex();
+    assert_eq!(regex, r"\bacme_(key|keys|k|invite)_[0-9A-Za-z]{50}\b");
+}

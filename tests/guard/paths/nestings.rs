@@ -27,7 +27,7 @@ pub enum Credential {
     Content,
     Session,
     MadeUp,
-    /// The strong token, in two headers.
+    /// The strong token in one header, and another one in a second.
     Twice,
 }
 
@@ -87,7 +87,7 @@ impl Nesting {
         for (_, secret) in self.secrets.iter().filter(|(c, _)| *c == sent) {
             request.headers_mut().append(AUTHORIZATION, secret.clone());
             if credential == Credential::Twice {
-                request.headers_mut().append(AUTHORIZATION, secret.clone());
+                request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Bearer another"));
             }
         }
         let seen = Seen::default();
