@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::authz::Fields;
 use keyward::store::WriteStore;
-use keyward::store::{NewToken, TokenQuery, Transaction};
+use keyward::store::{NameScope, NewToken, TokenQuery, Transaction};
 use keyward::testing::SecretFormat;
 use keyward::token::{HashKeyRing, OsEntropy, TokenAuthority, TokenKind, TokenPrefix};
 use keyward::{
@@ -211,6 +211,7 @@ impl World {
             ];
             let new = NewToken {
                 name: format!("token {}", self.names),
+                scope: NameScope::Installation,
                 description: String::new(),
                 digest: issued.digest,
                 hash_key: issued.hash_key,

@@ -64,7 +64,7 @@ pub use invitations::Invitation;
 pub use owners::{OwnerUpdate, Owners};
 #[cfg(feature = "people")]
 pub use password::Password;
-pub use policy::{Durations, Lifespan, Policy};
+pub use policy::{Durations, Lifespan, Policy, TokenNames};
 pub use roles::{RoleUpdate, Roles};
 #[cfg(feature = "people")]
 pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};

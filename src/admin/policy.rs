@@ -1,7 +1,8 @@
 //! The limits that a host sets for its installation.
 
 use super::ServiceError;
-use crate::domain::FieldName;
+use crate::domain::{FieldName, OwnerId};
+use crate::store::NameScope;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +31,8 @@ pub struct Policy {
     /// The most admin tokens of an owner, also for the host program. Default 1 000. Imports are exempt: imported tokens count, and are
     /// kept.
     pub tokens_per_owner: u64,
+    /// The tokens among which the name of a token is unique. Default: all of the installation, as in Strapi.
+    pub token_names: TokenNames,
     /// The most content tokens. Default 1 000. Imports are exempt.
     pub content_tokens: u64,
     /// The most sessions of an owner. Default 100. One more ends the oldest, which the audit log records.
@@ -60,6 +63,7 @@ impl Default for Policy {
             invitation_lifespan: 7 * DAY,
             keep_events: None,
             tokens_per_owner: 1_000,
+            token_names: TokenNames::default(),
             content_tokens: 1_000,
             sessions_per_owner: 100,
             roles: 1_000,
@@ -68,6 +72,36 @@ impl Default for Policy {
             token_updates_per_hour: 120,
             changes_per_hour: 10_000,
             password_hashes_at_once: 2,
+        }
+    }
+}
+
+/// The tokens among which the name of a token is unique. Names are compared by their [comparable](crate::store::comparable()) form.
+///
+/// Set it alike on all nodes. After a change of this setting tokens keep their names; the next name that is given follows it.
+///
+/// ```
+/// use keyward::admin::{Policy, TokenNames};
+/// let mut policy = Policy::default();
+/// policy.token_names = TokenNames::UniquePerOwner; // two people may each have a token `ci`
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum TokenNames {
+    /// All admin and content tokens of the installation. An owner may learn that another one has a token of a name.
+    #[default]
+    UniquePerInstallation,
+    /// The admin tokens of one owner; and the content tokens, which have no owner.
+    UniquePerOwner,
+}
+
+impl TokenNames {
+    /// Returns the scope in which the names of this owner's tokens are unique.
+    pub(super) fn scope(self, owner: Option<OwnerId>) -> NameScope {
+        match (self, owner) {
+            (Self::UniquePerInstallation, _) => NameScope::Installation,
+            (Self::UniquePerOwner, Some(owner)) => NameScope::Owner(owner),
+            (Self::UniquePerOwner, None) => NameScope::Ownerless,
         }
     }
 }

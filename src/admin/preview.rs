@@ -10,10 +10,10 @@ use crate::domain::{
     TokenKind,
 };
 use crate::store::{
-    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NewOwner, NewRole, NewToken, OwnerQuery, Page, Profile,
-    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError,
-    TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles,
-    WriteTokens,
+    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NameScope, NewOwner, NewRole, NewToken, OwnerQuery, Page,
+    Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace,
+    StoreError, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys,
+    WriteRoles, WriteTokens,
 };
 use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
@@ -111,7 +111,7 @@ macro_rules! delegate_reads {
             token(id: TokenId) -> Option<Token>;
             tokens(query: &TokenQuery) -> Page<Token>;
             count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
-            token_with_name(name: &str) -> Option<TokenId>;
+            token_with_name(name: &str, scope: NameScope) -> Option<TokenId>;
             record(digest: &Digest) -> Option<Record>;
             sealed_secret(id: TokenId) -> Option<SealedSecret>;
             tokens_of_members() -> Vec<(RoleId, u64)>;
@@ -207,7 +207,7 @@ fail! {
         }
     ] {
         insert_token(NewToken) -> TokenId;
-        update_token(TokenId, &str, &str, &TokenAuthority) -> ();
+        update_token(TokenId, Option<(&str, NameScope)>, &str, &TokenAuthority) -> ();
         set_secret(TokenId, &Digest, &HashKeyId, &str) -> ();
         seal_secret(TokenId, &SealedSecret) -> ();
         delete_token(TokenId) -> ();

@@ -7,7 +7,7 @@ use super::tokens::new_token;
 use super::unit_of_work::UnitOfWork;
 use crate::domain::{AuditAction, ContentAccess, HashKeyId, Issued, KeyKind, KeyUse, TokenAuthority, TokenKind};
 use crate::keyward::Keyward;
-use crate::store::{EventQuery, Paging};
+use crate::store::{EventQuery, NewToken, Paging};
 use crate::sync::Arc;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -101,7 +101,8 @@ async fn set_up(unit: &mut UnitOfWork, defaults: Vec<DefaultToken>) -> Result<Se
             let authority = TokenAuthority::Content { access };
             let lifespan = unit.state.settings.policy.durations.longest().limit();
             let (new, secret) = new_token(issued, name.to_owned(), description.to_owned(), lifespan, authority);
-            unit.issue_token(new, &secret).await?;
+            let scope = unit.state.settings.policy.token_names.scope(None);
+            unit.issue_token(NewToken { scope, ..new }, &secret).await?;
         }
     }
     let state = unit.state.clone();

@@ -150,7 +150,8 @@ pub enum TokenAuthority {
 pub struct Token {
     /// The id.
     pub id: TokenId,
-    /// The name, unique among admin and content tokens.
+    /// The name, unique among admin and content tokens, or among those of the same owner:
+    /// [`TokenNames`](crate::admin::TokenNames).
     pub name: String,
     /// A free text.
     pub description: String,

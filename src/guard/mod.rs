@@ -72,12 +72,12 @@ pub(crate) use base::Base;
     allow(unused_imports, reason = "for the modules that answer HTTP")
 )]
 pub(crate) use caller::Caller;
+pub(crate) use credential_headers::CredentialHeaders;
+#[cfg(feature = "api")]
+pub(crate) use credential_headers::title_case;
 pub(crate) use gate::{Gate, GateSettings};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;
-pub(crate) use credential_headers::CredentialHeaders;
-#[cfg(feature = "api")]
-pub(crate) use credential_headers::title_case;
 pub(crate) use style::RejectionStyle;

@@ -92,6 +92,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     tokens::hundreds_of_grants_keep_their_order(&fresh().await).await;
     tokens::unknown_digest_resolves_to_no_record(&fresh().await).await;
     tokens::names_are_unique_except_for_sessions(&fresh().await).await;
+    tokens::names_are_unique_in_their_scope(&fresh().await).await;
     tokens::sessions_of_an_owner_are_deleted_together(&fresh().await).await;
     tokens::deleted_token_does_not_resolve(&fresh().await).await;
     tokens::ids_are_not_reused(&fresh().await).await;

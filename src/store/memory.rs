@@ -5,8 +5,8 @@ mod transaction;
 mod view;
 
 use super::{
-    Following, Imported, RecentPosition, RecentTokens, Record, Snapshot, Store, StoreError, Transaction, Use, View,
-    WriteStore, sign_in_candidate_in,
+    Following, Imported, NameScope, RecentPosition, RecentTokens, Record, Snapshot, Store, StoreError, Transaction,
+    Use, View, WriteStore, sign_in_candidate_in,
 };
 use crate::domain::{
     AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
@@ -54,8 +54,8 @@ struct Content {
     /// The number of tokens, by kind and owner.
     token_counts: HashTrieMapSync<(TokenKind, Option<OwnerId>), u64>,
     by_digest: HashTrieMapSync<Digest, TokenId>,
-    /// By the comparable form of the name.
-    token_names: HashTrieMapSync<String, TokenId>,
+    /// Those of one comparable form of the name, each with the scope in which it is unique.
+    token_names: HashTrieMapSync<String, Vec<(NameScope, TokenId)>>,
     sealed: HashTrieMapSync<TokenId, SealedSecret>,
     /// By source, key there, and the word for its kind.
     imported: HashTrieMapSync<(String, String, &'static str), Imported>,

@@ -34,7 +34,7 @@ pub use list::{
     TokenField, TokenQuery, TokenSort,
 };
 pub use memory::MemoryStore;
-pub use new::{Imported, NewOwner, NewRole, NewToken, Profile, TokenTimes};
+pub use new::{Imported, NameScope, NewOwner, NewRole, NewToken, Profile, TokenTimes};
 pub use recent::{RecentPosition, RecentTokens};
 pub use roles::{ReadRoles, WriteRoles};
 #[cfg(feature = "postgres")]

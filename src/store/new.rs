@@ -106,11 +106,44 @@ impl NewOwner {
     }
 }
 
+/// The admin and content tokens among which the name of a token is unique.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum NameScope {
+    /// All of the installation.
+    Installation,
+    /// Those of this owner.
+    Owner(OwnerId),
+    /// Those without an owner: content tokens.
+    Ownerless,
+}
+
+impl NameScope {
+    /// Returns the number for a scope in stores. Ids of owners are above zero.
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Installation => 0,
+            Self::Owner(id) => id.0,
+            Self::Ownerless => -1,
+        }
+    }
+
+    /// Returns whether tokens of this owner are in the scope.
+    pub fn includes(self, owner: Option<OwnerId>) -> bool {
+        match self {
+            Self::Installation => true,
+            Self::Owner(id) => owner == Some(id),
+            Self::Ownerless => owner.is_none(),
+        }
+    }
+}
+
 /// A new token.
 #[derive(Clone, Debug)]
 pub struct NewToken {
-    /// Unique among admin and content tokens; empty for sessions.
+    /// Unique in the scope; empty for sessions.
     pub name: String,
+    /// The tokens among which the name is unique. Names of sessions are not.
+    pub scope: NameScope,
     /// Free text.
     pub description: String,
     /// The digest of its secret.

@@ -1,6 +1,6 @@
 //! Tokens and sessions in a store.
 
-use super::{NewToken, Page, Record, StoreError, TokenQuery};
+use super::{NameScope, NewToken, Page, Record, StoreError, TokenQuery};
 use crate::domain::{
     Action, AuditCause, AuditOrigin, Digest, HashKeyId, OwnerId, Permission, RoleId, SealedSecret, Token,
     TokenAuthority, TokenId, TokenKind,
@@ -16,8 +16,9 @@ pub trait ReadTokens {
     async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError>;
     /// Returns the number of tokens of a kind, of all owners or of one.
     async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError>;
-    /// Returns the admin or content token with this name, by its [comparable](crate::store::comparable()) form.
-    async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError>;
+    /// Returns an admin or content token of this scope with this name, by its [comparable](crate::store::comparable()) form. It may be
+    /// unique in another scope.
+    async fn token_with_name(&mut self, name: &str, scope: NameScope) -> Result<Option<TokenId>, StoreError>;
     /// Returns the token of any kind with this digest, with its owner and ceiling: as [`Store::resolve`](crate::store::Store::resolve), but
     /// as this view shows it.
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError>;
@@ -38,13 +39,13 @@ pub trait ReadTokens {
 /// Writes tokens and sessions.
 #[async_trait]
 pub trait WriteTokens {
-    /// Adds a token.
+    /// Adds a token. It is a conflict if a token that is unique in the same scope has its name.
     async fn insert_token(&mut self, token: NewToken) -> Result<TokenId, StoreError>;
-    /// Replaces a token's name, description and authority. Its kind and owner must not change.
+    /// Replaces a token's description and authority, and its name if one is given. Its kind and owner must not change.
     async fn update_token(
         &mut self,
         id: TokenId,
-        name: &str,
+        name: Option<(&str, NameScope)>,
         description: &str,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError>;

@@ -259,11 +259,12 @@ async fn migration_adds_comparable_names() {
     execute(
         &url,
         "DROP INDEX keyward_role_comparable; ALTER TABLE keyward_role DROP COLUMN name_key; \
-         DROP INDEX keyward_token_comparable; ALTER TABLE keyward_token DROP COLUMN name_key; \
+         DROP INDEX keyward_token_name_in_scope; ALTER TABLE keyward_token DROP COLUMN name_scope; \
+         ALTER TABLE keyward_token DROP COLUMN name_key; \
          CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session'; \
          UPDATE keyward_role SET name = 'EDITOR' WHERE name = 'other'; \
          UPDATE keyward_owner SET email = 'Cafe\u{301}@x', email_key = 'cafe\u{301}@x'; \
-         DELETE FROM keyward_migrations WHERE version = 20",
+         DELETE FROM keyward_migrations WHERE version IN (20, 40)",
     )
     .await;
     let before = query_number(&url, "SELECT seq FROM keyward_epoch").await;

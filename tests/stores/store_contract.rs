@@ -181,11 +181,12 @@ mod sqlite {
         let (before, owner) = (seq(&store).await, store.resolve(&digest).await.unwrap().record.unwrap().token);
         store.close().await;
         let older = "DROP INDEX keyward_role_comparable; ALTER TABLE keyward_role DROP COLUMN name_key; \
-                     DROP INDEX keyward_token_comparable; ALTER TABLE keyward_token DROP COLUMN name_key; \
+                     DROP INDEX keyward_token_name_in_scope; ALTER TABLE keyward_token DROP COLUMN name_scope; \
+         ALTER TABLE keyward_token DROP COLUMN name_key; \
                      CREATE UNIQUE INDEX keyward_token_name ON keyward_token (name) WHERE kind <> 'session'; \
                      UPDATE keyward_epoch SET op_id = 'older'; UPDATE keyward_role SET name = 'AUTHOR' WHERE name = 'other'; \
                      UPDATE keyward_owner SET email = 'Cafe\u{301}@x', email_key = 'cafe\u{301}@x'; \
-                     UPDATE keyward_epoch SET op_id = NULL; DELETE FROM keyward_migrations WHERE version = 20";
+                     UPDATE keyward_epoch SET op_id = NULL; DELETE FROM keyward_migrations WHERE version IN (20, 40)";
         sqlx::raw_sql(older).execute(&mut raw(&file).await).await.unwrap();
 
         for _ in 0..2 {
@@ -195,7 +196,10 @@ mod sqlite {
             assert_eq!(tx.role_with_name("author").await.unwrap(), Some(roles[0]), "the older role has the name");
             assert_eq!(tx.role(roles[1]).await.unwrap().unwrap().name, "AUTHOR", "the other role keeps its spelling");
             assert_eq!(tx.role_with_name("SUPER ADMIN").await.unwrap(), Some(RoleId::SUPER_ADMIN));
-            assert_eq!(tx.token_with_name(&owner.name.to_uppercase()).await.unwrap(), Some(owner.id));
+            assert_eq!(
+                tx.token_with_name(&owner.name.to_uppercase(), keyward::store::NameScope::Installation).await.unwrap(),
+                Some(owner.id)
+            );
             assert_eq!(tx.owner_with_email("CAFÉ@X").await.unwrap(), owner.owner());
             tx.update_role(roles[1], "writer", "").await.unwrap();
             drop(tx);
@@ -321,7 +325,7 @@ mod sqlite {
     async fn issue(store: &SqliteStore) -> Digest {
         use keyward::admin::OwnerState;
         use keyward::authz::Fields;
-        use keyward::store::NewToken;
+        use keyward::store::{NameScope, NewToken};
         use keyward::testing::SecretFormat;
         use keyward::token::{OsEntropy, TokenAuthority, TokenKind};
         use keyward::{Grant, HashKey, NewOwner};
@@ -336,6 +340,7 @@ mod sqlite {
         let grants = vec![Grant::new("read").fields(Fields::only(["title"]).unwrap())];
         let token = NewToken {
             name: "token".into(),
+            scope: NameScope::Installation,
             description: String::new(),
             digest: issued.digest,
             hash_key: issued.hash_key,

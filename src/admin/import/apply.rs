@@ -10,7 +10,7 @@ use crate::domain::{
     AllowedHidden, FieldName, OwnerId, PasswordHash, RoleId, comparable, compose, is_hidden, without_hidden,
 };
 use crate::store::strapi::{StrapiData, StrapiRole, StrapiUser, UnsupportedRow};
-use crate::store::{Imported, NewOwner, NewRole};
+use crate::store::{Imported, NameScope, NewOwner, NewRole};
 use std::collections::{HashMap, HashSet};
 
 const NAME_LENGTH: usize = 255;
@@ -230,7 +230,7 @@ impl<'u> Importer<'u> {
         for n in 1.. {
             let is_taken = match kind {
                 RecordKind::Role => self.unit.view().role_with_name(&name).await?.is_some(),
-                RecordKind::Token => self.unit.view().token_with_name(&name).await?.is_some(),
+                RecordKind::Token => self.unit.view().token_with_name(&name, NameScope::Installation).await?.is_some(),
             };
             if !is_taken {
                 break;

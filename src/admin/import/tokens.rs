@@ -7,7 +7,7 @@ use crate::admin::ServiceError;
 use crate::admin::unit_of_work::ImportKey;
 use crate::domain::{Ceiling, HashKeyId, OwnerId, TokenAuthority};
 use crate::store::strapi::{StrapiAuthority, StrapiToken};
-use crate::store::{NewToken, TokenTimes};
+use crate::store::{NameScope, NewToken, TokenTimes};
 use std::collections::HashMap;
 
 impl Importer<'_> {
@@ -93,6 +93,7 @@ impl Importer<'_> {
         }
         let new = NewToken {
             name,
+            scope: NameScope::Installation,
             description,
             digest: token.digest,
             hash_key: HashKeyId::of_strapi(),

@@ -118,7 +118,10 @@ async fn change(
         return describe_one(unit.view(), before).await;
     }
     // Checked last: that a name is taken tells about tokens of others.
-    ensure_name_available(unit, &name, Some(id)).await?;
+    if name != before.name {
+        let scope = unit.state.settings.policy.token_names.scope(before.owner());
+        ensure_name_available(unit, &name, scope, Some(id)).await?;
+    }
     unit.update_token(&before, &name, &description, &authority).await?;
     let token = load_token(unit.view(), id, tokens.kinds).await?;
     describe_one(unit.view(), token).await

@@ -11,14 +11,14 @@ use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
     Action, Actor, ContentAccess, FieldName, Grant, Issued, OwnerId, Secret, Token, TokenAuthority, TokenKind,
 };
-use crate::store::{NewToken, View};
+use crate::store::{NameScope, NewToken, View};
 use std::collections::HashSet;
 use std::time::Duration;
 
 /// A new admin token.
 #[derive(Clone, Debug)]
 pub struct NewAdminToken {
-    /// Unique among admin and content tokens.
+    /// Unique among admin and content tokens, or among those of the owner: see [`TokenNames`](crate::admin::TokenNames).
     pub name: String,
     /// Free text.
     pub description: String,
@@ -68,7 +68,7 @@ impl NewAdminToken {
 /// A new content token.
 #[derive(Clone, Debug)]
 pub struct NewContentToken {
-    /// Unique among admin and content tokens.
+    /// Unique among admin and content tokens, or among content tokens: see [`TokenNames`](crate::admin::TokenNames).
     pub name: String,
     /// Free text.
     pub description: String,
@@ -275,9 +275,11 @@ async fn issue_admin(
         return Err(limit_reached(FieldName::Owner, most, "admin tokens of an owner"));
     }
     // Checked last: that a name is taken tells about tokens of others.
-    ensure_name_available(unit, &name, None).await?;
+    let scope = unit.state.settings.policy.token_names.scope(Some(owner));
+    ensure_name_available(unit, &name, scope, None).await?;
     let authority = TokenAuthority::Admin { owner, grants };
-    insert(unit, new_token(issued, name, description, lifespan.limit(), authority)).await
+    let (new, secret) = new_token(issued, name, description, lifespan.limit(), authority);
+    insert(unit, (NewToken { scope, ..new }, secret)).await
 }
 
 async fn issue_content(
@@ -291,13 +293,15 @@ async fn issue_content(
     unit.grantor().await?;
     tokens.check_access(&access, None, &mut errors);
     errors.into_result()?;
-    ensure_name_available(unit, &name, None).await?;
+    let scope = unit.state.settings.policy.token_names.scope(None);
+    ensure_name_available(unit, &name, scope, None).await?;
     let most = unit.state.settings.policy.content_tokens;
     if unit.view().count_tokens(TokenKind::Content, None).await? >= most {
         return Err(limit_reached(FieldName::Kind, most, "content tokens"));
     }
     let authority = TokenAuthority::Content { access };
-    insert(unit, new_token(issued, name, description, lifespan.limit(), authority)).await
+    let (new, secret) = new_token(issued, name, description, lifespan.limit(), authority);
+    insert(unit, (NewToken { scope, ..new }, secret)).await
 }
 
 async fn open_session(unit: &mut UnitOfWork, new: NewSession, issued: Issued) -> Result<IssuedToken, ServiceError> {
@@ -325,7 +329,7 @@ fn limit_reached(field: FieldName, most: u64, of: &str) -> ServiceError {
     ServiceError::invalid(field, format!("there are already {most} {of}, which is the limit: delete one first"))
 }
 
-/// Returns the record of a new token, and its secret.
+/// Returns the record of a new token, whose name is unique in the installation, and its secret.
 pub(in crate::admin) fn new_token(
     issued: Issued,
     name: String,
@@ -335,7 +339,10 @@ pub(in crate::admin) fn new_token(
 ) -> (NewToken, Secret) {
     let Issued { secret, digest, hash_key } = issued;
     let hint = secret.hint().to_owned();
-    (NewToken { name, description, digest, hash_key, hint, lifespan, authority }, secret)
+    (
+        NewToken { name, scope: NameScope::Installation, description, digest, hash_key, hint, lifespan, authority },
+        secret,
+    )
 }
 
 async fn ensure_active(unit: &mut UnitOfWork, owner: OwnerId) -> Result<(), ServiceError> {

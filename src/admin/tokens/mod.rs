@@ -20,6 +20,7 @@ use super::context::{ServiceContext, actor_methods, version_methods};
 use super::error::FieldErrors;
 use super::unit_of_work::UnitOfWork;
 use crate::domain::{Ceiling, ConditionClause, FieldName, Grant, OwnerId, TokenId, TokenKind, TokenKinds};
+use crate::store::NameScope;
 use std::collections::HashMap;
 
 /// The tokens service: issues, changes, reads and revokes tokens. Returned by [`Keyward::tokens`](crate::Keyward::tokens).
@@ -54,9 +55,14 @@ impl Tokens {
     }
 }
 
-/// Checks that no other token has this name.
-async fn ensure_name_available(unit: &mut UnitOfWork, name: &str, own: Option<TokenId>) -> Result<(), ServiceError> {
-    match unit.view().token_with_name(name).await? {
+/// Checks that no other token of this scope has this name.
+async fn ensure_name_available(
+    unit: &mut UnitOfWork,
+    name: &str,
+    scope: NameScope,
+    own: Option<TokenId>,
+) -> Result<(), ServiceError> {
+    match unit.view().token_with_name(name, scope).await? {
         Some(id) if own != Some(id) => {
             Err(ServiceError::Taken { field: FieldName::Name, message: "Name already taken" })
         }

@@ -296,7 +296,7 @@ impl WriteTokens for RecordingTransaction {
     async fn update_token(
         &mut self,
         id: TokenId,
-        name: &str,
+        name: Option<(&str, NameScope)>,
         description: &str,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError> {

@@ -61,7 +61,10 @@ impl UnitOfWork {
         cause: Option<AuditCause>,
     ) -> Result<(), ServiceError> {
         let details = Value::Object(audit_details::token_changes(before, name, description, authority));
-        self.tx.update_token(before.id, name, description, authority).await?;
+        // A name that stays keeps the scope in which it is unique.
+        let scope = self.state.settings.policy.token_names.scope(before.owner());
+        let renamed = (name != before.name).then_some((name, scope));
+        self.tx.update_token(before.id, renamed, description, authority).await?;
         self.invalidate(Tag::token(&before.digest));
         let target = AuditTarget::Token(before.id, before.kind());
         self.audit_with_cause(cause, AuditAction::TokenUpdated, target, details).await

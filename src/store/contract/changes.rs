@@ -8,7 +8,7 @@ use crate::domain::{
     Action, AuditAction, AuditCause, AuditTarget, ContentAccess, Digest, Grant, OwnerId, PasswordHash, RoleId,
     SealedSecret, Timestamp, TokenAuthority, TokenId, TokenKind,
 };
-use crate::store::{NewToken, Profile, Use};
+use crate::store::{NameScope, NewToken, Profile, Use};
 use std::time::Duration;
 
 fn conflict<T: std::fmt::Debug>(what: &str, answer: Result<T, StoreError>) {
@@ -196,17 +196,22 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
     ] {
         let mut tx = begin(store).await;
         let before = tx.token(token).await.expect("a token can be read").expect("it exists");
-        tx.update_token(token, name, AWKWARD, &authority).await.expect("a token is changed");
+        tx.update_token(token, Some((name, NameScope::Installation)), AWKWARD, &authority)
+            .await
+            .expect("a token is changed");
         let found = tx.token(token).await.expect("a token can be read").expect("it exists");
         assert_eq!((found.name.as_str(), found.description.as_str()), (name, AWKWARD));
         assert_eq!(found.authority, authority, "the new list replaces the old one");
         assert!(found.digest == before.digest && found.created_at == before.created_at, "other columns are kept");
         assert!(found.updated_at >= before.updated_at);
-        assert_eq!(tx.token_with_name(name).await.expect("names can be queried"), Some(token));
+        assert_eq!(tx.token_with_name(name, NameScope::Installation).await.expect("names can be queried"), Some(token));
         commit(tx).await;
     }
     let refused = async |what, token, name, authority: TokenAuthority| {
-        conflict(what, begin(store).await.update_token(token, name, "", &authority).await);
+        conflict(
+            what,
+            begin(store).await.update_token(token, Some((name, NameScope::Installation)), "", &authority).await,
+        );
     };
     let of = |owner| TokenAuthority::Admin { owner, grants: vec![] };
     refused("a name that is taken", of_admin, "second", of(id)).await;
@@ -306,7 +311,7 @@ pub(super) async fn dropped_transactions_change_nothing<S: Backend>(store: &S) {
     tx.insert_invitation(id, &digest, Timestamp(1)).await.expect("an invitation is given");
     tx.seal_secret(token, &SealedSecret { key: "k".into(), text: "00".into() }).await.expect("a secret is sealed");
     let none = TokenAuthority::Admin { owner: id, grants: vec![] };
-    tx.update_token(token, "renamed", "", &none).await.expect("a token is changed");
+    tx.update_token(token, Some(("renamed", NameScope::Installation)), "", &none).await.expect("a token is changed");
     drop(tx);
     let mut view = view(store).await;
     assert_eq!(view.owner_with_email("a@b").await.expect("addresses can be queried"), Some(id));
@@ -314,7 +319,7 @@ pub(super) async fn dropped_transactions_change_nothing<S: Backend>(store: &S) {
     assert!(view.password(id).await.expect("the query succeeds").is_none());
     assert!(view.invitation(&digest).await.expect("the query succeeds").is_none());
     assert!(view.sealed_secret(token).await.expect("the query succeeds").is_none());
-    assert_eq!(view.token_with_name("renamed").await.expect("names can be queried"), None);
+    assert_eq!(view.token_with_name("renamed", NameScope::Installation).await.expect("names can be queried"), None);
     let found = view.token(token).await.expect("a token can be read").expect("it exists");
     assert_eq!(found.authority, old.authority);
 }

@@ -6,7 +6,7 @@ use crate::domain::{
     OsEntropy, OwnerId, OwnerState, Permission, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId,
     TokenKind, TokenPrefix,
 };
-use crate::store::{NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
+use crate::store::{NameScope, NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
 
 /// Text with quotes, placeholders, wildcards and letters outside ASCII.
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
@@ -94,6 +94,7 @@ pub(super) fn token(name: &str, authority: TokenAuthority) -> NewToken {
         SecretFormat::new(&TokenPrefix::default(), hash_key).issue(kind, &OsEntropy).expect("there is randomness");
     NewToken {
         name: name.into(),
+        scope: NameScope::Installation,
         description: AWKWARD.into(),
         digest: issued.digest,
         hash_key: issued.hash_key,

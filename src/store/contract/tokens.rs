@@ -3,7 +3,7 @@
 use super::fixtures::{AWKWARD, admin, begin, commit, grants, owner, resolve, seq, session, token};
 use super::{Backend, Timestamp, TokenId};
 use crate::domain::{Action, ContentAccess, Digest, Fields, Grant, OwnerId, Token, TokenAuthority};
-use crate::store::{NewToken, StoreError, Use};
+use crate::store::{NameScope, NewToken, StoreError, Use};
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -95,6 +95,46 @@ pub(super) async fn unknown_digest_resolves_to_no_record<S: Backend>(store: &S) 
     assert!(absent.is_none(), "an absent token is none, not an error");
 }
 
+pub(super) async fn names_are_unique_in_their_scope<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let [ada, bob] = ["a@b", "c@d"].map(|email| super::fixtures::owner(email, &[]));
+    let ada = tx.insert_owner(ada).await.expect("an owner is added");
+    let bob = tx.insert_owner(bob).await.expect("an owner is added");
+    let of = |owner, scope| NewToken { scope, ..admin("ci", owner) };
+    let own = NameScope::Owner;
+    let first = tx.insert_token(of(ada, own(ada))).await.expect("a token is added");
+    let second = tx.insert_token(of(bob, own(bob))).await.expect("another owner's token may have the name");
+    let content = NewToken {
+        scope: NameScope::Ownerless,
+        ..token("CI", TokenAuthority::Content { access: ContentAccess::FullAccess })
+    };
+    let third = tx.insert_token(content.clone()).await.expect("so may a content token");
+    let found = [
+        (own(ada), Some(first)),
+        (own(bob), Some(second)),
+        (NameScope::Ownerless, Some(third)),
+        (NameScope::Installation, Some(first)),
+        (own(OwnerId(i64::MAX)), None),
+    ];
+    for (scope, id) in found {
+        assert_eq!(tx.token_with_name("Ci", scope).await.expect("names can be queried"), id, "{scope:?}");
+    }
+    commit(tx).await;
+    for again in [of(ada, own(ada)), NewToken { digest: Digest::Native([1; 27]), ..content }] {
+        let again = begin(store).await.insert_token(again).await;
+        assert!(matches!(again, Err(StoreError::Conflict(_))), "a name belongs to one token of a scope: {again:?}");
+    }
+    let mut tx = begin(store).await;
+    let authority = admin("ci", bob).authority;
+    tx.update_token(second, None, "kept", &authority).await.expect("a token is changed");
+    assert_eq!(tx.token_with_name("ci", own(bob)).await.expect("names can be queried"), Some(second));
+    tx.update_token(second, Some(("other", own(bob))), "", &authority).await.expect("a token is changed");
+    assert_eq!(tx.token_with_name("ci", own(bob)).await.expect("names can be queried"), None);
+    tx.delete_token(first).await.expect("a token is deleted");
+    assert_eq!(tx.token_with_name("ci", NameScope::Installation).await.expect("names can be queried"), Some(third));
+    commit(tx).await;
+}
+
 pub(super) async fn names_are_unique_except_for_sessions<S: Backend>(store: &S) {
     let owner = add_owner(store).await;
     let named_session = || NewToken { name: "session".into(), ..session(owner) };
@@ -108,15 +148,15 @@ pub(super) async fn names_are_unique_except_for_sessions<S: Backend>(store: &S) 
     for (name, taken) in
         [("admin", true), ("content", true), ("session", false), ("", false), ("ADMIN", true), ("ädmin", false)]
     {
-        let answer = tx.token_with_name(name).await.expect("names can be queried").is_some();
+        let answer = tx.token_with_name(name, NameScope::Installation).await.expect("names can be queried").is_some();
         assert_eq!(answer, taken, "{name:?}: only names of admin and content tokens are taken, in comparable form");
     }
     let id = tx.insert_token(admin("session", owner)).await.expect("a session's name is available");
     tx.delete_sessions(owner).await.expect("sessions are deleted");
-    let taken = tx.token_with_name("session").await.expect("names can be queried").is_some();
+    let taken = tx.token_with_name("session", NameScope::Installation).await.expect("names can be queried").is_some();
     assert!(taken, "deleting sessions does not free a token's name");
     tx.delete_token(id).await.expect("a token is deleted");
-    let taken = tx.token_with_name("session").await.expect("names can be queried").is_some();
+    let taken = tx.token_with_name("session", NameScope::Installation).await.expect("names can be queried").is_some();
     assert!(!taken, "a token that is deleted frees its name");
     commit(tx).await;
     for again in ["content", "Content", "ｃontent"] {

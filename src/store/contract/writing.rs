@@ -186,5 +186,8 @@ pub(super) async fn invalid_references_are_conflicts<S: Backend>(store: &S) {
     conflict("a digest that exists", tx().await.insert_token(same_digest).await.map(drop));
     assert_eq!(seq(store).await, before, "a conflict changes nothing");
     let mut tx: Box<dyn Transaction> = begin(store).await;
-    assert!(tx.token_with_name("new").await.expect("names can be queried").is_none(), "a conflict adds nothing");
+    assert!(
+        tx.token_with_name("new", crate::store::NameScope::Installation).await.expect("names can be queried").is_none(),
+        "a conflict adds nothing"
+    );
 }

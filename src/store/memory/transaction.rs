@@ -7,8 +7,8 @@ use crate::domain::{
     TokenKind, comparable,
 };
 use crate::store::{
-    Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
-    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
+    View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use crate::sync::Arc;
 use async_trait::async_trait;
@@ -62,9 +62,24 @@ impl Open<Lock> {
         unless(taken, "the e-mail address is taken")
     }
 
-    fn ensure_token_name_available(&self, name: &str, except: Option<TokenId>) -> Result<(), StoreError> {
-        let taken = self.content.token_names.get(&comparable(name)).is_some_and(|id| Some(*id) != except);
-        unless(taken, "the name is taken")
+    /// Adds a name of a token, unless another token that is unique in the same scope has it.
+    fn add_token_name(&mut self, name: &str, scope: NameScope, id: TokenId) -> Result<(), StoreError> {
+        let key = comparable(name);
+        let mut named = self.content.token_names.get(&key).cloned().unwrap_or_default();
+        unless(named.iter().any(|(other, _)| *other == scope), "the name is taken")?;
+        named.push((scope, id));
+        self.content.token_names.insert_mut(key, named);
+        Ok(())
+    }
+
+    fn remove_token_name(&mut self, name: &str, id: TokenId) {
+        let key = comparable(name);
+        let mut named = self.content.token_names.get(&key).cloned().unwrap_or_default();
+        named.retain(|(_, named)| *named != id);
+        match named.is_empty() {
+            true => _ = self.content.token_names.remove_mut(&key),
+            false => self.content.token_names.insert_mut(key, named),
+        }
     }
 
     fn ensure_roles_exist(&self, roles: &[RoleId]) -> Result<(), StoreError> {
@@ -86,7 +101,7 @@ impl Open<Lock> {
     fn remove(&mut self, token: &Token) {
         self.content.by_digest.remove_mut(&token.digest);
         if token.kind() != TokenKind::Session {
-            self.content.token_names.remove_mut(&comparable(&token.name));
+            self.remove_token_name(&token.name, token.id);
         }
         self.content.sealed.remove_mut(&token.id);
         self.content.hash_keys.remove_mut(&token.id);
@@ -230,8 +245,7 @@ impl WriteTokens for Open<Lock> {
         unless(token.owner().is_some_and(|id| !self.content.owners.contains_key(&id)), "there is no such owner")?;
         unless(self.content.by_digest.contains_key(&token.digest), "the digest is taken")?;
         if token.kind() != TokenKind::Session {
-            self.ensure_token_name_available(&token.name, None)?;
-            self.content.token_names.insert_mut(comparable(&token.name), id);
+            self.add_token_name(&token.name, new.scope, id)?;
         }
         self.content.by_digest.insert_mut(token.digest, id);
         self.set_count(&token, |count| count + 1);
@@ -243,7 +257,7 @@ impl WriteTokens for Open<Lock> {
     async fn update_token(
         &mut self,
         id: TokenId,
-        name: &str,
+        name: Option<(&str, NameScope)>,
         description: &str,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError> {
@@ -251,14 +265,13 @@ impl WriteTokens for Open<Lock> {
         let after = Token { authority: authority.clone(), ..Token::clone(&before) };
         let same = (before.kind(), before.owner()) == (after.kind(), after.owner());
         unless(!same, "a token keeps its kind and its owner")?;
-        if before.kind() != TokenKind::Session {
-            self.ensure_token_name_available(name, Some(id))?;
-            self.content.token_names.remove_mut(&comparable(&before.name));
-            self.content.token_names.insert_mut(comparable(name), id);
+        if let Some((name, scope)) = name.filter(|_| before.kind() != TokenKind::Session) {
+            self.remove_token_name(&before.name, id);
+            self.add_token_name(name, scope, id)?;
         }
         self.change_token(id, |token| {
             *token = Token {
-                name: name.to_owned(),
+                name: name.map_or(token.name.as_str(), |(name, _)| name).to_owned(),
                 description: description.to_owned(),
                 updated_at: token.updated_at,
                 ..after

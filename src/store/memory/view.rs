@@ -7,9 +7,9 @@ use crate::domain::{
 };
 use crate::store::list::ColumnFilter;
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
-    ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError, TokenField,
-    TokenQuery, TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
+    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError,
+    TokenField, TokenQuery, TokenSort, View,
 };
 use crate::sync::Arc;
 use async_trait::async_trait;
@@ -150,8 +150,10 @@ impl<L: Send> ReadTokens for Open<L> {
         })
     }
 
-    async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.content.token_names.get(&comparable(name)).copied())
+    async fn token_with_name(&mut self, name: &str, scope: NameScope) -> Result<Option<TokenId>, StoreError> {
+        let named = self.content.token_names.get(&comparable(name)).into_iter().flatten().map(|(_, id)| *id);
+        let owner = |id| self.content.tokens.get(&id).and_then(|token| token.owner());
+        Ok(named.filter(|id| scope.includes(owner(*id))).min())
     }
 
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError> {

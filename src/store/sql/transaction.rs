@@ -10,8 +10,8 @@ use crate::domain::{
     comparable,
 };
 use crate::store::{
-    Clamp, Clamped, Imported, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction, View,
-    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
+    View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -182,7 +182,8 @@ impl WriteTokens for Writing {
             .bind(new.lifespan.map(millis))
             .bind(new.lifespan.map(|span| created_at.plus(span).0))
             .bind(created_at.0)
-            .bind(name_key(&new.name, &new.authority));
+            .bind(name_key(&new.name, &new.authority))
+            .bind(new.scope.number());
         let id = self.number("id", insert).await?;
         self.insert_list(id, &new.authority).await?;
         Ok(TokenId(id))
@@ -191,7 +192,7 @@ impl WriteTokens for Writing {
     async fn update_token(
         &mut self,
         id: TokenId,
-        name: &str,
+        name: Option<(&str, NameScope)>,
         description: &str,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError> {
@@ -200,12 +201,13 @@ impl WriteTokens for Writing {
             .bind(id.0)
             .bind(kind)
             .bind(owner)
-            .bind(name)
-            .bind(name_key(name, authority))
+            .bind(name.map(|(name, _)| name))
+            .bind(name.and_then(|(name, _)| name_key(name, authority)))
             .bind(description)
             .bind(access)
             .bind(idle)
-            .bind(self.now().0);
+            .bind(self.now().0)
+            .bind(name.map(|(_, scope)| scope.number()));
         self.change("token of this kind and owner", update).await?;
         self.execute(query(statements::CLEAR_GRANTS).bind(id.0)).await?;
         self.execute(query(statements::CLEAR_CONTENT_ACTIONS).bind(id.0)).await?;

@@ -11,9 +11,9 @@ use crate::domain::{
     Token, TokenId, TokenKind, comparable,
 };
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Filter, Imported, OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed,
-    ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError, TokenField,
-    TokenQuery, TokenSort, View,
+    Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
+    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError,
+    TokenField, TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -274,8 +274,9 @@ impl<C: Send> ReadTokens for OpenTransaction<C> {
         self.count(count).await
     }
 
-    async fn token_with_name(&mut self, name: &str) -> Result<Option<TokenId>, StoreError> {
-        Ok(self.id(query(statements::TOKEN_WITH_NAME).bind(comparable(name))).await?.map(TokenId))
+    async fn token_with_name(&mut self, name: &str, scope: NameScope) -> Result<Option<TokenId>, StoreError> {
+        let found = query(statements::TOKEN_WITH_NAME).bind(comparable(name)).bind(scope.number());
+        Ok(self.id(found).await?.map(TokenId))
     }
 
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError> {

@@ -1,6 +1,7 @@
 //! Revealable secrets, durations, the catalogue, the audit log, and startup, on every store.
 
 mod key_checks;
+mod names;
 
 use key_checks::{
     accepted_hash_key_replaces_the_former_one, new_hash_key_before_the_former_one_is_accepted,
@@ -19,6 +20,9 @@ use keyward::token::{ContentAccess, EncryptionKeys, TokenId, TokenKind, Unsealab
 use keyward::{
     Builder, Grant, MemoryStore, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId,
     SqliteStore,
+};
+use names::{
+    concurrent_creates_of_one_name_make_one_token_in_each_scope, names_are_unique_within_the_scope_of_the_policy,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,6 +80,8 @@ on_every_store! {
     ids_of_others_answer_like_unknown_ids
     taken_name_is_reported_after_other_errors
     confusable_names_and_addresses_count_as_taken
+    names_are_unique_within_the_scope_of_the_policy
+    concurrent_creates_of_one_name_make_one_token_in_each_scope
     repeated_changes_to_one_token_are_rate_limited
     changes_per_actor_are_rate_limited
     events_are_kept_for_the_policys_retention

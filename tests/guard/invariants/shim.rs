@@ -4,7 +4,7 @@ use crate::invariants::uncertain_commit::{Fate, UncertainCommit};
 use async_trait::async_trait;
 use keyward::store::{Digest, Tag};
 use keyward::store::{
-    NewToken, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
+    NameScope, NewToken, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
 };
 use keyward::token::{TokenAuthority, TokenId};
 use keyward::{HashKey, MemoryStore};
@@ -226,6 +226,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
     let mut tx = store.begin().await.unwrap();
     let new = NewToken {
         name: format!("token {}", tx.seq()),
+        scope: NameScope::Installation,
         description: String::new(),
         digest,
         hash_key: HashKey::parse(keyward::testing::HASH_KEY).unwrap().id().clone(),

@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use keyward::admin::{AuditCause, AuditEvent, AuditOrigin, Owner, OwnerState, Role};
 use keyward::authz::Ceiling;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NewOwner, NewRole, NewToken, OwnerQuery,
-    Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
+    Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NameScope, NewOwner, NewRole, NewToken,
+    OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
     SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports,
     WriteKeys, WriteRoles, WriteTokens,
 };
@@ -64,7 +64,7 @@ forward! {
         token(id: TokenId) -> Option<Token>;
         tokens(query: &TokenQuery) -> Page<Token>;
         count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
-        token_with_name(name: &str) -> Option<TokenId>;
+        token_with_name(name: &str, scope: NameScope) -> Option<TokenId>;
         record(digest: &Digest) -> Option<Record>;
         sealed_secret(id: TokenId) -> Option<SealedSecret>;
         tokens_of_members() -> Vec<(RoleId, u64)>;
@@ -102,7 +102,7 @@ forward! {
     }
     WriteTokens {
         insert_token(token: NewToken) -> TokenId;
-        update_token(id: TokenId, name: &str, description: &str, authority: &TokenAuthority) -> ();
+        update_token(id: TokenId, name: Option<(&str, NameScope)>, description: &str, authority: &TokenAuthority) -> ();
         set_secret(id: TokenId, digest: &Digest, hash_key: &HashKeyId, hint: &str) -> ();
         seal_secret(id: TokenId, sealed: &SealedSecret) -> ();
         delete_token(id: TokenId) -> ();

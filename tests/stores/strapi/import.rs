@@ -5,8 +5,8 @@ use axum::Json;
 use axum::routing::get;
 use keyward::admin::Lifespan;
 use keyward::authz::{ActionEntry, Catalogue, Fields};
-use keyward::store::EventQuery;
 use keyward::store::{Digest, WriteStore};
+use keyward::store::{EventQuery, NameScope};
 use keyward::strapi::{Import, Outcome, Report, StrapiEncryptionKey, StrapiStore, import};
 use keyward::testing::App;
 use keyward::token::{EncryptionKeys, HashKeyRing, StrapiHashKey};
@@ -319,8 +319,10 @@ async fn stays_gone(a_move: &Move, keyward: &Keyward) {
     let mut view = keyward.store().view().await.unwrap();
     let ops = view.role_with_name("Ops").await.unwrap().unwrap();
     let ada = view.owner_with_email("ada@example.test").await.unwrap().unwrap();
-    let named =
-        [view.token_with_name("root-all").await.unwrap().unwrap(), view.token_with_name("ro").await.unwrap().unwrap()];
+    let mut named = Vec::new();
+    for name in ["root-all", "ro"] {
+        named.push(view.token_with_name(name, NameScope::Installation).await.unwrap().unwrap());
+    }
     drop(view);
     keyward.roles().set_permissions(ops, vec![Permission::new("admin::webhooks.read")]).await.unwrap();
     keyward

@@ -8,13 +8,14 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, PgPool, query, raw_sql};
 use std::sync::Arc;
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
     (20, "names", include_str!("../migrations/postgres/0020_names.sql")),
     (21, "rates", include_str!("../migrations/postgres/0021_rates.sql")),
     (30, "keys", include_str!("../migrations/postgres/0030_keys.sql")),
+    (40, "name scopes", include_str!("../migrations/postgres/0040_name_scopes.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

@@ -7,12 +7,13 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{SqliteConnection, SqlitePool, query};
 use std::path::Path;
 
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
     (21, "rates", include_str!("../migrations/sqlite/0021_rates.sql")),
     (30, "keys", include_str!("../migrations/sqlite/0030_keys.sql")),
+    (40, "name scopes", include_str!("../migrations/sqlite/0040_name_scopes.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
