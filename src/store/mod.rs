@@ -37,6 +37,8 @@ pub use memory::MemoryStore;
 pub use new::{Imported, NameScope, NewOwner, NewRole, NewToken, Profile, TokenTimes};
 pub use recent::{RecentPosition, RecentTokens};
 pub use roles::{ReadRoles, WriteRoles};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use sql::MigrationFile;
 #[cfg(feature = "postgres")]
 pub use sql::postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]

@@ -13,6 +13,8 @@ mod postgres;
 mod postgres_ops;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite_host;
 mod store_contract;
 #[cfg(feature = "strapi")]
 mod strapi;

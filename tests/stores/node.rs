@@ -25,8 +25,18 @@ impl Node {
 
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Self {
         let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
-        let store =
-            PostgresStore::connect_with(url, options).await.unwrap_or_else(|error| panic!("{}", error_chain(&error)));
+        let store = PostgresStore::connect_with(url, options).await;
+        Self::on(store.unwrap_or_else(|error| panic!("{}", error_chain(&error))), hash_key)
+    }
+
+    /// Returns a node that shares a pool with the host.
+    pub async fn in_pool(pool: &sqlx::PgPool, options: PostgresOptions) -> Self {
+        let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
+        let store = PostgresStore::from_pool_with(pool.clone(), options).await;
+        Self::on(store.unwrap_or_else(|error| panic!("{}", error_chain(&error))), hash_key)
+    }
+
+    fn on(store: PostgresStore, hash_key: HashKey) -> Self {
         let keyward = Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap();
         let router = GuardedRouter::new().route("/admin/x", action(READ), get(|| async {}));
         let app = App::from_service(keyward.guard(router));

@@ -49,11 +49,36 @@ fn no_epoch() -> StoreError {
     StoreError::Corrupt("keyward_epoch has no row".into())
 }
 
+/// A migration as an SQL file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct MigrationFile {
+    /// The file's name, such as `0001_tables.sql`. Names sort in the order of the migrations.
+    pub name: String,
+    /// The statements, which also record the migration in `keyward_migrations`.
+    pub sql: &'static str,
+}
+
+impl MigrationFile {
+    fn new(migration: &(i64, &'static str, &'static str)) -> Self {
+        Self { name: file_name(migration), sql: migration.2 }
+    }
+}
+
+/// Begins the part of a migration's file that records it. The program runs and records the part before by itself.
+const RECORD: &str = "\n-- Records this migration.";
+
+/// Returns the name of a migration's file.
+fn file_name(&(version, name, _): &(i64, &'static str, &'static str)) -> String {
+    format!("{version:04}_{name}.sql")
+}
+
 /// Returns our migrations, recorded in a table of their own, so that a host's migrations may use the same database.
 ///
 /// Forward only: a released migration is never changed.
 fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
     let migration = |&(version, name, sql): &(i64, &'static str, &'static str)| {
+        let sql = sql.split_once(RECORD).map_or(sql, |(sql, _)| sql);
         Migration::new(version, name.into(), MigrationType::Simple, sql.into_sql_str(), false)
     };
     let mut migrator = Migrator::with_migrations(migrations.iter().map(migration).collect());

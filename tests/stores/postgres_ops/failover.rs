@@ -120,26 +120,36 @@ async fn former_primary_is_503_after_failover() {
 /// The primary dies.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failover_from_a_dead_primary() {
-    fail_over(Older::End).await;
+    fail_over(Older::End, Node::connect_with).await;
 }
 
 /// The primary becomes unreachable without closing its connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failover_from_a_silent_primary() {
-    fail_over(Older::FallSilent).await;
+    fail_over(Older::FallSilent, Node::connect_with).await;
 }
 
 /// The primary keeps running and does not know that it was replaced.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failover_from_a_running_primary() {
-    fail_over(Older::Stay).await;
+    fail_over(Older::Stay, Node::connect_with).await;
 }
 
-async fn fail_over(older: Older) {
+/// Connections to the former primary are in the host's pool, which keyward cannot replace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn failover_in_a_pool_of_the_host() {
+    fail_over(Older::Stay, async |url, options| Node::in_pool(&node_pool(url), options).await).await;
+}
+
+fn node_pool(url: &str) -> sqlx::PgPool {
+    sqlx::postgres::PgPoolOptions::new().max_connections(12).connect_lazy(url).unwrap()
+}
+
+async fn fail_over(older: Older, connect: impl AsyncFn(&str, PostgresOptions) -> Node) {
     let Some(pair) = Pair::synchronous().await else { return };
     let proxy = Proxy::to(pair.primary.url()).await;
     let url = proxy.url(pair.primary.url());
-    let (one, two) = (Node::connect_with(&url, heartbeat()).await, Node::connect_with(&url, heartbeat()).await);
+    let (one, two) = (connect(&url, heartbeat()).await, connect(&url, heartbeat()).await);
     let (one, two) = (Arc::new(one), Arc::new(two));
     let mut keys = Vec::new();
     for i in 0..8 {

@@ -5,6 +5,8 @@
 mod capacity;
 mod connection_errors;
 mod failover;
+mod host_pool;
+mod migrations;
 mod pooler;
 mod privileges;
 mod proxy;

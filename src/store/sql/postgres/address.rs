@@ -2,8 +2,8 @@
 
 use super::error::OpenError;
 use super::{NAME, PostgresOptions, parameters};
-use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgPool};
 
 /// A parsed database address.
 pub(super) struct Address {
@@ -32,6 +32,14 @@ pub(super) fn read(url: &str, options: &PostgresOptions) -> Result<Address, Open
     }
     let place = place(&read, rest);
     Ok(Address { options: read, place })
+}
+
+/// Returns the address of a pool's connections.
+pub(super) fn of_pool(pool: &PgPool, options: &PostgresOptions) -> Address {
+    let address = (*pool.connect_options()).clone().application_name(NAME).disable_statement_logging();
+    let address = if options.pooler { address.statement_cache_capacity(0) } else { address };
+    let place = place(&address, "");
+    Address { options: address, place }
 }
 
 /// Returns true if an `@` follows the host: then the presumed host is a part of a password that contains `/` or `#`. (A

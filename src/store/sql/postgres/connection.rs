@@ -4,16 +4,16 @@
 //! meanwhile. So a connection that is dropped during a statement is closed at once.
 
 use super::error::{OpenError, is_lost, is_stale, query_error};
-use super::{ConnectionSlot, Connections, PoolKind, WAIT_TIMEOUT, statements, unless_abandoned};
+use super::{ConnectionSlot, Connections, PoolKind, WAIT_TIMEOUT, rows, statements, unless_abandoned};
 use crate::store::StoreError;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgRow};
 use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, raw_sql};
+use sqlx::{AssertSqlSafe, PgConnection, Postgres, raw_sql};
 use std::io::ErrorKind;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 
 /// How long a statement may run without a response: the server may be gone without notice. A change of a million tokens
 /// takes half a minute. The server ends a writer's statement after the same time, so that an abandoned statement does
@@ -31,6 +31,8 @@ pub(super) struct ManagedConnection {
     busy: bool,
     /// A transaction is open.
     open: bool,
+    /// The place in the host's pool, kept until the connection is back there.
+    place: Option<OwnedSemaphorePermit>,
 }
 
 impl ManagedConnection {
@@ -39,13 +41,20 @@ impl ManagedConnection {
             if connections.are_shared() {
                 return Err(OpenError::Pooler.into());
             }
+            let place = match &connections.host {
+                Some(host) => Some(host.place(kind).await?),
+                None => None,
+            };
             let pools = connections.pools();
             let replaced = pools.replaced();
             let (connection, slot) = tokio::select! {
-                taken = pools.take(kind) => taken.map_err(query_error)?,
+                // The host's pool may have a longer limit than ours.
+                taken = tokio::time::timeout(WAIT_TIMEOUT, pools.take(kind)) => {
+                    taken.unwrap_or(Err(sqlx::Error::PoolTimedOut)).map_err(query_error)?
+                }
                 () = wait_until_replaced(replaced.clone()) => continue,
             };
-            return Ok(Self { connection: Some(connection), slot, replaced, busy: false, open: false });
+            return Ok(Self { connection: Some(connection), slot, replaced, busy: false, open: false, place });
         }
     }
 
@@ -55,12 +64,28 @@ impl ManagedConnection {
         kind: PoolKind,
         statement: &'static str,
     ) -> Result<Self, StoreError> {
-        let mut connection = Self::take(connections, kind).await?;
-        connection.busy = true;
-        let abandoned = connection.wait_until_abandoned();
-        unless_abandoned(abandoned, raw_sql(statement).execute(&mut *connection)).await.map_err(query_error)?;
-        (connection.busy, connection.open) = (false, true);
-        Ok(connection)
+        let Some(host) = &connections.host else {
+            let mut connection = Self::take(connections, kind).await?;
+            connection.busy = true;
+            let abandoned = connection.wait_until_abandoned();
+            unless_abandoned(abandoned, raw_sql(statement).execute(&mut *connection)).await.map_err(query_error)?;
+            (connection.busy, connection.open) = (false, true);
+            return Ok(connection);
+        };
+        for _ in 0..=host.size() {
+            let mut connection = Self::take(connections, kind).await?;
+            connection.busy = true;
+            let abandoned = connection.wait_until_abandoned();
+            let begin = AssertSqlSafe(format!("{statement}; {}", statements::SERVER));
+            let rows = unless_abandoned(abandoned, raw_sql(begin).fetch_all(&mut *connection)).await;
+            let server = rows.map_err(query_error)?.pop().ok_or(sqlx::Error::RowNotFound).map_err(query_error)?;
+            if host.is_present(rows::get(&server, "server")?) {
+                (connection.busy, connection.open) = (false, true);
+                return Ok(connection);
+            }
+            // Busy connections are closed when they are dropped: the pool opens another one.
+        }
+        Err(OpenError::FormerServer.into())
     }
 
     pub(super) async fn commit(mut self) -> sqlx::Result<()> {
@@ -92,19 +117,19 @@ impl ManagedConnection {
     }
 
     /// Runs one statement that reads: one round trip, as the statement is prepared and is its own snapshot. Behind a
-    /// pooler it gets a transaction: otherwise its parts could reach different servers.
+    /// pooler it gets a transaction: otherwise its parts could reach different servers. In the host's pool it gets one
+    /// too, which carries its settings.
     ///
     /// It is retried once, on another connection, if a prepared statement is gone, or the connection was lost or leads
     /// to another server than the address.
     pub(super) async fn read<'q>(
         connections: &Connections,
-        pooler: bool,
         ask: impl Fn() -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, StoreError> {
-        match Self::read_once(connections, pooler, PoolKind::Lookups, ask()).await? {
+        match Self::read_once(connections, PoolKind::Lookups, ask()).await? {
             Ok(rows) => Ok(rows),
             Err(error) if is_stale(&error) || is_lost(&error) => {
-                Self::read_once(connections, pooler, PoolKind::TestedLookups, ask()).await?.map_err(query_error)
+                Self::read_once(connections, PoolKind::TestedLookups, ask()).await?.map_err(query_error)
             }
             Err(error) => Err(query_error(error)),
         }
@@ -112,18 +137,18 @@ impl ManagedConnection {
 
     async fn read_once(
         connections: &Connections,
-        pooler: bool,
         kind: PoolKind,
         query: Query<'_, Postgres, PgArguments>,
     ) -> Result<sqlx::Result<Vec<PgRow>>, StoreError> {
-        let mut connection = match pooler {
+        let shared = connections.keeps_no_session();
+        let mut connection = match shared {
             true => Self::begin(connections, PoolKind::SharedLookups, statements::BEGIN_LOOK_UP).await?,
             false => Self::take(connections, kind).await?,
         };
         connection.busy = true;
         let abandoned = connection.wait_until_abandoned();
         // A failed statement closes its connection, and with it the prepared statements.
-        let rows = unless_abandoned(abandoned, query.persistent(!pooler).fetch_all(&mut *connection)).await;
+        let rows = unless_abandoned(abandoned, query.persistent(!shared).fetch_all(&mut *connection)).await;
         if rows.is_ok() {
             connection.busy = false;
         }
@@ -158,13 +183,17 @@ impl DerefMut for ManagedConnection {
 impl Drop for ManagedConnection {
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
+        let place = self.place.take();
         match tokio::runtime::Handle::try_current() {
             Ok(runtime) if self.open && !self.busy => {
                 runtime.spawn(async move {
                     let back = raw_sql("ROLLBACK").execute(&mut *connection);
                     if !matches!(tokio::time::timeout(WAIT_TIMEOUT, back).await, Ok(Ok(_))) {
                         drop(connection.detach());
+                    } else {
+                        drop(connection);
                     }
+                    drop(place);
                 });
             }
             Ok(_) if !self.open && !self.busy => match self.slot.take() {

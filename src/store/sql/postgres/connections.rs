@@ -1,8 +1,9 @@
-//! Connection pools to the server that the address leads to.
+//! Connections to the server that the address leads to: pools of keyward's own, or a share of a pool of the host.
 //!
 //! An address may lead to another server after a failover. Older connections may still lead to the former server, and
 //! show no sign of it. The reader of the log notices, and then none of them is used again.
 
+use super::host_pool::HostPool;
 use super::statements::LOOK_UP_SETTINGS;
 use super::{ConnectionSlot, LookupPool, WAIT_TIMEOUT};
 use arc_swap::ArcSwap;
@@ -14,13 +15,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 
 /// How many connections write. Writers run one after another; spare connections let the next one start at once.
-const WRITERS: u32 = 4;
+pub(super) const WRITERS: u32 = 4;
 
 pub(super) struct Connections {
     address: PgConnectOptions,
     lookups: u32,
     pooler: bool,
     pools: ArcSwap<Pools>,
+    /// The host's pool, if all connections but two come from there.
+    pub(super) host: Option<HostPool>,
     /// An undeclared pooler in transaction mode was detected.
     shared: AtomicBool,
 }
@@ -30,7 +33,7 @@ pub(super) struct Pools {
     lookups: Arc<LookupPool<Postgres>>,
     readers: PgPool,
     pub(super) writers: PgPool,
-    /// The one connection that receives hints.
+    /// The one connection that receives hints. It is never the host's: it listens for ever.
     pub(super) listeners: PgPool,
     /// Becomes true when other pools have replaced these.
     replaced: watch::Sender<bool>,
@@ -52,9 +55,9 @@ pub(super) enum PoolKind {
 type TakenConnection = (PoolConnection<Postgres>, Option<ConnectionSlot<Postgres>>);
 
 impl Connections {
-    pub(super) fn new(address: PgConnectOptions, lookups: u32, pooler: bool) -> Self {
-        let pools = ArcSwap::from_pointee(Pools::new(&address, lookups, pooler));
-        Self { address, lookups, pooler, pools, shared: AtomicBool::new(false) }
+    pub(super) fn new(address: PgConnectOptions, lookups: u32, pooler: bool, host: Option<HostPool>) -> Self {
+        let pools = ArcSwap::from_pointee(Pools::new(&address, lookups, pooler, host.as_ref()));
+        Self { address, lookups, pooler, pools, host, shared: AtomicBool::new(false) }
     }
 
     pub(super) fn pools(&self) -> Arc<Pools> {
@@ -65,16 +68,22 @@ impl Connections {
         &self.address
     }
 
+    /// Returns whether sessions are used by others between our transactions: nothing may stay in a session.
+    pub(super) fn keeps_no_session(&self) -> bool {
+        self.pooler || self.host.is_some()
+    }
+
     /// Opens a connection outside the pools, with this application name.
     pub(super) async fn own(&self, name: &str) -> sqlx::Result<PgConnection> {
         self.address.clone().application_name(name).connect().await
     }
 
     /// Replaces all pools, because the address leads to another server now. Pending statements on older connections
-    /// fail.
+    /// fail. Connections of the host's pool that lead to the former server are closed when they are taken.
     pub(super) fn renew(&self) {
-        if !self.pools().readers.is_closed() {
-            let old = self.pools.swap(Arc::new(Pools::new(&self.address, self.lookups, self.pooler)));
+        if !self.pools().listeners.is_closed() {
+            let pools = Pools::new(&self.address, self.lookups, self.pooler, self.host.as_ref());
+            let old = self.pools.swap(Arc::new(pools));
             old.replaced.send_replace(true);
         }
     }
@@ -88,10 +97,20 @@ impl Connections {
         self.shared.store(shared, Ordering::Release);
     }
 
-    /// Closes all pools after their running statements.
+    /// Closes all pools after their running statements. The host's pool stays open.
     pub(super) async fn close(&self) {
         let pools = self.pools();
-        tokio::join!(pools.lookups.close(), pools.readers.close(), pools.writers.close(), pools.listeners.close());
+        match &self.host {
+            Some(host) => tokio::join!(host.give_back(), pools.listeners.close()).1,
+            None => {
+                tokio::join!(
+                    pools.lookups.close(),
+                    pools.readers.close(),
+                    pools.writers.close(),
+                    pools.listeners.close()
+                );
+            }
+        }
     }
 }
 
@@ -112,8 +131,13 @@ impl Pools {
         self.replaced.subscribe()
     }
 
-    fn new(address: &PgConnectOptions, lookups: u32, pooler: bool) -> Self {
+    fn new(address: &PgConnectOptions, lookups: u32, pooler: bool, host: Option<&HostPool>) -> Self {
         let pool = |size: u32| PgPoolOptions::new().acquire_timeout(WAIT_TIMEOUT).max_connections(size);
+        let (listeners, replaced) = (pool(1).connect_lazy_with(address.clone()), watch::Sender::new(false));
+        if let Some(host) = host {
+            let pool = || host.pool.clone();
+            return Self { lookups: LookupPool::new(pool()), readers: pool(), writers: pool(), listeners, replaced };
+        }
         let mut lookup_pool = pool(lookups);
         // Behind a pooler session settings may reach another client, so each transaction sets them.
         if !pooler {
@@ -126,8 +150,8 @@ impl Pools {
             // Lists may take long: fewer of them leave the server to look-ups.
             readers: pool(lookups.div_ceil(2)).connect_lazy_with(address.clone()),
             writers: pool(WRITERS).connect_lazy_with(address.clone()),
-            listeners: pool(1).connect_lazy_with(address.clone()),
-            replaced: watch::Sender::new(false),
+            listeners,
+            replaced,
         }
     }
 }

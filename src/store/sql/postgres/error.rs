@@ -125,8 +125,22 @@ pub(super) enum OpenError {
     OtherInstallation,
     #[error("unknown parameter in the database address{}: leave it out, or correct its name", parameter_name(.0))]
     Parameter(Option<String>),
-    #[error("the database has migration {0}, which this version does not know: use the newer version that wrote it")]
-    Newer(i64, #[source] MigrateError),
+    #[error(
+        "the database has migration {version}, which this version does not know (its last one is {newest}): use the newer version that \
+         wrote it"
+    )]
+    Newer { version: i64, newest: i64, source: MigrateError },
+    #[error(
+        "the tables in the schema {schema} are older than this version, which does not migrate them as it is configured. Missing: {missing}. \
+         Call PostgresStore::migrate(), or run these files of PostgresStore::migration_files(), with the role that owns the tables"
+    )]
+    Outdated { schema: String, missing: String },
+    #[error(
+        "the pool has {connections} connections, of which keyward would take too many: PgPoolOptions::max_connections({least}) or more"
+    )]
+    SmallPool { connections: u32, least: u32 },
+    #[error("connections of the host's pool lead to another server than the log of changes is read from")]
+    FormerServer,
     #[error("cannot migrate the tables")]
     Migration(#[source] MigrateError),
     #[error(
@@ -206,7 +220,9 @@ impl From<OpenError> for StoreError {
 pub(super) fn migration_error(error: MigrateError, newest: i64) -> StoreError {
     match error {
         MigrateError::Execute(error) => query_error(error),
-        MigrateError::VersionMissing(version) if version > newest => OpenError::Newer(version, error).into(),
+        MigrateError::VersionMissing(version) if version > newest => {
+            OpenError::Newer { version, newest, source: error }.into()
+        }
         error => OpenError::Migration(error).into(),
     }
 }

@@ -49,16 +49,16 @@ impl HintListener {
 async fn run(store: PostgresStore, hinted: Weak<Notify>) {
     let listeners = store.connections.pools().listeners.clone();
     loop {
-        let Err(error) = listen(&listeners, &hinted).await else { return };
+        let Err(error) = listen(&listeners, &store.installation.channel, &hinted).await else { return };
         tracing::debug!(error = &error as &dyn std::error::Error, "connection for hints lost");
         tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 
 /// Listens until the connection is lost or the listener is dropped.
-async fn listen(listeners: &sqlx::PgPool, hinted: &Weak<Notify>) -> sqlx::Result<()> {
+async fn listen(listeners: &sqlx::PgPool, channel: &str, hinted: &Weak<Notify>) -> sqlx::Result<()> {
     let mut listener = PgListener::connect_with(listeners).await?;
-    listener.listen("keyward").await?;
+    listener.listen(channel).await?;
     loop {
         match tokio::time::timeout(TEST_AFTER, listener.recv()).await {
             Ok(received) => received.map(drop)?,

@@ -7,6 +7,7 @@ mod connections;
 mod error;
 #[path = "../events.rs"]
 mod events;
+mod host_pool;
 #[path = "../keys.rs"]
 mod keys;
 mod listen;
@@ -32,7 +33,7 @@ mod view;
 
 use super::lookup_pool::{ConnectionSlot, LookupPool};
 use super::statements::postgres as statements;
-use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
+use super::{MigrationFile, WAIT_TIMEOUT, corrupt, file_name, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
 use crate::store::{
     Following, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
@@ -41,9 +42,10 @@ use address::Address;
 use async_trait::async_trait;
 use connections::{Connections, PoolKind};
 use error::{OpenError, query_error};
+use host_pool::{HostPool, Share};
 use schema::Installation;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Execute, query, query_with};
+use sqlx::{AssertSqlSafe, Execute, PgPool, query, query_with};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,7 +65,7 @@ const BATCH: usize = 32;
 /// The application name of our connections.
 const NAME: &str = "keyward";
 
-/// A store in a PostgreSQL database (14 or later), shared by any number of nodes. Clones share their connections.
+/// A store in a PostgreSQL database (13 or later), shared by any number of nodes. Clones share their connections.
 ///
 /// A change by one node reaches the others within milliseconds as a rule, and within
 /// [`Limits::max_staleness`](crate::guard::Limits::max_staleness) at the latest; otherwise they answer 503. The same
@@ -164,10 +166,83 @@ impl PostgresStore {
     pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
         let address = address::read(url, &options)?;
         let place = address.place.clone();
-        let connections = connect(address, &options).await?;
-        let PostgresOptions { pooler, heartbeat, clock, schema, .. } = options;
-        let opened = schema::open(&connections.pools().writers, schema.as_deref(), pooler).await;
-        let installation = Arc::new(opened.map_err(|error| OpenError::with_address(&place, error))?);
+        let connections = connect(address, &options, None).await?;
+        Self::open(connections, options, &place).await
+    }
+
+    /// Opens a store in a pool of the host, and migrates its tables.
+    ///
+    /// keyward takes at most half of the pool's connections at a time (three of a pool with four or five, which is the
+    /// least), and at most as many as [`connect`](Self::connect) would open. It waits up to 5 s for one. Two
+    /// connections are its own, opened with the pool's options: one reads the log of changes, one receives hints.
+    ///
+    /// No session keeps anything of keyward: its transactions set isolation, access, timeouts and the rest for
+    /// themselves, with `SET LOCAL`, whatever the role, the database and the pool set. Statements name their schema. So
+    /// `search_path`, time zone and the defaults of the session do not matter. The database has to be UTF8. The pool's
+    /// hooks (`after_connect`) do not run on the two own connections. After a failover, connections to the former
+    /// primary are closed when keyward meets them. [`close`](Self::close) leaves the pool open.
+    ///
+    /// ```no_run
+    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = sqlx::PgPool::connect("postgres://app@db.example.test/app").await?;
+    /// let store = keyward::PostgresStore::from_pool(pool.clone()).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Like [`connect`](Self::connect); also if the pool is closed or has fewer than four connections.
+    pub async fn from_pool(pool: PgPool) -> Result<Self, StoreError> {
+        Self::from_pool_with(pool, PostgresOptions::default()).await
+    }
+
+    /// Opens a store in a pool of the host, with options.
+    ///
+    /// # Errors
+    /// Like [`from_pool`](Self::from_pool).
+    pub async fn from_pool_with(pool: PgPool, options: PostgresOptions) -> Result<Self, StoreError> {
+        let address = address::of_pool(&pool, &options);
+        let place = address.place.clone();
+        let share = Share::of(pool.options().get_max_connections(), options.connections);
+        let share = share.map_err(|error| OpenError::with_address(&place, error.into()))?;
+        let connections = connect(address, &options, Some(HostPool::new(pool, share))).await?;
+        Self::open(connections, options, &place).await
+    }
+
+    /// Creates or migrates the tables, with a pool of a role that may. Nodes then need no right to `CREATE`.
+    ///
+    /// It does nothing if the tables are up to date. Of the options only
+    /// [`schema`](PostgresOptions::schema) and [`transaction_pooler`](PostgresOptions::transaction_pooler) matter.
+    ///
+    /// ```no_run
+    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// use keyward::PostgresStore;
+    /// use keyward::store::PostgresOptions;
+    /// let pool = sqlx::PgPool::connect("postgres://kw_migrate@db.example.test/app").await?;
+    /// PostgresStore::migrate(&pool, &PostgresOptions::default().schema("keyward")).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Unavailable`] if a right is missing, or a newer version has written the tables. The source
+    /// names the problem and the remedy.
+    pub async fn migrate(pool: &PgPool, options: &PostgresOptions) -> Result<(), StoreError> {
+        schema::open(pool, options.schema.as_deref(), options.pooler, true).await.map(drop)
+    }
+
+    /// Returns the migrations as SQL files, in order, for teams that run them with other tools.
+    ///
+    /// Run the missing ones in one transaction whose `search_path` is the schema and `pg_temp`, as the role that shall
+    /// own the tables: `psql -1 -c 'SET search_path = keyward, pg_temp' -f 0001_tables.sql -f ..`. Each file records
+    /// itself in `keyward_migrations`.
+    #[must_use]
+    pub fn migration_files() -> Vec<MigrationFile> {
+        schema::MIGRATIONS.iter().map(MigrationFile::new).collect()
+    }
+
+    async fn open(connections: Arc<Connections>, options: PostgresOptions, place: &str) -> Result<Self, StoreError> {
+        let PostgresOptions { pooler, heartbeat, clock, schema, migrates, .. } = options;
+        let opened = schema::open(&connections.pools().writers, schema.as_deref(), pooler, migrates).await;
+        let installation = Arc::new(opened.map_err(|error| OpenError::with_address(place, error))?);
         Ok(Self { connections, installation, pooler, heartbeat, hinting: Arc::default(), clock })
     }
 
@@ -209,7 +284,7 @@ impl PostgresStore {
     ) -> Result<Query<'q, Engine, Arguments>, StoreError> {
         let arguments = query.take_arguments().map_err(|error| query_error(sqlx::Error::Encode(error)))?;
         let text = self.installation.schema.qualify(query.sql().as_str());
-        Ok(query_with(text, arguments.unwrap_or_default()).persistent(!self.pooler))
+        Ok(query_with(text, arguments.unwrap_or_default()).persistent(!self.connections.keeps_no_session()))
     }
 
     /// Rejects a row of another installation: a token that is missing there may exist in this one.
@@ -281,16 +356,32 @@ impl PostgresStore {
         tokio::spawn(async move {
             store.hinting.store(false, Ordering::Release);
             // It may fail: hints only save time.
-            let sent = EngineTransaction::read(&store.connections, false, || query(statements::SEND_HINT));
-            _ = tokio::time::timeout(WAIT_TIMEOUT, sent).await;
+            _ = tokio::time::timeout(WAIT_TIMEOUT, store.send_hint()).await;
         });
+    }
+
+    async fn send_hint(&self) -> Result<(), StoreError> {
+        let send = || query(statements::SEND_HINT).bind(&self.installation.channel);
+        if !self.connections.keeps_no_session() {
+            return EngineTransaction::read(&self.connections, send).await.map(drop);
+        }
+        let begin = statements::BEGIN_LOOK_UP;
+        let mut connection = EngineTransaction::begin(&self.connections, PoolKind::Lookups, begin).await?;
+        connection.set_busy(true);
+        send().persistent(false).execute(&mut *connection).await.map_err(query_error)?;
+        connection.set_busy(false);
+        connection.commit().await.map_err(query_error)
     }
 }
 
 /// Connects and checks the server.
-async fn connect(address: Address, options: &PostgresOptions) -> Result<Arc<Connections>, StoreError> {
+async fn connect(
+    address: Address,
+    options: &PostgresOptions,
+    host: Option<HostPool>,
+) -> Result<Arc<Connections>, StoreError> {
     let Address { options: address, place } = address;
-    let connections = Arc::new(Connections::new(address, options.connections, options.pooler));
+    let connections = Arc::new(Connections::new(address, options.connections, options.pooler, host));
     let result = tokio::time::timeout(2 * WAIT_TIMEOUT, probe::check_server(&connections, options.pooler)).await;
     let result = result.unwrap_or_else(|_| Err(OpenError::Silent.into()));
     result.map_err(|error| OpenError::with_address(&place, error))?;
@@ -302,7 +393,7 @@ impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
         let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
-        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?.pop().ok_or_else(no_epoch)?;
+        let row = EngineTransaction::read(&self.connections, ask).await?.pop().ok_or_else(no_epoch)?;
         // The database's time during the query is not before the caller's request, so a remaining life is never
         // overstated.
         rows::snapshot(&row, self.time(&row)?)
@@ -311,7 +402,7 @@ impl Store for PostgresStore {
     async fn resolve_many(&self, digests: &[Digest]) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
         let list = lists::texts(&digests.iter().map(Digest::to_hex).collect::<Vec<_>>());
         let ask = || query(AssertSqlSafe(self.installation.resolve_many.clone())).bind(&list);
-        let rows = EngineTransaction::read(&self.connections, self.pooler, ask).await?;
+        let rows = EngineTransaction::read(&self.connections, ask).await?;
         rows::snapshots(&rows, digests.len(), |row| self.time(row))
     }
 
@@ -371,7 +462,7 @@ impl WriteStore for PostgresStore {
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
         let key = comparable(email);
         let ask = || query(self.installation.schema.qualify(statements::SIGN_IN_CANDIDATE)).bind(&key);
-        let row = EngineTransaction::read(&self.connections, self.pooler, ask).await?.pop().ok_or_else(no_epoch)?;
+        let row = EngineTransaction::read(&self.connections, ask).await?.pop().ok_or_else(no_epoch)?;
         self.check_row(&row)?;
         rows::candidate(&row)
     }

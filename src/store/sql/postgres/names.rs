@@ -50,6 +50,20 @@ pub(super) enum SchemaLocation {
     New { schema: Schema, exists: bool },
 }
 
+impl SchemaLocation {
+    pub(super) fn schema(&self) -> &Schema {
+        match self {
+            Self::Existing { schema, .. } | Self::New { schema, .. } => schema,
+        }
+    }
+
+    pub(super) fn into_schema(self) -> Schema {
+        match self {
+            Self::Existing { schema, .. } | Self::New { schema, .. } => schema,
+        }
+    }
+}
+
 /// A schema with tables of an installation.
 struct InstallationSchema {
     schema: String,

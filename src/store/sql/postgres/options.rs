@@ -25,19 +25,21 @@ pub struct PostgresOptions {
     pub(super) heartbeat: bool,
     pub(super) clock: Option<Arc<dyn Clock>>,
     pub(super) schema: Option<String>,
+    pub(super) migrates: bool,
 }
 
 impl fmt::Debug for PostgresOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("PostgresOptions");
         debug.field("connections", &self.connections).field("transaction_pooler", &self.pooler);
-        debug.field("schema", &self.schema).field("synchronous_heartbeat", &self.heartbeat).finish_non_exhaustive()
+        debug.field("schema", &self.schema).field("synchronous_heartbeat", &self.heartbeat);
+        debug.field("migrates", &self.migrates).finish_non_exhaustive()
     }
 }
 
 impl Default for PostgresOptions {
     fn default() -> Self {
-        Self { connections: 8, pooler: false, heartbeat: false, clock: None, schema: None }
+        Self { connections: 8, pooler: false, heartbeat: false, clock: None, schema: None, migrates: true }
     }
 }
 
@@ -47,6 +49,8 @@ impl PostgresOptions {
     /// Half as many others read lists and everything else, so that no list delays a look-up. Up to 4 write, one reads
     /// the log of changes, and one receives hints. Two check the server for a moment at the start and when the reader
     /// of the log reconnects. With the default a node uses up to 20 of the server's `max_connections`.
+    ///
+    /// Of a pool of the host it is an upper bound: see [`from_pool`](super::PostgresStore::from_pool).
     #[must_use]
     pub fn connections(mut self, connections: u32) -> Self {
         self.connections = connections.max(1);
@@ -102,6 +106,16 @@ impl PostgresOptions {
     #[must_use]
     pub fn schema(mut self, name: impl Into<String>) -> Self {
         self.schema = Some(name.into());
+        self
+    }
+
+    /// Leaves the tables as they are when the store opens. If they lack a migration, opening fails and names it.
+    ///
+    /// For nodes whose role may not change tables. Run [`PostgresStore::migrate`](super::PostgresStore::migrate) or the
+    /// files of [`migration_files`](super::PostgresStore::migration_files) before, with another role.
+    #[must_use]
+    pub fn without_migrations(mut self) -> Self {
+        self.migrates = false;
         self
     }
 

@@ -17,7 +17,7 @@ pub(in crate::store) struct ReadOnlyDatabase {
 impl ReadOnlyDatabase {
     pub(in crate::store) async fn connect(url: &str, options: &PostgresOptions) -> Result<Self, StoreError> {
         let address = address::read(url, options)?;
-        Ok(Self { connections: connect(address, options).await?, pooler: options.pooler })
+        Ok(Self { connections: connect(address, options, None).await?, pooler: options.pooler })
     }
 
     /// Returns the text that a statement returns. With a parameter it is a look-up, which has a short timeout.
@@ -29,7 +29,7 @@ impl ReadOnlyDatabase {
         let row = match parameter {
             Some(parameter) => {
                 let ask = || query(statement).bind(parameter);
-                ManagedConnection::read(&self.connections, self.pooler, ask)
+                ManagedConnection::read(&self.connections, ask)
                     .await?
                     .pop()
                     .ok_or(sqlx::Error::RowNotFound)

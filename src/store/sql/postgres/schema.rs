@@ -2,13 +2,14 @@
 
 use super::error::{OpenError, lock_error, migration_error, query_error};
 use super::names::{self, Schema, SchemaLocation, Session, quoted};
-use super::{keys, migrator, rows, statements};
+use super::{file_name, keys, migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{PgConnection, PgPool, query, raw_sql};
+use std::collections::HashMap;
 use std::sync::Arc;
 
-const MIGRATIONS: [(i64, &str, &str); 7] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
@@ -28,12 +29,19 @@ pub(super) struct Installation {
     /// The statements of look-ups, qualified once because they run far more often than any other.
     pub(super) resolve: Arc<str>,
     pub(super) resolve_many: Arc<str>,
+    /// The channel of hints, which no other installation of the database uses.
+    pub(super) channel: String,
 }
 
-/// Finds the tables and runs missing migrations, all or nothing.
+/// Finds the tables and runs missing migrations, all or nothing; fails if some are missing and `migrates` is false.
 ///
 /// If none is missing, nothing is locked or written: a role that may only use the tables can start.
-pub(super) async fn open(pool: &PgPool, asked: Option<&str>, pooler: bool) -> Result<Installation, StoreError> {
+pub(super) async fn open(
+    pool: &PgPool,
+    asked: Option<&str>,
+    pooler: bool,
+    migrates: bool,
+) -> Result<Installation, StoreError> {
     let mut transaction = pool.begin().await.map_err(query_error)?;
     let session = names::session(&mut transaction).await?;
     // The database must be able to store every text; most other encodings cannot.
@@ -41,11 +49,15 @@ pub(super) async fn open(pool: &PgPool, asked: Option<&str>, pooler: bool) -> Re
         return Err(OpenError::Encoding { database: session.database, encoding: session.encoding }.into());
     }
     let place = names::choose(&mut transaction, &session, asked).await?;
-    let done = is_migrated(&mut transaction, &place, &session).await?;
+    let missing = missing(&mut transaction, &place, &session).await?;
     transaction.rollback().await.map_err(query_error)?;
-    let schema = match (done, place) {
-        (true, SchemaLocation::Existing { schema, .. }) => schema,
-        _ => migrate(pool, &session, asked, pooler).await?,
+    let schema = match missing.is_empty() {
+        true => place.into_schema(),
+        false if migrates => migrate(pool, &session, asked, pooler).await?,
+        false => {
+            let (schema, missing) = (quoted(&place.into_schema().name), missing.join(", "));
+            return Err(OpenError::Outdated { schema, missing }.into());
+        }
     };
 
     let mut transaction = pool.begin().await.map_err(query_error)?;
@@ -56,42 +68,52 @@ pub(super) async fn open(pool: &PgPool, asked: Option<&str>, pooler: bool) -> Re
     tracing::info!(database = session.database, schema = schema.name, installation = id, "the tables are up to date");
     let [resolve, resolve_many] =
         [statements::RESOLVE, statements::RESOLVE_MANY].map(|statement| schema.qualify(statement).0.into());
-    Ok(Installation { schema, id, resolve, resolve_many })
+    let channel = format!("keyward:{id}");
+    Ok(Installation { schema, id, resolve, resolve_many, channel })
 }
 
-/// Returns true if no migration is missing. Fails if this role may not read the tables.
-async fn is_migrated(
+/// Returns what the tables lack, by the names of the migrations. Fails if this role may not read them, or if they have
+/// a migration of a newer release.
+async fn missing(
     connection: &mut PgConnection,
     place: &SchemaLocation,
     session: &Session,
-) -> Result<bool, StoreError> {
-    let SchemaLocation::Existing { schema, .. } = place else { return Ok(false) };
-    let missing = query(statements::MISSING_RIGHTS).bind(&schema.name).persistent(false);
-    let missing = missing.fetch_one(&mut *connection).await.map_err(query_error)?;
+) -> Result<Vec<String>, StoreError> {
+    let SchemaLocation::Existing { schema, .. } = place else {
+        return Ok(MIGRATIONS.iter().map(file_name).collect());
+    };
+    let rights = query(statements::MISSING_RIGHTS).bind(&schema.name).persistent(false);
+    let rights = rights.fetch_one(&mut *connection).await.map_err(query_error)?;
     let names = || (quoted(&session.role), quoted(&schema.name));
-    if let Some(tables) = rows::maybe::<String>(&missing, "unread")? {
+    if let Some(tables) = rows::maybe::<String>(&rights, "unread")? {
         let (role, schema) = names();
         return Err(OpenError::Denied { tables, role, schema }.into());
     }
     let migrated = query(schema.qualify(statements::APPLIED_MIGRATIONS)).persistent(false);
-    let rows = migrated.fetch_all(&mut *connection).await.map_err(query_error)?;
-    let ours: Migrator = migrator(&MIGRATIONS);
-    let mut known = ours.iter();
-    for row in &rows {
+    let mut applied = HashMap::new();
+    for row in &migrated.fetch_all(&mut *connection).await.map_err(query_error)? {
         let (version, checksum): (i64, Vec<u8>) = (rows::get(row, "version")?, rows::get(row, "checksum")?);
         if version > NEWEST {
             return Err(migration_error(MigrateError::VersionMissing(version), NEWEST));
         }
-        if !known.next().is_some_and(|m| m.version == version && *m.checksum == *checksum) {
-            return Ok(false);
-        }
+        applied.insert(version, checksum);
     }
+    let ours: Migrator = migrator(&MIGRATIONS);
+    let is_applied = |version: i64| {
+        ours.iter().any(|m| m.version == version && applied.get(&version).is_some_and(|c| **c == *m.checksum))
+    };
+    let mut missing: Vec<String> = MIGRATIONS.iter().filter(|m| !is_applied(m.0)).map(file_name).collect();
     let misdirected = query(statements::MISDIRECTED_FUNCTIONS).bind(&schema.name).persistent(false);
     let misdirected = misdirected.fetch_one(connection).await.map_err(query_error)?;
-    if known.next().is_some() || rows::get::<i64>(&misdirected, "n")? > 0 {
-        return Ok(false);
+    if missing.is_empty() && rows::get::<i64>(&misdirected, "n")? > 0 {
+        missing.push(format!(
+            "the search_path of keyward's two functions, which has to be {}, pg_temp",
+            quoted(&schema.name)
+        ));
     }
-    if let Some(tables) = rows::maybe::<String>(&missing, "unwritten")? {
+    if missing.is_empty()
+        && let Some(tables) = rows::maybe::<String>(&rights, "unwritten")?
+    {
         let (role, schema) = names();
         tracing::warn!(
             tables,
@@ -99,16 +121,15 @@ async fn is_migrated(
              SCHEMA {schema} TO {role}"
         );
     }
-    Ok(true)
+    Ok(missing)
 }
 
 /// Runs missing migrations. Nodes that start at the same time wait for one another, up to 30 s.
 async fn migrate(pool: &PgPool, session: &Session, asked: Option<&str>, pooler: bool) -> Result<Schema, StoreError> {
-    let mut transaction = pool.begin().await.map_err(query_error)?;
-    raw_sql(statements::LOCK_MIGRATIONS).execute(&mut *transaction).await.map_err(lock_error)?;
-    // Another node may have finished meanwhile.
-    let place = names::choose(&mut transaction, session, asked).await?;
-    if is_migrated(&mut transaction, &place, session).await? {
+    let mut transaction = pool.begin_with(statements::BEGIN_MIGRATION).await.map_err(query_error)?;
+    raw_sql(statements::MIGRATION_SETTINGS).execute(&mut *transaction).await.map_err(query_error)?;
+    let place = lock(&mut transaction, session, asked).await?;
+    if missing(&mut transaction, &place, session).await?.is_empty() {
         transaction.rollback().await.map_err(query_error)?;
     } else {
         let ran = run(&mut transaction, &place, &session.role).await;
@@ -120,13 +141,30 @@ async fn migrate(pool: &PgPool, session: &Session, asked: Option<&str>, pooler: 
         ran.map_err(|error| OpenError::with_missing_right(error, &place, session))?;
         transaction.commit().await.map_err(query_error)?;
     }
-    match place {
-        SchemaLocation::Existing { schema, .. } | SchemaLocation::New { schema, .. } => Ok(schema),
+    Ok(place.into_schema())
+}
+
+/// Locks the schema against other nodes that migrate it. Installations in other schemas do not wait.
+async fn lock(
+    connection: &mut PgConnection,
+    session: &Session,
+    asked: Option<&str>,
+) -> Result<SchemaLocation, StoreError> {
+    let mut place = names::choose(&mut *connection, session, asked).await?;
+    loop {
+        let lock = query(statements::LOCK_MIGRATIONS).bind(&place.schema().name).persistent(false);
+        lock.execute(&mut *connection).await.map_err(lock_error)?;
+        // Another node may have created or migrated the tables meanwhile.
+        let now = names::choose(&mut *connection, session, asked).await?;
+        if now.schema() == place.schema() {
+            return Ok(now);
+        }
+        place = now;
     }
 }
 
 async fn run(connection: &mut PgConnection, place: &SchemaLocation, role: &str) -> Result<(), StoreError> {
-    let (SchemaLocation::Existing { schema, .. } | SchemaLocation::New { schema, .. }) = place;
+    let schema = place.schema();
     if let SchemaLocation::New { exists: false, .. } = place {
         let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA {}", quoted(&schema.name)));
         raw_sql(create).execute(&mut *connection).await.map_err(query_error)?;

@@ -53,8 +53,37 @@ pub(super) enum OpenError {
     NotADatabase(PathBuf, #[source] sqlx::Error),
     #[error("{} is damaged: restore a backup", .0.display())]
     Damaged(PathBuf, #[source] sqlx::Error),
-    #[error("{} has migration {version}, which this version does not know: use the newer version that wrote it", .path.display())]
-    Newer { path: PathBuf, version: i64, source: MigrateError },
+    #[error(
+        "{} has migration {version}, which this version does not know (its last one is {newest}): use the newer version that wrote it",
+        .path.display()
+    )]
+    Newer { path: PathBuf, version: i64, newest: i64, source: MigrateError },
+    #[error(
+        "the tables in {} are older than this version, which does not migrate them as it is configured. Missing: {missing}. Call \
+         SqliteStore::migrate(), or run these files of SqliteStore::migration_files()",
+        .path.display()
+    )]
+    Outdated { path: PathBuf, missing: String },
+    #[error("the pool's database is in memory: keyward has connections of its own, and needs a file")]
+    InMemory,
+    #[error(
+        "the connections of the host to {} do not enforce foreign keys, so a deleted token would leave its grants behind: \
+         SqliteConnectOptions::foreign_keys(true)",
+        .0.display()
+    )]
+    ForeignKeys(PathBuf),
+    #[error(
+        "{} has the journal mode {mode}, in which a writer keeps look-ups waiting: SqliteConnectOptions::journal_mode(SqliteJournalMode::Wal)",
+        .path.display()
+    )]
+    JournalMode { path: PathBuf, mode: String },
+    #[error(
+        "the host's connection locks {} for itself alone: SqliteConnectOptions::locking_mode(SqliteLockingMode::Normal)",
+        .0.display()
+    )]
+    LockingMode(PathBuf),
+    #[error("the transaction is on {}, and keyward's tables are in {}: begin it on the store's file", .path.display(), .store.display())]
+    OtherFile { path: PathBuf, store: PathBuf },
     #[error("cannot migrate the tables in {}", .0.display())]
     Migration(PathBuf, #[source] MigrateError),
     #[error(
@@ -120,7 +149,7 @@ pub(super) fn migration_error(path: &Path, error: MigrateError, newest: i64) -> 
     match error {
         MigrateError::Execute(error) => write_open_error(path, error),
         MigrateError::VersionMissing(version) if version > newest => {
-            OpenError::Newer { path: path.to_owned(), version, source: error }.into()
+            OpenError::Newer { path: path.to_owned(), version, newest, source: error }.into()
         }
         error => OpenError::Migration(path.to_owned(), error).into(),
     }

@@ -6,6 +6,7 @@ mod database_file;
 mod error;
 #[path = "../events.rs"]
 mod events;
+mod host_connection;
 #[path = "../keys.rs"]
 mod keys;
 mod log;
@@ -27,7 +28,7 @@ mod view;
 
 use super::lookup_pool::LookupPool;
 use super::statements::sqlite as statements;
-use super::{WAIT_TIMEOUT, corrupt, lists, migrator, no_epoch, unless_abandoned};
+use super::{MigrationFile, WAIT_TIMEOUT, corrupt, file_name, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
 use crate::store::{
     Following, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
@@ -96,6 +97,7 @@ pub struct SqliteStore {
 pub struct SqliteOptions {
     clock: Arc<dyn Clock>,
     readers: u32,
+    migrates: bool,
 }
 
 impl fmt::Debug for SqliteStore {
@@ -106,13 +108,16 @@ impl fmt::Debug for SqliteStore {
 
 impl fmt::Debug for SqliteOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteOptions").field("readers", &self.readers).finish_non_exhaustive()
+        f.debug_struct("SqliteOptions")
+            .field("readers", &self.readers)
+            .field("migrates", &self.migrates)
+            .finish_non_exhaustive()
     }
 }
 
 impl Default for SqliteOptions {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), readers: 4 }
+        Self { clock: Arc::new(SystemClock), readers: 4, migrates: true }
     }
 }
 
@@ -129,6 +134,13 @@ impl SqliteOptions {
     #[must_use]
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers.max(1);
+        self
+    }
+
+    /// Leaves the tables as they are when the store opens. If they lack a migration, opening fails and names it.
+    #[must_use]
+    pub fn without_migrations(mut self) -> Self {
+        self.migrates = false;
         self
     }
 }
@@ -151,17 +163,73 @@ impl SqliteStore {
     /// # Errors
     /// Like [`open`](Self::open).
     pub async fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
-        let path = file(path.as_ref())?;
+        Self::open_as(SqliteConnectOptions::new(), file(path.as_ref())?, options).await
+    }
+
+    /// Opens the file of a pool of the host, and migrates its tables.
+    ///
+    /// keyward opens connections of its own, with the pool's options (a key or an extension, say) and the settings that
+    /// it needs: foreign keys, `synchronous = FULL`, a busy timeout of 5 s, and `query_only` for reading. So it takes
+    /// nothing from the pool, and changes none of its sessions. [`close`](Self::close) leaves the pool open.
+    ///
+    /// The pool's own connections have to use the journal mode WAL, the locking mode `NORMAL`, and foreign keys (sqlx's
+    /// default). That is checked here on one of them, and for foreign keys also by
+    /// [`within`](crate::admin::Tokens::within).
+    ///
+    /// ```no_run
+    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
+    /// use sqlx::SqlitePool;
+    /// use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+    /// let file = SqliteConnectOptions::new().filename("app.db").journal_mode(SqliteJournalMode::Wal);
+    /// let pool = SqlitePool::connect_with(file).await?;
+    /// let store = keyward::SqliteStore::from_pool(pool.clone()).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Like [`open`](Self::open); also if the database is in memory or a setting is wrong. The error names the setting.
+    pub async fn from_pool(pool: SqlitePool) -> Result<Self, StoreError> {
+        Self::from_pool_with(pool, SqliteOptions::default()).await
+    }
+
+    /// Opens the file of a pool of the host, with options.
+    ///
+    /// # Errors
+    /// Like [`from_pool`](Self::from_pool).
+    pub async fn from_pool_with(pool: SqlitePool, options: SqliteOptions) -> Result<Self, StoreError> {
+        let mut connection = pool.acquire().await.map_err(query_error)?;
+        let path = host_connection::check_pool(&mut connection).await?;
+        drop(connection);
+        let base = (*pool.connect_options()).clone().read_only(false).immutable(false).shared_cache(false);
+        Self::open_as(base, path, options).await
+    }
+
+    /// Creates or migrates the tables, with a pool of the host.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the file cannot be written, or a newer version has written the tables.
+    pub async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
+        schema::migrate(pool, pool.connect_options().get_filename(), true).await
+    }
+
+    /// Returns the migrations as SQL files, in order. Run the missing ones in one transaction; each file records itself
+    /// in `keyward_migrations`.
+    #[must_use]
+    pub fn migration_files() -> Vec<MigrationFile> {
+        schema::MIGRATIONS.iter().map(MigrationFile::new).collect()
+    }
+
+    async fn open_as(base: SqliteConnectOptions, path: PathBuf, options: SqliteOptions) -> Result<Self, StoreError> {
         stray_log::refuse_foreign_log(&path)?;
         let place = Arc::new(DatabaseFile::prepare(path)?);
-        let file = SqliteConnectOptions::new()
+        let file = base
             .filename(place.path())
             .foreign_keys(true)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(WAIT_TIMEOUT)
             .disable_statement_logging();
         let writing = file.clone().journal_mode(SqliteJournalMode::Wal);
-        let opened = open_writer(&writing, &place);
+        let opened = open_writer(&writing, &place, options.migrates);
         let writer = tokio::time::timeout(4 * WAIT_TIMEOUT, opened).await.unwrap_or(Err(StoreError::Busy))?;
         place.check()?;
         place.warn_of_readers();
@@ -373,11 +441,15 @@ fn checked_pool(place: &Arc<DatabaseFile>) -> SqlitePoolOptions {
 
 /// Opens the file for writing and migrates the tables. Retries while it is busy: if several processes create one file,
 /// some connect just as another switches its journal, and SQLite does not wait for that by itself.
-async fn open_writer(file: &SqliteConnectOptions, place: &DatabaseFile) -> Result<SqlitePool, StoreError> {
+async fn open_writer(
+    file: &SqliteConnectOptions,
+    place: &DatabaseFile,
+    migrates: bool,
+) -> Result<SqlitePool, StoreError> {
     loop {
         let writer = pool().max_connections(1).connect_with(file.clone()).await;
         let opened = match writer.map_err(|error| write_open_error(place.path(), error)) {
-            Ok(writer) => schema::migrate(&writer, place.path()).await.map(|()| writer),
+            Ok(writer) => schema::migrate(&writer, place.path(), migrates).await.map(|()| writer),
             Err(error) => Err(error),
         };
         match opened {

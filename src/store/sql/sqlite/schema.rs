@@ -1,13 +1,14 @@
 //! Migration of the tables.
 
-use super::error::{migration_error, query_error, write_open_error};
-use super::{keys, migrator, rows, statements};
+use super::error::{OpenError, migration_error, query_error, write_open_error};
+use super::{file_name, keys, migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{SqliteConnection, SqlitePool, query};
+use std::collections::HashMap;
 use std::path::Path;
 
-const MIGRATIONS: [(i64, &str, &str); 6] = [
+pub(super) const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
@@ -18,13 +19,17 @@ const MIGRATIONS: [(i64, &str, &str); 6] = [
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// Runs missing migrations, all or nothing. Processes that open the file at the same time wait. If none is missing,
-/// nothing is written, so a node also starts on a full disk.
-pub(super) async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
+/// Runs missing migrations, all or nothing; fails if some are missing and `migrates` is false. Processes that open the
+/// file at the same time wait. If none is missing, nothing is written, so a node also starts on a full disk.
+pub(super) async fn migrate(writer: &SqlitePool, path: &Path, migrates: bool) -> Result<(), StoreError> {
     let open_error = |error| write_open_error(path, error);
     let mut connection = writer.acquire().await.map_err(open_error)?;
-    if is_migrated(&mut connection, path).await? {
+    let missing = missing(&mut connection, path).await?;
+    if missing.is_empty() {
         return Ok(());
+    }
+    if !migrates {
+        return Err(OpenError::Outdated { path: path.to_owned(), missing: missing.join(", ") }.into());
     }
     drop(connection);
     let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(open_error)?;
@@ -35,27 +40,30 @@ pub(super) async fn migrate(writer: &SqlitePool, path: &Path) -> Result<(), Stor
     transaction.commit().await.map_err(open_error)
 }
 
-/// Returns true if no migration is missing.
-async fn is_migrated(connection: &mut SqliteConnection, path: &Path) -> Result<bool, StoreError> {
+/// Returns what the tables lack, by the names of the migrations. Fails if they have a migration of a newer release.
+async fn missing(connection: &mut SqliteConnection, path: &Path) -> Result<Vec<String>, StoreError> {
     let open_error = |error| write_open_error(path, error);
     let there = query(statements::HAS_MIGRATIONS).fetch_one(&mut *connection).await.map_err(open_error)?;
     if rows::get::<i64>(&there, "n")? == 0 {
-        return Ok(false);
+        return Ok(MIGRATIONS.iter().map(file_name).collect());
     }
-    let ours: Migrator = migrator(&MIGRATIONS);
-    let mut known = ours.iter();
+    let mut applied = HashMap::new();
     for row in query(statements::APPLIED_MIGRATIONS).fetch_all(&mut *connection).await.map_err(open_error)? {
         let (version, checksum): (i64, Vec<u8>) = (rows::get(&row, "version")?, rows::get(&row, "checksum")?);
         if version > NEWEST {
             return Err(migration_error(path, MigrateError::VersionMissing(version), NEWEST));
         }
-        if !known.next().is_some_and(|m| m.version == version && *m.checksum == *checksum) {
-            return Ok(false);
+        applied.insert(version, checksum);
+    }
+    let ours: Migrator = migrator(&MIGRATIONS);
+    let missing = ours.iter().filter(|m| applied.get(&m.version).is_none_or(|checksum| **checksum != *m.checksum));
+    let versions: Vec<i64> = missing.map(|m| m.version).collect();
+    let mut missing: Vec<String> = MIGRATIONS.iter().filter(|m| versions.contains(&m.0)).map(file_name).collect();
+    if missing.is_empty() {
+        let keys = query(statements::COUNT_ROWS_WITHOUT_KEYS).fetch_one(connection).await.map_err(query_error)?;
+        if rows::get::<i64>(&keys, "n")? > 0 {
+            missing.push("the comparison keys of names".to_owned());
         }
     }
-    if known.next().is_some() {
-        return Ok(false);
-    }
-    let missing = query(statements::COUNT_ROWS_WITHOUT_KEYS).fetch_one(connection).await.map_err(query_error)?;
-    Ok(rows::get::<i64>(&missing, "n")? == 0)
+    Ok(missing)
 }

@@ -6,13 +6,16 @@ statements!(postgres);
 pub const SUSPEND_HAND_LOG: &str = "SET LOCAL keyward.writer = 'on'";
 pub const RESUME_HAND_LOG: &str = "SET LOCAL keyward.writer = 'off'";
 
+/// Begins a transaction that writes, whatever the role's defaults for isolation and access are.
+pub const BEGIN_MIGRATION: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE";
+
 /// Starts a writer, with limits on its waits, its statements and its silence, after which it loses the epoch to waiting
 /// writers. The triggers that log hand-written changes skip this transaction, which writes its own change row. All
 /// settings end with the transaction, so a pooler may give the connection to another client then.
 macro_rules! begin {
     ($unless:literal) => {
         concat!(
-            "BEGIN; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '120s'; ",
+            "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL jit = off; SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = '120s'; ",
             "SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL keyward.writer = 'on'; SELECT set_config('synchronous_commit', 'on', TRUE) ",
             "WHERE current_setting('synchronous_commit') IN (",
             $unless,
@@ -25,7 +28,7 @@ pub const BEGIN: &str = begin!("'off'");
 /// The same, confirmed by the synchronous replicas.
 pub const BEGIN_CONFIRMED: &str = begin!("'off', 'local'");
 /// For writes that are no changes and need no confirmation: uses, and old rows of the log of changes.
-pub const BEGIN_UNCONFIRMED: &str = "BEGIN; SET LOCAL lock_timeout = '5s'; \
+pub const BEGIN_UNCONFIRMED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL synchronous_commit = local";
 pub const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL jit = off; \
      SET LOCAL idle_in_transaction_session_timeout = '30s'; SET LOCAL statement_timeout = '30s'";
@@ -34,7 +37,7 @@ pub const BEGIN_READING: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONL
 ///
 /// The server ends an abandoned look-up by itself. Otherwise sessions would pile up while another session locks the
 /// tables.
-pub const BEGIN_LOOK_UP: &str = "BEGIN READ ONLY; SET LOCAL jit = off; SET LOCAL statement_timeout = '2s'; \
+pub const BEGIN_LOOK_UP: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ ONLY; SET LOCAL jit = off; SET LOCAL statement_timeout = '2s'; \
      SET LOCAL idle_in_transaction_session_timeout = '4s'";
 pub const LOOK_UP_SETTINGS: &str =
     "SET jit = off; SET statement_timeout = '2s'; SET default_transaction_read_only = on";
@@ -59,7 +62,7 @@ pub const CLAMP_OWNER: &str = clamp!(of_owner!("$7", "$8"));
 pub const CLAMP_UNKNOWN: &str = clamp!(of_unknown!(postgres, "$7"));
 
 /// Needs no confirmation by replicas.
-pub const SEND_HINT: &str = "SELECT set_config('synchronous_commit', 'local', TRUE), pg_notify('keyward', '')";
+pub const SEND_HINT: &str = "SELECT set_config('synchronous_commit', 'local', TRUE), pg_notify($1, '')";
 /// Waits until the present holder of the epoch has ended.
 pub const WAIT_FOR_WRITER: &str = "SELECT installation FROM keyward_epoch WHERE id = 1 FOR UPDATE";
 
@@ -73,13 +76,18 @@ pub const HEARTBEAT: &str = concat!(
     postgres!(who)
 );
 pub const IS_REPLICA: &str = "SELECT pg_is_in_recovery() AS replica";
+/// Returns which server answers, after the beginning of a transaction.
+pub const SERVER: &str = concat!("SELECT ", postgres!(who));
 pub const SESSION_ID: &str = "SELECT pg_backend_pid() AS session";
 /// Ends sessions of this name that wait for replicas. They would wait for ever, and do not notice that their client is
 /// gone.
 pub const END_WAITING_SESSIONS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
      WHERE application_name = $1 AND wait_event = 'SyncRep'";
-/// Waits for another migrating node, for 30 s at most. Notices about existing objects are suppressed.
-pub const LOCK_MIGRATIONS: &str = "SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '30s'; SELECT pg_advisory_xact_lock(7738711720364864)";
+/// For a migration: it may take long, and notices about existing objects are suppressed.
+pub const MIGRATION_SETTINGS: &str = "SET LOCAL client_min_messages = warning; SET LOCAL lock_timeout = '30s'; \
+     SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0";
+/// Waits for another node that migrates the schema `$1`, for 30 s at most.
+pub const LOCK_MIGRATIONS: &str = "SELECT pg_advisory_xact_lock(7738711, hashtext($1))";
 
 /// Returns the role and the meaning of unqualified names: `writable` is the first schema of the search path in which
 /// tables may be created.
@@ -104,7 +112,8 @@ pub const MISSING_RIGHTS: &str = "SELECT string_agg(CAST(c.relname AS TEXT), ', 
 /// were created.
 pub const MISDIRECTED_FUNCTIONS: &str = "SELECT COUNT(*) AS n FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
      WHERE n.nspname = $1 AND p.proname IN ('keyward_drop_grant_fields', 'keyward_log_by_hand') \
-     AND NOT COALESCE('search_path=' || quote_ident($1) || ', pg_temp' = ANY (p.proconfig), FALSE)";
+     AND NOT COALESCE(p.proconfig && ARRAY['search_path=' || quote_ident($1) || ', pg_temp', \
+     'search_path=' || quote_ident($1) || ',pg_temp'], FALSE)";
 /// For a migration: unqualified names mean the schema `$1` only.
 pub const SET_SEARCH_PATH: &str = "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', TRUE)";
 pub const CURRENT_SCHEMA: &str = "SELECT CAST(current_schema() AS TEXT) AS home";

@@ -10,6 +10,11 @@ pub const RESUME_HAND_LOG: &str = RELEASE_EPOCH;
 
 pub const HAS_MIGRATIONS: &str =
     "SELECT COUNT(*) AS n FROM sqlite_master WHERE type = 'table' AND name = 'keyward_migrations'";
+/// The settings of a connection of the host.
+pub const MAIN_FILE: &str = "SELECT COALESCE(file, '') AS value FROM pragma_database_list WHERE name = 'main'";
+pub const JOURNAL_MODE: &str = "SELECT journal_mode AS value FROM pragma_journal_mode";
+pub const LOCKING_MODE: &str = "SELECT locking_mode AS value FROM pragma_locking_mode";
+pub const FOREIGN_KEYS: &str = "SELECT foreign_keys FROM pragma_foreign_keys";
 pub const APPLIED_MIGRATIONS: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
 /// Moves the write-ahead log into the file, and empties the log.
 pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";

@@ -222,3 +222,19 @@ CREATE TRIGGER keyward_by_hand AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON k
 
 CREATE TRIGGER keyward_by_hand AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON keyward_content_action FOR EACH STATEMENT
     WHEN (current_setting('keyward.writer', TRUE) IS DISTINCT FROM 'on') EXECUTE FUNCTION keyward_log_by_hand();
+
+-- Records this migration. The program does the same by itself, by its own means.
+CREATE TABLE IF NOT EXISTS keyward_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMPTZ NOT NULL DEFAULT now(),
+    success BOOLEAN NOT NULL,
+    checksum BYTEA NOT NULL,
+    execution_time BIGINT NOT NULL
+);
+
+INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
+    1, 'tables', TRUE,
+    decode('6329de440c52c0079958192b46dd0678ba89d3811cb2e60f15f007a6fba1d8d654fb7bb4df55f72c072bf99736bd734f', 'hex'),
+    0
+);

@@ -10,3 +10,10 @@ ALTER FUNCTION keyward_log_by_hand() SECURITY DEFINER SET search_path FROM CURRE
 -- A trigger needs no right to run its function. Only who makes a trigger does.
 REVOKE ALL ON FUNCTION keyward_drop_grant_fields() FROM PUBLIC;
 REVOKE ALL ON FUNCTION keyward_log_by_hand() FROM PUBLIC;
+
+-- Records this migration. The program does the same by itself, by its own means.
+INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
+    10, 'installation', TRUE,
+    decode('2fca2fd526def7726b78f03238340892532b1f3e7583e71b81c879d2e939206cc5522ece06773d2eb84663d1f57ecca0', 'hex'),
+    0
+);

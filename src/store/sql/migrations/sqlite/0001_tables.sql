@@ -394,3 +394,19 @@ BEGIN
     SELECT seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER), '[0]'
     FROM keyward_epoch;
 END;
+
+-- Records this migration. The program does the same by itself, by its own means.
+CREATE TABLE IF NOT EXISTS keyward_migrations (
+    version BIGINT PRIMARY KEY,
+    description TEXT NOT NULL,
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    success BOOLEAN NOT NULL,
+    checksum BLOB NOT NULL,
+    execution_time BIGINT NOT NULL
+);
+
+INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
+    1, 'tables', TRUE,
+    x'ea2b4ce7390fa352edbf361ca4b2783565dee938d5026c837aad94e83532c5090495fa6a7bb2fe1a9338b68fcd618950',
+    0
+);
