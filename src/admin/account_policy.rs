@@ -41,7 +41,7 @@ pub(super) struct AccountPolicy(Grantor);
 
 impl AccountPolicy {
     /// Loads the rules for the actor of this change.
-    pub(super) async fn of_actor(unit: &mut UnitOfWork) -> Result<Self, ServiceError> {
+    pub(super) async fn of_actor(unit: &mut UnitOfWork<'_>) -> Result<Self, ServiceError> {
         Ok(Self(unit.grantor().await?))
     }
 
@@ -51,7 +51,7 @@ impl AccountPolicy {
     }
 
     /// Checks that the actor covers an account, and so may change it.
-    pub(super) async fn may_change(&self, unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+    pub(super) async fn may_change(&self, unit: &mut UnitOfWork<'_>, owner: &Owner) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
@@ -73,7 +73,7 @@ impl AccountPolicy {
     }
 
     /// Checks that the actor may set the e-mail address or password of an account, and so could sign in as it.
-    pub(super) async fn may_become(&self, unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+    pub(super) async fn may_become(&self, unit: &mut UnitOfWork<'_>, owner: &Owner) -> Result<(), ServiceError> {
         self.may_set_credentials(owner)?;
         self.may_change(unit, owner).await?;
         match unit.view().ceiling(owner.id).await? {
@@ -86,7 +86,7 @@ impl AccountPolicy {
     }
 
     /// Checks that the actor may let an account sign in again: the actor may be the one who signs in.
-    pub(super) async fn may_activate(&self, unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+    pub(super) async fn may_activate(&self, unit: &mut UnitOfWork<'_>, owner: &Owner) -> Result<(), ServiceError> {
         match unit.view().ceiling(owner.id).await? {
             Ceiling::Of(held) if !self.0.is_super_admin() => {
                 let target = Holdings::new(owner.id, &owner.roles, &held);
@@ -99,7 +99,7 @@ impl AccountPolicy {
     /// Loads these roles, and reports those that do not exist.
     pub(super) async fn load_roles(
         &self,
-        unit: &mut UnitOfWork,
+        unit: &mut UnitOfWork<'_>,
         ids: &[RoleId],
         errors: &mut FieldErrors,
     ) -> Result<Vec<Role>, ServiceError> {
@@ -149,7 +149,7 @@ impl AccountPolicy {
     }
 
     /// Checks that the actor reaches every row that a new account with these roles reaches.
-    pub(super) fn may_invite(&self, unit: &UnitOfWork, id: OwnerId, roles: &[Role]) -> Result<(), ServiceError> {
+    pub(super) fn may_invite(&self, unit: &UnitOfWork<'_>, id: OwnerId, roles: &[Role]) -> Result<(), ServiceError> {
         if self.0.is_super_admin() {
             return Ok(());
         }
@@ -160,7 +160,7 @@ impl AccountPolicy {
     /// Checks that the actor may replace the roles of an account by these.
     pub(super) async fn may_assign(
         &self,
-        unit: &mut UnitOfWork,
+        unit: &mut UnitOfWork<'_>,
         to: &Owner,
         roles: &[Role],
     ) -> Result<(), ServiceError> {
@@ -193,7 +193,7 @@ impl AccountPolicy {
     /// Checks that an account reaches no row that neither the actor nor the account before the change reaches.
     fn cover<'a>(
         &'a self,
-        unit: &UnitOfWork,
+        unit: &UnitOfWork<'_>,
         target: &Holdings<'a>,
         before: Option<&Holdings<'a>>,
         reason: &'static str,
@@ -210,7 +210,7 @@ impl AccountPolicy {
     /// Permissions that the actor holds without conditions are exempt.
     ///
     /// Every member counts: the actor may be able to sign in as any of them.
-    async fn keep_rows_apart(&self, unit: &mut UnitOfWork, added: &[RoleId]) -> Result<(), ServiceError> {
+    async fn keep_rows_apart(&self, unit: &mut UnitOfWork<'_>, added: &[RoleId]) -> Result<(), ServiceError> {
         if added.is_empty() {
             return Ok(());
         }

@@ -69,7 +69,7 @@ impl AuditLog {
     }
 }
 
-async fn delete_older_than(unit: &mut UnitOfWork, age: Duration) -> Result<u64, ServiceError> {
+async fn delete_older_than(unit: &mut UnitOfWork<'_>, age: Duration) -> Result<u64, ServiceError> {
     if !unit.grantor().await?.is_program() {
         return Err(ServiceError::Forbidden("only the host program can delete events"));
     }

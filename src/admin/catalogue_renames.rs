@@ -6,7 +6,7 @@ use crate::domain::{ContentAccess, Grant, Permission, Rename, Scope, Token, Toke
 use crate::store::{Paging, TokenQuery, TokenSort};
 
 /// Applies the renames in their order. Returns how many roles and tokens changed.
-pub(super) async fn apply_renames(unit: &mut UnitOfWork, renames: &[Rename]) -> Result<u64, ServiceError> {
+pub(super) async fn apply_renames(unit: &mut UnitOfWork<'_>, renames: &[Rename]) -> Result<u64, ServiceError> {
     if renames.is_empty() {
         return Ok(0);
     }

@@ -50,7 +50,7 @@ fn takes_away(action: AuditAction, details: &Value) -> bool {
     }
 }
 
-impl UnitOfWork {
+impl UnitOfWork<'_> {
     /// Checks that the actor has done this to `target` fewer than `most` times within an hour. The host program is not limited.
     ///
     /// # Errors

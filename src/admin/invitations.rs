@@ -61,7 +61,7 @@ impl Owners {
 }
 
 async fn invite(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     new: NewOwner,
     invitation: Digest,
     errors: FieldErrors,
@@ -72,7 +72,7 @@ async fn invite(
 }
 
 async fn invite_again(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     id: OwnerId,
     invitation: Digest,
 ) -> Result<(Owner, Timestamp), ServiceError> {

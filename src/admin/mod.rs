@@ -71,9 +71,13 @@ pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
 #[cfg(feature = "api")]
 pub(crate) use size_limits::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use tokens::TokensWithin;
 pub use tokens::{DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenUpdate, Tokens};
 #[cfg(feature = "reveal")]
 pub use tokens::{SecretAccess, TokenWithSecret};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use unit_of_work::StagedChange;
 
 pub use crate::domain::{
     Actor, AdmittedActor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, FieldName,

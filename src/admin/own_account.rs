@@ -139,7 +139,7 @@ impl Sessions {
 }
 
 async fn update_own(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     profile: ProfileChange,
     password: Option<PasswordHash>,
     proven: Option<PasswordHash>,

@@ -123,7 +123,7 @@ impl Owners {
     }
 }
 
-async fn change(unit: &mut UnitOfWork, id: OwnerId, changes: Changes) -> Result<(Owner, Clamped), ServiceError> {
+async fn change(unit: &mut UnitOfWork<'_>, id: OwnerId, changes: Changes) -> Result<(Owner, Clamped), ServiceError> {
     let Changes { profile, active, blocked, roles, password, mut errors } = changes;
     let policy = AccountPolicy::of_actor(unit).await?;
     let before = unit.load_owner(id).await?;

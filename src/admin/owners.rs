@@ -132,7 +132,7 @@ pub(super) fn sorted_roles(mut roles: Vec<RoleId>) -> Vec<RoleId> {
     roles
 }
 
-async fn create(unit: &mut UnitOfWork, new: NewOwner, errors: FieldErrors) -> Result<Owner, ServiceError> {
+async fn create(unit: &mut UnitOfWork<'_>, new: NewOwner, errors: FieldErrors) -> Result<Owner, ServiceError> {
     let (policy, roles) = permit_roles(unit, &new, errors).await?;
     let new = NewOwner { roles: sorted_roles(new.roles), ..new };
     unit.create_owner(new, |unit, id| policy.may_invite(unit, id, &roles)).await
@@ -140,7 +140,7 @@ async fn create(unit: &mut UnitOfWork, new: NewOwner, errors: FieldErrors) -> Re
 
 /// Checks that the actor may give a new owner its roles, and that the e-mail address is available. Returns the actor and the roles.
 pub(super) async fn permit_roles(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     new: &NewOwner,
     mut errors: FieldErrors,
 ) -> Result<(AccountPolicy, Vec<Role>), ServiceError> {
@@ -152,7 +152,7 @@ pub(super) async fn permit_roles(
     Ok((policy, roles))
 }
 
-async fn delete(unit: &mut UnitOfWork, id: OwnerId) -> Result<Owner, ServiceError> {
+async fn delete(unit: &mut UnitOfWork<'_>, id: OwnerId) -> Result<Owner, ServiceError> {
     let policy = AccountPolicy::of_actor(unit).await?;
     let owner = unit.load_owner(id).await?;
     policy.may_change(unit, &owner).await?;
@@ -163,7 +163,7 @@ async fn delete(unit: &mut UnitOfWork, id: OwnerId) -> Result<Owner, ServiceErro
 }
 
 /// Checks that an active super admin remains without this owner (last-super-admin).
-pub(super) async fn keep_a_super_admin(unit: &mut UnitOfWork, owner: &Owner) -> Result<(), ServiceError> {
+pub(super) async fn keep_a_super_admin(unit: &mut UnitOfWork<'_>, owner: &Owner) -> Result<(), ServiceError> {
     let counts = owner.is_super_admin() && owner.state.is_active();
     if counts && unit.view().other_super_admins(owner.id).await? == 0 {
         return Err(ServiceError::LastSuperAdmin);

@@ -181,7 +181,7 @@ impl Sessions {
 }
 
 async fn create_first(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     profile: Profile,
     password: PasswordHash,
     issued: Issued,
@@ -195,7 +195,7 @@ async fn create_first(
 }
 
 async fn accept(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     invitation: Digest,
     profile: ProfileChange,
     password: PasswordHash,

@@ -171,7 +171,7 @@ impl Changes {
     }
 }
 
-async fn create(unit: &mut UnitOfWork, new: NewRole, mut errors: FieldErrors) -> Result<Role, ServiceError> {
+async fn create(unit: &mut UnitOfWork<'_>, new: NewRole, mut errors: FieldErrors) -> Result<Role, ServiceError> {
     let grantor = unit.grantor().await?;
     check_permissions(&unit.state, &new.permissions, &[], &mut errors);
     errors.into_result()?;
@@ -181,7 +181,7 @@ async fn create(unit: &mut UnitOfWork, new: NewRole, mut errors: FieldErrors) ->
     unit.create_role(new).await
 }
 
-async fn change(unit: &mut UnitOfWork, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
+async fn change(unit: &mut UnitOfWork<'_>, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
     let Changes { name, description, permissions, mut errors } = changes;
     let (grantor, before) = load_changeable(unit, id).await?;
     unit.check_version("role", before.version())?;
@@ -202,7 +202,7 @@ async fn change(unit: &mut UnitOfWork, id: RoleId, changes: Changes) -> Result<(
     Ok((load_role(unit.view(), id).await?, clamped))
 }
 
-async fn delete(unit: &mut UnitOfWork, id: RoleId) -> Result<Role, ServiceError> {
+async fn delete(unit: &mut UnitOfWork<'_>, id: RoleId) -> Result<Role, ServiceError> {
     let (_, role) = load_changeable(unit, id).await?;
     unit.check_version("role", role.version())?;
     if has_members(unit, id).await? {
@@ -213,7 +213,7 @@ async fn delete(unit: &mut UnitOfWork, id: RoleId) -> Result<Role, ServiceError>
 }
 
 /// Loads a role that the actor may change, and the actor.
-async fn load_changeable(unit: &mut UnitOfWork, id: RoleId) -> Result<(Grantor, Role), ServiceError> {
+async fn load_changeable(unit: &mut UnitOfWork<'_>, id: RoleId) -> Result<(Grantor, Role), ServiceError> {
     let grantor = unit.grantor().await?;
     let role = load_role(unit.view(), id).await?;
     if id == RoleId::SUPER_ADMIN {
@@ -255,7 +255,7 @@ fn may_give(grantor: &Grantor, permissions: &[Permission]) -> Result<(), Service
 ///
 /// A condition may mean other rows for a member than for the actor: for example rows of people with the member's roles.
 async fn may_give_to_members(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     grantor: &Grantor,
     before: &Role,
     permissions: &[Permission],
@@ -281,11 +281,11 @@ async fn may_give_to_members(
     errors.into_exceeds()
 }
 
-async fn has_members(unit: &mut UnitOfWork, id: RoleId) -> Result<bool, ServiceError> {
+async fn has_members(unit: &mut UnitOfWork<'_>, id: RoleId) -> Result<bool, ServiceError> {
     Ok(unit.view().count_members(id).await? > 0)
 }
 
-async fn ensure_name_available(unit: &mut UnitOfWork, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
+async fn ensure_name_available(unit: &mut UnitOfWork<'_>, name: &str, own: Option<RoleId>) -> Result<(), ServiceError> {
     match unit.view().role_with_name(name).await? {
         Some(id) if own != Some(id) => {
             Err(ServiceError::Taken { field: FieldName::Name, message: "Name already taken" })
@@ -295,7 +295,7 @@ async fn ensure_name_available(unit: &mut UnitOfWork, name: &str, own: Option<Ro
 }
 
 /// Checks that one more role is within the limit of the policy. The limit exists because lists of roles have no pages.
-async fn ensure_room(unit: &mut UnitOfWork) -> Result<(), ServiceError> {
+async fn ensure_room(unit: &mut UnitOfWork<'_>) -> Result<(), ServiceError> {
     let most = unit.state.settings.policy.roles;
     match unit.view().roles().await?.len() as u64 {
         count if count >= most => {

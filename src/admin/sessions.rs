@@ -60,7 +60,11 @@ pub struct SignedIn {
 
 impl SignedIn {
     /// Loads the roles in the transaction that opened the session: afterwards the store may be unavailable.
-    pub(super) async fn load(unit: &mut UnitOfWork, owner: Owner, session: IssuedToken) -> Result<Self, ServiceError> {
+    pub(super) async fn load(
+        unit: &mut UnitOfWork<'_>,
+        owner: Owner,
+        session: IssuedToken,
+    ) -> Result<Self, ServiceError> {
         let roles = load_roles_of(unit.view(), &owner).await?;
         Ok(Self { owner, roles, session })
     }
@@ -208,7 +212,7 @@ impl Sessions {
 }
 
 async fn sign_in(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     id: OwnerId,
     verified: PasswordHash,
     rehashed: Option<PasswordHash>,
@@ -224,7 +228,7 @@ async fn sign_in(
     SignedIn::load(unit, owner, session).await
 }
 
-async fn sign_out(unit: &mut UnitOfWork, id: TokenId) -> Result<Token, ServiceError> {
+async fn sign_out(unit: &mut UnitOfWork<'_>, id: TokenId) -> Result<Token, ServiceError> {
     let owner = person(unit.actor().await?)?.id;
     let session = unit.view().token(id).await?.filter(|t| is_session_of(t, owner));
     let session = session.ok_or(ServiceError::NotFound("session"))?;
@@ -232,7 +236,7 @@ async fn sign_out(unit: &mut UnitOfWork, id: TokenId) -> Result<Token, ServiceEr
     Ok(session)
 }
 
-async fn sign_out_everywhere(unit: &mut UnitOfWork, keep: Option<TokenId>) -> Result<Vec<Token>, ServiceError> {
+async fn sign_out_everywhere(unit: &mut UnitOfWork<'_>, keep: Option<TokenId>) -> Result<Vec<Token>, ServiceError> {
     let owner = person(unit.actor().await?)?.id;
     let now = unit.now();
     let mut sessions = unit.view().tokens(&unexpired_sessions(owner, now)).await?.items;

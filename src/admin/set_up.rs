@@ -93,7 +93,7 @@ async fn tidy(context: ServiceContext) -> Result<(), ServiceError> {
 
 type DefaultToken = (Issued, &'static str, &'static str, ContentAccess);
 
-async fn set_up(unit: &mut UnitOfWork, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
+async fn set_up(unit: &mut UnitOfWork<'_>, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
     unit.act_as_service();
     let is_empty = unit.view().is_empty().await?;
     if is_empty {
@@ -151,7 +151,7 @@ impl ServiceContext {
 }
 
 /// Records for how long events are kept, if that has changed. Returns whether it has.
-async fn set_retention(unit: &mut UnitOfWork, keep: Option<Duration>) -> Result<bool, ServiceError> {
+async fn set_retention(unit: &mut UnitOfWork<'_>, keep: Option<Duration>) -> Result<bool, ServiceError> {
     let days = |keep: Duration| keep.as_secs_f64() / 86_400.0;
     let details = json!({"days": keep.map(days)});
     let query = EventQuery {

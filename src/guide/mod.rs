@@ -9,6 +9,7 @@
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
 //! | [`stores`] | SQLite, PostgreSQL, memory, and a store of your own |
+//! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
 //! | [`migrating`] | running beside a Strapi 5, and importing from it |
@@ -62,6 +63,19 @@ page!(
     ],
     "strapi": ["StrapiStore" => "crate::strapi::StrapiStore"],
     "testing": ["store::contract" => "crate::store::contract"],
+);
+page!(
+    your_database,
+    "your_database.md",
+    "postgres": [
+        "PostgresStore::from_pool" => "crate::PostgresStore::from_pool",
+        "PostgresStore::migration_files" => "crate::PostgresStore::migration_files",
+        "PostgresOptions::schema" => "crate::store::PostgresOptions::schema",
+    ],
+    "sqlite": [
+        "SqliteStore::from_pool" => "crate::SqliteStore::from_pool",
+        "SqliteStore::migration_files" => "crate::SqliteStore::migration_files",
+    ],
 );
 page!(
     many_nodes,

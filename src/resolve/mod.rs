@@ -173,6 +173,12 @@ impl Weighter<u64, Arc<Entry>> for Weigh {
 }
 
 impl Resolver {
+    /// Returns true if only this handle changes the store: its changes are never read from there.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.sync_mode == SyncMode::Exclusive
+    }
+
     /// Creates a resolver and starts to follow the store's log, if it has one and `exclusive` is not set.
     pub(crate) fn start(
         store: Arc<dyn Store>,

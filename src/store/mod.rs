@@ -7,6 +7,8 @@ mod accounts;
 mod audit;
 #[cfg(any(test, feature = "testing"))]
 pub mod contract;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod host_transaction;
 mod imports;
 mod keys;
 mod list;
@@ -26,6 +28,8 @@ pub use crate::domain::{
 pub use accounts::{ReadAccounts, WriteAccounts};
 pub(crate) use audit::scope_details;
 pub use audit::{ReadAudit, WriteAudit};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use host_transaction::HostTransaction;
 pub use imports::{ReadImports, WriteImports};
 pub use keys::{ReadKeys, WriteKeys};
 pub(crate) use list::one_part_each;
@@ -197,6 +201,23 @@ pub trait WriteStore: Store {
     /// [`StoreError::Busy`] after that wait, or another error if the store fails.
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError>;
 
+    /// Opens a transaction within an open one of the host. If it fails, its changes are rolled back alone.
+    ///
+    /// Its [`commit`](Transaction::commit) ends it. The change counts when the host commits, and nothing of it is left
+    /// if the host rolls back. From here until then the host holds the lock that serialises writers.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] if the store takes no such transaction, which is the default; else like
+    /// [`begin`](Self::begin).
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    async fn begin_within<'t>(&'t self, host: HostTransaction<'t>) -> Result<Box<dyn Transaction + 't>, StoreError> {
+        _ = host;
+        Err(StoreError::Invalid("the store takes no transaction of this kind: pass one of its own database".into()))
+    }
+
+    /// Tells other nodes that a transaction of the host committed a change. It is a hint, and may do nothing.
+    fn announce(&self) {}
+
     /// Opens a view of one moment. It takes no writer's lock.
     ///
     /// # Errors
@@ -297,7 +318,10 @@ pub enum StoreError {
     #[error("store unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The store was busy for too long.
-    #[error("store busy for too long")]
+    #[error(
+        "store busy for too long: another transaction kept its lock (a call inside a transaction of the host waits for that \
+         transaction itself: use Tokens::within)"
+    )]
     Busy,
     /// The change conflicts with the data: a name that is taken, a record that does not exist. Nothing happened.
     #[error("the change conflicts with the data in the store")]
@@ -352,6 +376,15 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 impl<S: WriteStore + ?Sized> WriteStore for Arc<S> {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         (**self).begin().await
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    async fn begin_within<'t>(&'t self, host: HostTransaction<'t>) -> Result<Box<dyn Transaction + 't>, StoreError> {
+        (**self).begin_within(host).await
+    }
+
+    fn announce(&self) {
+        (**self).announce();
     }
 
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {

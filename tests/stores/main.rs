@@ -18,6 +18,8 @@ mod sqlite_host;
 mod store_contract;
 #[cfg(feature = "strapi")]
 mod strapi;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod within;
 
 /// Connects a store to a database of its own. `None` if this machine has no PostgreSQL.
 #[cfg(feature = "postgres")]

@@ -17,8 +17,8 @@ const NAME_LENGTH: usize = 255;
 pub(super) const TEXT_LENGTH: usize = 2_000;
 
 /// The import of one source.
-pub(super) struct Importer<'u> {
-    pub(super) unit: &'u mut UnitOfWork,
+pub(super) struct Importer<'u, 't> {
+    pub(super) unit: &'u mut UnitOfWork<'t>,
     pub(super) report: Report,
     /// The records that were imported before, by their keys in the source.
     roles_before: HashMap<String, RoleId>,
@@ -30,8 +30,8 @@ pub(super) struct Importer<'u> {
     seen: HashSet<(&'static str, String)>,
 }
 
-impl<'u> Importer<'u> {
-    pub(super) async fn new(unit: &'u mut UnitOfWork, source: String, dry_run: bool) -> Result<Self, ServiceError> {
+impl<'u, 't> Importer<'u, 't> {
+    pub(super) async fn new(unit: &'u mut UnitOfWork<'t>, source: String, dry_run: bool) -> Result<Self, ServiceError> {
         let before = unit.view().imported().await?;
         let (roles_before, owners_before, tokens_before, other_sources) = <_>::default();
         let report = Report::new(source, dry_run);

@@ -8,7 +8,7 @@ use crate::domain::{
     Permission, Scope,
 };
 
-impl Importer<'_> {
+impl Importer<'_, '_> {
     /// Returns the grants that this ceiling covers, in their stored form, and reports the others.
     pub(super) fn covered_grants(&mut self, token: &str, grants: Vec<Grant>, ceiling: &Ceiling) -> Vec<Grant> {
         let mut kept = Vec::with_capacity(grants.len());

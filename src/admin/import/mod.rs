@@ -180,4 +180,4 @@ async fn import_data(keyward: &Keyward, data: StrapiData, import: &Import) -> Re
     Ok(report?)
 }
 
-type Work = Box<dyn for<'u> FnOnce(&'u mut UnitOfWork) -> BoxFuture<'u, Result<Report, ServiceError>> + Send>;
+type Work = Box<dyn for<'u> FnOnce(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<Report, ServiceError>> + Send>;

@@ -10,7 +10,7 @@ use crate::store::strapi::{StrapiAuthority, StrapiToken};
 use crate::store::{NameScope, NewToken, TokenTimes};
 use std::collections::HashMap;
 
-impl Importer<'_> {
+impl Importer<'_, '_> {
     pub(super) async fn import_tokens(
         &mut self,
         tokens: Vec<StrapiToken>,

@@ -8,7 +8,7 @@ use crate::admin::ServiceError;
 use crate::admin::audit_details::token_changes;
 use crate::admin::error::FieldErrors;
 use crate::admin::text_fields::{checked_description, checked_name};
-use crate::admin::unit_of_work::UnitOfWork;
+use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::domain::{
     Ceiling, ConditionClause, ContentAccess, FieldName, Grant, Issued, Token, TokenAuthority, TokenId, TokenKind,
     TokenKinds, same_in_any_order,
@@ -66,12 +66,17 @@ impl Tokens {
     /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor regenerated it too often, see
     ///   [`Policy::regenerations_per_hour`](crate::admin::Policy::regenerations_per_hour).
     pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
+        self.context.transact(self.regenerate_work(id)?).await
+    }
+
+    /// Returns the work of [`regenerate`](Self::regenerate).
+    pub(super) fn regenerate_work(&self, id: TokenId) -> Result<Work<IssuedToken>, ServiceError> {
         let issued = NewSecrets {
             admin: self.context.issue(TokenKind::Admin)?,
             content: self.context.issue(TokenKind::Content)?,
         };
         let kinds = self.kinds;
-        self.context.transact(move |unit| Box::pin(regenerate(unit, kinds, id, issued))).await
+        Ok(Box::new(move |unit| Box::pin(regenerate(unit, kinds, id, issued))))
     }
 
     /// Revokes a token, and returns it as it was. The next request with it is rejected.
@@ -82,8 +87,13 @@ impl Tokens {
     /// [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or it belongs to another
     /// owner. Super admins may revoke all admin tokens, and an admin token itself.
     pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
+        self.context.transact(self.revoke_work(id)).await
+    }
+
+    /// Returns the work of [`revoke`](Self::revoke).
+    pub(super) fn revoke_work(&self, id: TokenId) -> Work<Token> {
         let kinds = self.kinds;
-        self.context.transact(move |unit| Box::pin(revoke(unit, kinds, id))).await
+        Box::new(move |unit| Box::pin(revoke(unit, kinds, id)))
     }
 }
 
@@ -94,7 +104,7 @@ struct NewSecrets {
 }
 
 async fn change(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     tokens: Tokens,
     id: TokenId,
     changes: Changes,
@@ -129,7 +139,7 @@ async fn change(
 
 /// Returns the authority after a change; the one before, if they list the same in another order.
 async fn change_authority(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     before: &Token,
     grants: Option<Vec<Grant>>,
     access: Option<ContentAccess>,
@@ -157,7 +167,7 @@ async fn change_authority(
 }
 
 async fn regenerate(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     kinds: TokenKinds,
     id: TokenId,
     issued: NewSecrets,
@@ -181,7 +191,7 @@ async fn regenerate(
     IssuedToken::describe(unit.view(), token, secret).await
 }
 
-async fn revoke(unit: &mut UnitOfWork, kinds: TokenKinds, id: TokenId) -> Result<Token, ServiceError> {
+async fn revoke(unit: &mut UnitOfWork<'_>, kinds: TokenKinds, id: TokenId) -> Result<Token, ServiceError> {
     let actor = unit.actor().await?;
     let token = load_changeable(unit.view(), &actor, id, kinds).await?;
     if !(actor.is_token(id) && token.kind() == TokenKind::Admin) {

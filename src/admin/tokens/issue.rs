@@ -6,7 +6,7 @@ use crate::admin::error::FieldErrors;
 use crate::admin::size_limits::{ACTIONS, GRANTS, is_too_long, report_oversized};
 use crate::admin::state::ScopeWithConditions;
 use crate::admin::text_fields::{checked_description, checked_name};
-use crate::admin::unit_of_work::UnitOfWork;
+use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
     Action, Actor, ContentAccess, FieldName, Grant, Issued, OwnerId, Secret, Token, TokenAuthority, TokenKind,
@@ -161,6 +161,11 @@ impl Tokens {
     /// - [`NotFound`](ServiceError::NotFound) if there is no such owner, [`OwnerInactive`](ServiceError::OwnerInactive) if it is not active;
     /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token, or a person other than the owner.
     pub async fn issue_admin(&self, new: NewAdminToken) -> Result<IssuedToken, ServiceError> {
+        self.context.transact(self.issue_admin_work(new)?).await
+    }
+
+    /// Returns the work of [`issue_admin`](Self::issue_admin).
+    pub(super) fn issue_admin_work(&self, new: NewAdminToken) -> Result<Work<IssuedToken>, ServiceError> {
         self.may_change()?;
         let mut errors = FieldErrors::default();
         let (name, description) = check_texts(&new.name, &new.description, &mut errors)?;
@@ -168,7 +173,7 @@ impl Tokens {
         let new = NewAdminToken { name, description, ..new };
         let issued = self.context.issue(TokenKind::Admin)?;
         let tokens = self.clone();
-        self.context.transact(move |unit| Box::pin(issue_admin(unit, tokens, new, errors, issued))).await
+        Ok(Box::new(move |unit| Box::pin(issue_admin(unit, tokens, new, errors, issued))))
     }
 
     /// Issues a content token.
@@ -180,6 +185,11 @@ impl Tokens {
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
     /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token.
     pub async fn issue_content(&self, new: NewContentToken) -> Result<IssuedToken, ServiceError> {
+        self.context.transact(self.issue_content_work(new)?).await
+    }
+
+    /// Returns the work of [`issue_content`](Self::issue_content).
+    pub(super) fn issue_content_work(&self, new: NewContentToken) -> Result<Work<IssuedToken>, ServiceError> {
         self.may_change()?;
         let mut errors = FieldErrors::default();
         let (name, description) = check_texts(&new.name, &new.description, &mut errors)?;
@@ -187,7 +197,7 @@ impl Tokens {
         let new = NewContentToken { name, description, ..new };
         let issued = self.context.issue(TokenKind::Content)?;
         let tokens = self.clone();
-        self.context.transact(move |unit| Box::pin(issue_content(unit, tokens, new, errors, issued))).await
+        Ok(Box::new(move |unit| Box::pin(issue_content(unit, tokens, new, errors, issued))))
     }
 
     /// Opens a session for an owner whom the host program has authenticated, by other means than
@@ -255,7 +265,7 @@ impl Tokens {
 }
 
 async fn issue_admin(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     tokens: Tokens,
     new: NewAdminToken,
     mut errors: FieldErrors,
@@ -283,7 +293,7 @@ async fn issue_admin(
 }
 
 async fn issue_content(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     tokens: Tokens,
     new: NewContentToken,
     mut errors: FieldErrors,
@@ -304,7 +314,7 @@ async fn issue_content(
     insert(unit, (NewToken { scope, ..new }, secret)).await
 }
 
-async fn open_session(unit: &mut UnitOfWork, new: NewSession, issued: Issued) -> Result<IssuedToken, ServiceError> {
+async fn open_session(unit: &mut UnitOfWork<'_>, new: NewSession, issued: Issued) -> Result<IssuedToken, ServiceError> {
     let NewSession { owner, idle, lifespan } = new;
     if !unit.grantor().await?.is_program() {
         return Err(ServiceError::Forbidden("only the host program can open sessions"));
@@ -314,7 +324,7 @@ async fn open_session(unit: &mut UnitOfWork, new: NewSession, issued: Issued) ->
     insert(unit, new_token(issued, String::new(), String::new(), Some(lifespan), authority)).await
 }
 
-async fn insert(unit: &mut UnitOfWork, (new, secret): (NewToken, Secret)) -> Result<IssuedToken, ServiceError> {
+async fn insert(unit: &mut UnitOfWork<'_>, (new, secret): (NewToken, Secret)) -> Result<IssuedToken, ServiceError> {
     let token = unit.issue_token(new, &secret).await?;
     IssuedToken::describe(unit.view(), token, secret).await
 }
@@ -345,7 +355,7 @@ pub(in crate::admin) fn new_token(
     )
 }
 
-async fn ensure_active(unit: &mut UnitOfWork, owner: OwnerId) -> Result<(), ServiceError> {
+async fn ensure_active(unit: &mut UnitOfWork<'_>, owner: OwnerId) -> Result<(), ServiceError> {
     let owner = unit.view().owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
     if owner.state.is_active() { Ok(()) } else { Err(ServiceError::OwnerInactive) }
 }

@@ -6,6 +6,8 @@ mod load;
 mod read;
 #[cfg(feature = "reveal")]
 mod reveal;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod within;
 
 pub use change::TokenUpdate;
 pub(super) use issue::new_token;
@@ -13,6 +15,8 @@ pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession};
 pub use read::DescribedToken;
 #[cfg(feature = "reveal")]
 pub use reveal::{SecretAccess, TokenWithSecret};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use within::TokensWithin;
 
 use super::ServiceError;
 use super::actor::may_change;
@@ -57,7 +61,7 @@ impl Tokens {
 
 /// Checks that no other token of this scope has this name.
 async fn ensure_name_available(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     name: &str,
     scope: NameScope,
     own: Option<TokenId>,
@@ -72,7 +76,7 @@ async fn ensure_name_available(
 
 /// Checks that grants differ from each other, that the owner's permissions cover them (never-more-than-owner), and that conditions are
 /// chosen only where they are not inherited.
-async fn check_grants(unit: &mut UnitOfWork, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
+async fn check_grants(unit: &mut UnitOfWork<'_>, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
     let ceiling = unit.view().ceiling(owner).await?;
     let mut errors = FieldErrors::default();
     let index = ceiling.index();

@@ -74,7 +74,7 @@ impl Tokens {
 }
 
 async fn reveal(
-    unit: &mut UnitOfWork,
+    unit: &mut UnitOfWork<'_>,
     id: TokenId,
     digest: Digest,
     secret: Secret,

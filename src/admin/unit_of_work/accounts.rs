@@ -11,7 +11,7 @@ use crate::domain::{
 use crate::store::{Clamp, Clamped, NewOwner, Profile};
 use serde_json::{Value, json};
 
-impl UnitOfWork {
+impl UnitOfWork<'_> {
     pub(in crate::admin) async fn load_owner(&mut self, id: OwnerId) -> Result<Owner, ServiceError> {
         load_owner(&mut *self.tx, id).await
     }

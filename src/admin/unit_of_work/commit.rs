@@ -19,7 +19,7 @@ impl ServiceContext {
     pub(in crate::admin) async fn transact<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
         T: Send + 'static,
-        F: for<'u> FnOnce(&'u mut UnitOfWork) -> BoxFuture<'u, Result<T, ServiceError>> + Send + 'static,
+        F: for<'u> FnOnce(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<T, ServiceError>> + Send + 'static,
     {
         let context = self.clone();
         let task = tokio::spawn(async move {
@@ -27,9 +27,7 @@ impl ServiceContext {
             let era = state.resolver.freshness.era();
             let mut unit = context.unit_of_work().await?;
             let position = state.resolver.freshness.position(era);
-            let keys = unit.check_keys(context.issues_tokens).await?;
-            unit.readmit(context.admission.as_deref()).await?;
-            let value = unit.run(work).await?;
+            let (value, keys) = unit.change(&context, work).await?;
             let UnitOfWork { tx, tags, is_idle, .. } = unit;
             let note_keys = || keys.complete.then(|| state.note_keys_stored());
             if is_idle && !keys.written {
@@ -65,7 +63,7 @@ impl ServiceContext {
     #[cfg(feature = "strapi")]
     pub(in crate::admin) async fn dry_run<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
-        F: for<'u> FnOnce(&'u mut UnitOfWork) -> BoxFuture<'u, Result<T, ServiceError>>,
+        F: for<'u> FnOnce(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<T, ServiceError>>,
     {
         self.unit_of_work().await?.run(work).await
     }
@@ -73,7 +71,7 @@ impl ServiceContext {
     /// Runs `work` on a view by all the rules. It writes nothing and takes no writer's lock.
     pub(in crate::admin) async fn preview<T, F>(&self, work: F) -> Result<T, ServiceError>
     where
-        F: for<'u> FnOnce(&'u mut UnitOfWork) -> BoxFuture<'u, Result<T, ServiceError>>,
+        F: for<'u> FnOnce(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<T, ServiceError>>,
     {
         let _turn = self.state.previews.turn(self.origin.actor).await?;
         let preview = Preview::new(self.view().await?);
@@ -82,18 +80,18 @@ impl ServiceContext {
         unit.run(work).await
     }
 
-    async fn unit_of_work(&self) -> Result<UnitOfWork, ServiceError> {
+    async fn unit_of_work(&self) -> Result<UnitOfWork<'static>, ServiceError> {
         Ok(UnitOfWork::new(self.store().begin().await?, self))
     }
 }
 
 /// Invalidates the tags of a change when dropped: after its commit, or when the task ends while the outcome of the commit is unknown.
-struct InvalidationGuard {
-    resolver: Arc<Resolver>,
-    position: LogPosition,
-    seq: u64,
-    op_id: Option<String>,
-    tags: Vec<Tag>,
+pub(super) struct InvalidationGuard {
+    pub(super) resolver: Arc<Resolver>,
+    pub(super) position: LogPosition,
+    pub(super) seq: u64,
+    pub(super) op_id: Option<String>,
+    pub(super) tags: Vec<Tag>,
 }
 
 impl InvalidationGuard {

@@ -15,7 +15,7 @@ pub(in crate::admin) struct ImportKey<'a> {
     pub(in crate::admin) key: &'a str,
 }
 
-impl UnitOfWork {
+impl UnitOfWork<'_> {
     pub(in crate::admin) async fn import_role(
         &mut self,
         from: ImportKey<'_>,

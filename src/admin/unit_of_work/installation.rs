@@ -6,7 +6,7 @@ use crate::domain::{Action, AuditAction, AuditCause, AuditTarget, Tag, Timestamp
 use crate::store::{Clamp, Clamped};
 use serde_json::{Value, json};
 
-impl UnitOfWork {
+impl UnitOfWork<'_> {
     /// Deletes the permissions and grants whose action is none of these.
     pub(in crate::admin) async fn clamp_unknown_actions(&mut self, known: &[Action]) -> Result<Clamped, ServiceError> {
         let origin = self.origin;

@@ -11,12 +11,16 @@ mod imports;
 mod installation;
 mod roles;
 mod sessions;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod staged_change;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
 #[cfg(feature = "strapi")]
 pub(super) use imports::ImportKey;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use staged_change::StagedChange;
 
 use super::ServiceError;
 use super::actor::{Grantor, ResolvedActor};
@@ -31,9 +35,13 @@ use crate::sync::Arc;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 
+/// The work of a change, done in a unit of work.
+pub(super) type Work<T> =
+    Box<dyn for<'u, 't> FnOnce(&'u mut UnitOfWork<'t>) -> BoxFuture<'u, Result<T, ServiceError>> + Send>;
+
 /// A transaction whose every mutation brings its cache invalidation and its audit event.
-pub(super) struct UnitOfWork {
-    tx: Box<dyn Transaction>,
+pub(super) struct UnitOfWork<'t> {
+    tx: Box<dyn Transaction + 't>,
     pub(super) state: Arc<AdminState>,
     origin: AuditOrigin,
     expected: Option<Version>,
@@ -44,8 +52,8 @@ pub(super) struct UnitOfWork {
     is_idle: bool,
 }
 
-impl UnitOfWork {
-    fn new(tx: Box<dyn Transaction>, context: &ServiceContext) -> Self {
+impl<'t> UnitOfWork<'t> {
+    fn new(tx: Box<dyn Transaction + 't>, context: &ServiceContext) -> Self {
         let ServiceContext { state, origin, expected, device, .. } = context.clone();
         Self { tx, state, origin, expected, device, tags: Vec::new(), is_idle: false }
     }
@@ -93,10 +101,20 @@ impl UnitOfWork {
         }
     }
 
+    /// Runs a change by all the rules, up to the commit.
+    async fn change<T, F>(&mut self, context: &ServiceContext, work: F) -> Result<(T, CheckedKeys), ServiceError>
+    where
+        F: for<'u> FnOnce(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<T, ServiceError>>,
+    {
+        let keys = self.check_keys(context.issues_tokens).await?;
+        self.readmit(context.admission.as_deref()).await?;
+        Ok((self.run(work).await?, keys))
+    }
+
     /// Runs all of the work, up to the commit.
     async fn run<T, F>(&mut self, work: F) -> Result<T, ServiceError>
     where
-        F: for<'u> FnOnce(&'u mut UnitOfWork) -> BoxFuture<'u, Result<T, ServiceError>>,
+        F: for<'u> FnOnce(&'u mut UnitOfWork<'_>) -> BoxFuture<'u, Result<T, ServiceError>>,
     {
         let value = work(self).await?;
         match self.expected {

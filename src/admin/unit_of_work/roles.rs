@@ -6,7 +6,7 @@ use crate::domain::{AuditAction, AuditCause, AuditTarget, Permission, Role, Tag}
 use crate::store::{Clamp, Clamped, NewRole};
 use serde_json::{Value, json};
 
-impl UnitOfWork {
+impl UnitOfWork<'_> {
     pub(in crate::admin) async fn create_role(&mut self, new: NewRole) -> Result<Role, ServiceError> {
         let details = json!({"name": new.name, "permissions": audit_details::permissions(&new.permissions)});
         let id = self.tx.insert_role(new).await?;

@@ -9,7 +9,7 @@ use crate::domain::{
 use crate::store::{Paging, TokenQuery, TokenSort};
 use serde_json::json;
 
-impl UnitOfWork {
+impl UnitOfWork<'_> {
     /// Opens a session for an owner whose password was verified. If the password was hashed anew by that, stores the hash; as the
     /// password is the same, this has no event of its own.
     pub(in crate::admin) async fn sign_in(

@@ -8,7 +8,7 @@ use crate::domain::{
 use crate::store::NewToken;
 use serde_json::{Value, json};
 
-impl UnitOfWork {
+impl UnitOfWork<'_> {
     /// Adds a token, and seals its secret if there is an encryption key. A new session ends the oldest ones beyond the limit.
     pub(in crate::admin) async fn issue_token(
         &mut self,

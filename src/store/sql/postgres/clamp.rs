@@ -5,7 +5,7 @@ use super::{corrupt, events, lists, rows, statements};
 use crate::domain::{AuditAction, AuditCause, AuditOrigin, RoleId};
 use crate::store::{Clamp, Clamped, StoreError, View};
 
-impl Writing {
+impl Writing<'_> {
     pub(super) async fn clamp_grants(
         &mut self,
         clamp: Clamp<'_>,

@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 /// How long a statement may run without a response: the server may be gone without notice. A change of a million tokens
 /// takes half a minute. The server ends a writer's statement after the same time, so that an abandoned statement does
 /// not keep the epoch.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(120);
 
 pub(super) struct ManagedConnection {
     /// `None` only while it is dropped.
@@ -42,7 +42,7 @@ impl ManagedConnection {
                 return Err(OpenError::Pooler.into());
             }
             let place = match &connections.host {
-                Some(host) => Some(host.place(kind).await?),
+                Some(host) => Some(host.take_place(kind).await?),
                 None => None,
             };
             let pools = connections.pools();
@@ -79,7 +79,7 @@ impl ManagedConnection {
             let begin = AssertSqlSafe(format!("{statement}; {}", statements::SERVER));
             let rows = unless_abandoned(abandoned, raw_sql(begin).fetch_all(&mut *connection)).await;
             let server = rows.map_err(query_error)?.pop().ok_or(sqlx::Error::RowNotFound).map_err(query_error)?;
-            if host.is_present(rows::get(&server, "server")?) {
+            if connections.is_present(rows::get(&server, "server")?) {
                 (connection.busy, connection.open) = (false, true);
                 return Ok(connection);
             }
@@ -160,7 +160,7 @@ async fn wait_until_replaced(mut replaced: watch::Receiver<bool>) {
     _ = replaced.wait_for(|replaced| *replaced).await;
 }
 
-fn timeout_error() -> sqlx::Error {
+pub(super) fn timeout_error() -> sqlx::Error {
     sqlx::Error::Io(ErrorKind::TimedOut.into())
 }
 

@@ -11,7 +11,7 @@ use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, PgConnection, PgPool, Postgres, raw_sql};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use tokio::sync::watch;
 
 /// How many connections write. Writers run one after another; spare connections let the next one start at once.
@@ -26,6 +26,8 @@ pub(super) struct Connections {
     pub(super) host: Option<HostPool>,
     /// An undeclared pooler in transaction mode was detected.
     shared: AtomicBool,
+    /// The server that the log was read from last; 0 before.
+    server: AtomicI64,
 }
 
 pub(super) struct Pools {
@@ -57,7 +59,7 @@ type TakenConnection = (PoolConnection<Postgres>, Option<ConnectionSlot<Postgres
 impl Connections {
     pub(super) fn new(address: PgConnectOptions, lookups: u32, pooler: bool, host: Option<HostPool>) -> Self {
         let pools = ArcSwap::from_pointee(Pools::new(&address, lookups, pooler, host.as_ref()));
-        Self { address, lookups, pooler, pools, host, shared: AtomicBool::new(false) }
+        Self { address, lookups, pooler, pools, host, shared: AtomicBool::new(false), server: AtomicI64::new(0) }
     }
 
     pub(super) fn pools(&self) -> Arc<Pools> {
@@ -86,6 +88,17 @@ impl Connections {
             let old = self.pools.swap(Arc::new(pools));
             old.replaced.send_replace(true);
         }
+    }
+
+    /// Notes which server the log is read from.
+    pub(super) fn note_server(&self, server: i64) {
+        self.server.store(server, Ordering::Release);
+    }
+
+    /// Returns whether a connection to this server leads where the log is read. A host's connection from before a
+    /// failover may still lead to the former primary.
+    pub(super) fn is_present(&self, server: i64) -> bool {
+        [0, server].contains(&self.server.load(Ordering::Acquire))
     }
 
     /// Returns true if connections may share prepared statements through a pooler; then none is used.

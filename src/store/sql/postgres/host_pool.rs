@@ -5,7 +5,6 @@ use super::error::OpenError;
 use crate::store::StoreError;
 use sqlx::PgPool;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// The fewest connections of a pool that is shared: one for each use of keyward's, and one for the host.
@@ -39,22 +38,20 @@ pub(super) struct HostPool {
     lookups: Arc<Semaphore>,
     readers: Arc<Semaphore>,
     writers: Arc<Semaphore>,
-    /// The server that the log was read from last; 0 before.
-    server: AtomicI64,
 }
 
 impl HostPool {
     pub(super) fn new(pool: PgPool, share: Share) -> Self {
         let places = |n: u32| Arc::new(Semaphore::new(n as usize));
         let (lookups, readers, writers) = (places(share.lookups), places(share.readers), places(share.writers));
-        Self { pool, share, lookups, readers, writers, server: AtomicI64::new(0) }
+        Self { pool, share, lookups, readers, writers }
     }
 
     /// Waits for a place. It is given back when the permit is dropped.
     ///
     /// # Errors
     /// Fails after [`give_back`](Self::give_back).
-    pub(super) async fn place(&self, kind: PoolKind) -> Result<OwnedSemaphorePermit, StoreError> {
+    pub(super) async fn take_place(&self, kind: PoolKind) -> Result<OwnedSemaphorePermit, StoreError> {
         let places = match kind {
             PoolKind::Lookups | PoolKind::TestedLookups | PoolKind::SharedLookups => &self.lookups,
             PoolKind::Readers => &self.readers,
@@ -75,17 +72,6 @@ impl HostPool {
         };
         let Share { lookups, readers, writers } = self.share;
         tokio::join!(all(&self.lookups, lookups), all(&self.readers, readers), all(&self.writers, writers));
-    }
-
-    /// Notes which server the log is read from.
-    pub(super) fn note_server(&self, server: i64) {
-        self.server.store(server, Ordering::Release);
-    }
-
-    /// Returns whether a connection to this server leads where the log is read. A connection from before a failover may
-    /// still lead to the former primary.
-    pub(super) fn is_present(&self, server: i64) -> bool {
-        [0, server].contains(&self.server.load(Ordering::Acquire))
     }
 
     /// Returns how many connections may lead to a former server.

@@ -156,9 +156,7 @@ impl Log {
 
     /// Compares the server with the last one. If it is another, connections to the former server are replaced.
     fn note_server(&mut self, server: i64) {
-        if let Some(host) = &self.store.connections.host {
-            host.note_server(server);
-        }
+        self.store.connections.note_server(server);
         if self.server.replace(server).is_some_and(|last| last != server) {
             tracing::info!("the database address leads to another server now");
             self.store.connections.renew();

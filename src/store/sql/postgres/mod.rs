@@ -13,6 +13,7 @@ mod keys;
 mod listen;
 mod log;
 mod names;
+mod opening;
 mod options;
 mod parameters;
 mod probe;
@@ -30,22 +31,25 @@ mod test_queries;
 mod transaction;
 #[path = "../view.rs"]
 mod view;
+mod within;
 
 use super::lookup_pool::{ConnectionSlot, LookupPool};
 use super::statements::postgres as statements;
 use super::{MigrationFile, WAIT_TIMEOUT, corrupt, file_name, lists, migrator, no_epoch, unless_abandoned};
 use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
+use crate::store::host_transaction::HostConnection;
 use crate::store::{
-    Following, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
+    Following, HostTransaction, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View,
+    WriteStore,
 };
 use address::Address;
 use async_trait::async_trait;
+use connection::ManagedConnection;
 use connections::{Connections, PoolKind};
 use error::{OpenError, query_error};
-use host_pool::{HostPool, Share};
 use schema::Installation;
 use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, Execute, PgPool, query, query_with};
+use sqlx::{AssertSqlSafe, Execute, PgConnection, query, query_with};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -55,9 +59,9 @@ pub use options::PostgresOptions;
 
 /// Names that the files shared by both engines use.
 use PostgresStore as EngineStore;
-use connection::ManagedConnection as EngineTransaction;
 use sqlx::Postgres as Engine;
 use sqlx::postgres::{PgArguments as Arguments, PgRow as Row};
+use within::EngineTransaction;
 
 /// How many tokens one statement looks up. Most of the server's time for one token is the start of the statement.
 const BATCH: usize = 32;
@@ -148,104 +152,6 @@ impl fmt::Debug for PostgresStore {
 }
 
 impl PostgresStore {
-    /// Connects to the database and migrates its tables. Waits up to 5 s for a server that is starting. See
-    /// [`sqlx::postgres::PgConnectOptions`] for the parameters of an address.
-    ///
-    /// # Errors
-    /// Returns [`StoreError::Unavailable`] if the address is invalid, unreachable, has an unknown parameter, or leads
-    /// to a replica or an undeclared pooler; if encryption or the certificate is not as required; or if a newer version
-    /// has written the tables. The error's source names the problem and the remedy.
-    pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        Self::connect_with(url, PostgresOptions::default()).await
-    }
-
-    /// Connects with options.
-    ///
-    /// # Errors
-    /// Like [`connect`](Self::connect).
-    pub async fn connect_with(url: &str, options: PostgresOptions) -> Result<Self, StoreError> {
-        let address = address::read(url, &options)?;
-        let place = address.place.clone();
-        let connections = connect(address, &options, None).await?;
-        Self::open(connections, options, &place).await
-    }
-
-    /// Opens a store in a pool of the host, and migrates its tables.
-    ///
-    /// keyward takes at most half of the pool's connections at a time (three of a pool with four or five, which is the
-    /// least), and at most as many as [`connect`](Self::connect) would open. It waits up to 5 s for one. Two
-    /// connections are its own, opened with the pool's options: one reads the log of changes, one receives hints.
-    ///
-    /// No session keeps anything of keyward: its transactions set isolation, access, timeouts and the rest for
-    /// themselves, with `SET LOCAL`, whatever the role, the database and the pool set. Statements name their schema. So
-    /// `search_path`, time zone and the defaults of the session do not matter. The database has to be UTF8. The pool's
-    /// hooks (`after_connect`) do not run on the two own connections. After a failover, connections to the former
-    /// primary are closed when keyward meets them. [`close`](Self::close) leaves the pool open.
-    ///
-    /// ```no_run
-    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-    /// let pool = sqlx::PgPool::connect("postgres://app@db.example.test/app").await?;
-    /// let store = keyward::PostgresStore::from_pool(pool.clone()).await?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// Like [`connect`](Self::connect); also if the pool is closed or has fewer than four connections.
-    pub async fn from_pool(pool: PgPool) -> Result<Self, StoreError> {
-        Self::from_pool_with(pool, PostgresOptions::default()).await
-    }
-
-    /// Opens a store in a pool of the host, with options.
-    ///
-    /// # Errors
-    /// Like [`from_pool`](Self::from_pool).
-    pub async fn from_pool_with(pool: PgPool, options: PostgresOptions) -> Result<Self, StoreError> {
-        let address = address::of_pool(&pool, &options);
-        let place = address.place.clone();
-        let share = Share::of(pool.options().get_max_connections(), options.connections);
-        let share = share.map_err(|error| OpenError::with_address(&place, error.into()))?;
-        let connections = connect(address, &options, Some(HostPool::new(pool, share))).await?;
-        Self::open(connections, options, &place).await
-    }
-
-    /// Creates or migrates the tables, with a pool of a role that may. Nodes then need no right to `CREATE`.
-    ///
-    /// It does nothing if the tables are up to date. Of the options only
-    /// [`schema`](PostgresOptions::schema) and [`transaction_pooler`](PostgresOptions::transaction_pooler) matter.
-    ///
-    /// ```no_run
-    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-    /// use keyward::PostgresStore;
-    /// use keyward::store::PostgresOptions;
-    /// let pool = sqlx::PgPool::connect("postgres://kw_migrate@db.example.test/app").await?;
-    /// PostgresStore::migrate(&pool, &PostgresOptions::default().schema("keyward")).await?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// Returns [`StoreError::Unavailable`] if a right is missing, or a newer version has written the tables. The source
-    /// names the problem and the remedy.
-    pub async fn migrate(pool: &PgPool, options: &PostgresOptions) -> Result<(), StoreError> {
-        schema::open(pool, options.schema.as_deref(), options.pooler, true).await.map(drop)
-    }
-
-    /// Returns the migrations as SQL files, in order, for teams that run them with other tools.
-    ///
-    /// Run the missing ones in one transaction whose `search_path` is the schema and `pg_temp`, as the role that shall
-    /// own the tables: `psql -1 -c 'SET search_path = keyward, pg_temp' -f 0001_tables.sql -f ..`. Each file records
-    /// itself in `keyward_migrations`.
-    #[must_use]
-    pub fn migration_files() -> Vec<MigrationFile> {
-        schema::MIGRATIONS.iter().map(MigrationFile::new).collect()
-    }
-
-    async fn open(connections: Arc<Connections>, options: PostgresOptions, place: &str) -> Result<Self, StoreError> {
-        let PostgresOptions { pooler, heartbeat, clock, schema, migrates, .. } = options;
-        let opened = schema::open(&connections.pools().writers, schema.as_deref(), pooler, migrates).await;
-        let installation = Arc::new(opened.map_err(|error| OpenError::with_address(place, error))?);
-        Ok(Self { connections, installation, pooler, heartbeat, hinting: Arc::default(), clock })
-    }
-
     /// Returns the name of the schema that holds the tables, without quotes.
     #[must_use]
     pub fn schema(&self) -> &str {
@@ -267,13 +173,23 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn begin_reading(&self) -> Result<EngineTransaction, StoreError> {
-        EngineTransaction::begin(&self.connections, PoolKind::Readers, statements::BEGIN_READING).await
+    async fn begin_reading(&self) -> Result<EngineTransaction<'static>, StoreError> {
+        let begin = statements::BEGIN_READING;
+        ManagedConnection::begin(&self.connections, PoolKind::Readers, begin).await.map(EngineTransaction::Own)
     }
 
-    async fn begin_writing(&self) -> Result<EngineTransaction, StoreError> {
+    async fn begin_writing(&self) -> Result<EngineTransaction<'static>, StoreError> {
         let begin = if self.heartbeat { statements::BEGIN_CONFIRMED } else { statements::BEGIN };
-        EngineTransaction::begin(&self.connections, PoolKind::Writers, begin).await
+        ManagedConnection::begin(&self.connections, PoolKind::Writers, begin).await.map(EngineTransaction::Own)
+    }
+
+    async fn join<'t>(&self, host: &'t mut PgConnection) -> Result<EngineTransaction<'t>, StoreError> {
+        EngineTransaction::join(self, host).await
+    }
+
+    /// Ends a part of a transaction of the host.
+    async fn leave(&self, part: EngineTransaction<'_>) -> sqlx::Result<()> {
+        part.commit().await
     }
 
     /// Prepares a query: with the schema before each table, and as a persistent statement unless a pooler may change
@@ -296,7 +212,7 @@ impl PostgresStore {
     }
 
     /// Checks the installation before a statement that does not return its id.
-    async fn check_installation(&self, connection: &mut EngineTransaction) -> Result<(), StoreError> {
+    async fn check_installation(&self, connection: &mut ManagedConnection) -> Result<(), StoreError> {
         let query = self.prepared(query(statements::INSTALLATION))?;
         let abandoned = connection.wait_until_abandoned();
         let row = unless_abandoned(abandoned, query.fetch_optional(&mut **connection)).await.map_err(query_error)?;
@@ -304,11 +220,14 @@ impl PostgresStore {
     }
 
     /// Resolves when waiting for a response is given up.
-    fn wait_until_abandoned(&self, connection: &EngineTransaction) -> impl Future<Output = sqlx::Error> + Send + use<> {
+    fn wait_until_abandoned(
+        &self,
+        connection: &EngineTransaction<'_>,
+    ) -> impl Future<Output = sqlx::Error> + Send + use<> {
         connection.wait_until_abandoned()
     }
 
-    fn set_busy(&self, connection: &mut EngineTransaction, busy: bool) {
+    fn set_busy(&self, connection: &mut EngineTransaction<'_>, busy: bool) {
         connection.set_busy(busy);
     }
 
@@ -323,7 +242,7 @@ impl PostgresStore {
 
     /// Returns whether a change with an unknown commit outcome happened; `None` if that cannot be determined.
     ///
-    /// The change connection the epoch's row. Getting that row now proves that it has ended. Committing after that proves
+    /// The change locked the epoch's row. Getting that row now proves that it has ended. Committing after that proves
     /// that the replicas have confirmed the result, which a commit that was cut off while waiting for them does not.
     async fn happened(&self, seq: i64, op_id: &str) -> Option<bool> {
         let result = async {
@@ -363,10 +282,10 @@ impl PostgresStore {
     async fn send_hint(&self) -> Result<(), StoreError> {
         let send = || query(statements::SEND_HINT).bind(&self.installation.channel);
         if !self.connections.keeps_no_session() {
-            return EngineTransaction::read(&self.connections, send).await.map(drop);
+            return ManagedConnection::read(&self.connections, send).await.map(drop);
         }
         let begin = statements::BEGIN_LOOK_UP;
-        let mut connection = EngineTransaction::begin(&self.connections, PoolKind::Lookups, begin).await?;
+        let mut connection = ManagedConnection::begin(&self.connections, PoolKind::Lookups, begin).await?;
         connection.set_busy(true);
         send().persistent(false).execute(&mut *connection).await.map_err(query_error)?;
         connection.set_busy(false);
@@ -374,26 +293,12 @@ impl PostgresStore {
     }
 }
 
-/// Connects and checks the server.
-async fn connect(
-    address: Address,
-    options: &PostgresOptions,
-    host: Option<HostPool>,
-) -> Result<Arc<Connections>, StoreError> {
-    let Address { options: address, place } = address;
-    let connections = Arc::new(Connections::new(address, options.connections, options.pooler, host));
-    let result = tokio::time::timeout(2 * WAIT_TIMEOUT, probe::check_server(&connections, options.pooler)).await;
-    let result = result.unwrap_or_else(|_| Err(OpenError::Silent.into()));
-    result.map_err(|error| OpenError::with_address(&place, error))?;
-    Ok(connections)
-}
-
 #[async_trait]
 impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
         let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
-        let row = EngineTransaction::read(&self.connections, ask).await?.pop().ok_or_else(no_epoch)?;
+        let row = ManagedConnection::read(&self.connections, ask).await?.pop().ok_or_else(no_epoch)?;
         // The database's time during the query is not before the caller's request, so a remaining life is never
         // overstated.
         rows::snapshot(&row, self.time(&row)?)
@@ -402,7 +307,7 @@ impl Store for PostgresStore {
     async fn resolve_many(&self, digests: &[Digest]) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
         let list = lists::texts(&digests.iter().map(Digest::to_hex).collect::<Vec<_>>());
         let ask = || query(AssertSqlSafe(self.installation.resolve_many.clone())).bind(&list);
-        let rows = EngineTransaction::read(&self.connections, ask).await?;
+        let rows = ManagedConnection::read(&self.connections, ask).await?;
         rows::snapshots(&rows, digests.len(), |row| self.time(row))
     }
 
@@ -432,7 +337,7 @@ impl Store for PostgresStore {
         }
         let uses = lists::uses(uses);
         let mut connection =
-            EngineTransaction::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
+            ManagedConnection::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
         connection.set_busy(true);
         self.check_installation(&mut connection).await?;
         let note = self.prepared(query(statements::NOTE_USES).bind(uses))?;
@@ -452,6 +357,21 @@ impl WriteStore for PostgresStore {
         }
     }
 
+    async fn begin_within<'t>(&'t self, host: HostTransaction<'t>) -> Result<Box<dyn Transaction + 't>, StoreError> {
+        match host.0 {
+            HostConnection::Postgres(host) => Ok(Box::new(Writing::join(self.clone(), host).await?)),
+            #[cfg(feature = "sqlite")]
+            HostConnection::Sqlite(_) => Err(StoreError::Invalid("the transaction is not one of PostgreSQL".into())),
+        }
+    }
+
+    fn announce(&self) {
+        // Hints are sent by a task. Without a runtime, other nodes read the log in their own time.
+        if tokio::runtime::Handle::try_current().is_ok() {
+            self.hint();
+        }
+    }
+
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         match tokio::time::timeout(WAIT_TIMEOUT, Reading::begin(self.clone())).await {
             Ok(reading) => Ok(Box::new(reading?)),
@@ -462,7 +382,7 @@ impl WriteStore for PostgresStore {
     async fn sign_in_candidate(&self, email: &str) -> Result<Option<(OwnerId, PasswordHash)>, StoreError> {
         let key = comparable(email);
         let ask = || query(self.installation.schema.qualify(statements::SIGN_IN_CANDIDATE)).bind(&key);
-        let row = EngineTransaction::read(&self.connections, ask).await?.pop().ok_or_else(no_epoch)?;
+        let row = ManagedConnection::read(&self.connections, ask).await?.pop().ok_or_else(no_epoch)?;
         self.check_row(&row)?;
         rows::candidate(&row)
     }

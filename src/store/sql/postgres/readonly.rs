@@ -3,7 +3,8 @@
 use super::connection::ManagedConnection;
 use super::connections::{Connections, PoolKind};
 use super::error::query_error;
-use super::{PostgresOptions, address, connect, rows, statements, unless_abandoned};
+use super::opening::connect;
+use super::{PostgresOptions, address, rows, statements, unless_abandoned};
 use crate::store::StoreError;
 use sqlx::query;
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use super::names::{self, Schema, SchemaLocation, Session, quoted};
 use super::{file_name, keys, migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{PgConnection, PgPool, query, raw_sql};
+use sqlx::{Connection, PgConnection, PgPool, query, raw_sql};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -126,7 +126,9 @@ async fn missing(
 
 /// Runs missing migrations. Nodes that start at the same time wait for one another, up to 30 s.
 async fn migrate(pool: &PgPool, session: &Session, asked: Option<&str>, pooler: bool) -> Result<Schema, StoreError> {
-    let mut transaction = pool.begin_with(statements::BEGIN_MIGRATION).await.map_err(query_error)?;
+    // The migrator prepares statements, which shall not stay in a session of the host.
+    let mut connection = pool.acquire().await.map_err(query_error)?.detach();
+    let mut transaction = connection.begin_with(statements::BEGIN_MIGRATION).await.map_err(query_error)?;
     raw_sql(statements::MIGRATION_SETTINGS).execute(&mut *transaction).await.map_err(query_error)?;
     let place = lock(&mut transaction, session, asked).await?;
     if missing(&mut transaction, &place, session).await?.is_empty() {
@@ -141,6 +143,7 @@ async fn migrate(pool: &PgPool, session: &Session, asked: Option<&str>, pooler: 
         ran.map_err(|error| OpenError::with_missing_right(error, &place, session))?;
         transaction.commit().await.map_err(query_error)?;
     }
+    _ = connection.close().await;
     Ok(place.into_schema())
 }
 

@@ -6,7 +6,7 @@ use crate::domain::{AuditAction, AuditCause, AuditOrigin, RoleId};
 use crate::store::{Clamp, Clamped, StoreError, View};
 use sqlx::query;
 
-impl Writing {
+impl Writing<'_> {
     pub(super) async fn clamp_grants(
         &mut self,
         clamp: Clamp<'_>,

@@ -82,6 +82,8 @@ pub(super) enum OpenError {
         .0.display()
     )]
     LockingMode(PathBuf),
+    #[error("the host's transaction on {} has ended already: SQLite rolled it back", .0.display())]
+    NoTransaction(PathBuf),
     #[error("the transaction is on {}, and keyward's tables are in {}: begin it on the store's file", .path.display(), .store.display())]
     OtherFile { path: PathBuf, store: PathBuf },
     #[error("cannot migrate the tables in {}", .0.display())]

@@ -4,7 +4,7 @@ use super::database_file::{DatabaseFile, Identity};
 use super::error::{OpenError, query_error};
 use super::{rows, statements};
 use crate::store::StoreError;
-use sqlx::{SqliteConnection, query};
+use sqlx::{SqliteConnection, query, raw_sql};
 use std::path::{Path, PathBuf};
 
 /// Checks the settings of a connection of the host's pool, and returns the path of its file.
@@ -32,7 +32,17 @@ pub(super) async fn check_transaction(
     if !matches!((Identity::at(&path), Identity::at(database_file.path())), (Ok(one), Ok(other)) if one == other) {
         return Err(OpenError::OtherFile { path, store: database_file.path().to_owned() }.into());
     }
-    check_foreign_keys(connection, &path).await
+    check_foreign_keys(connection, &path).await?;
+    // SQLite may have ended the transaction by itself, for example on a full disk, and then a change would be committed
+    // at once.
+    match raw_sql("BEGIN").execute(&mut *connection).await {
+        Err(sqlx::Error::Database(_)) => Ok(()),
+        Err(error) => Err(query_error(error)),
+        Ok(_) => {
+            raw_sql("ROLLBACK").execute(connection).await.map_err(query_error)?;
+            Err(OpenError::NoTransaction(path).into())
+        }
+    }
 }
 
 /// Without foreign keys, a deleted token would leave its grants behind.

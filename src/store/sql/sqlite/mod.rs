@@ -10,6 +10,8 @@ mod host_connection;
 #[path = "../keys.rs"]
 mod keys;
 mod log;
+mod opening;
+mod options;
 #[cfg(feature = "strapi")]
 pub(in crate::store) mod readonly;
 #[path = "../recent.rs"]
@@ -29,28 +31,31 @@ mod view;
 use super::lookup_pool::LookupPool;
 use super::statements::sqlite as statements;
 use super::{MigrationFile, WAIT_TIMEOUT, corrupt, file_name, lists, migrator, no_epoch, unless_abandoned};
-use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, SystemClock, Timestamp, comparable};
+use crate::domain::{Clock, Digest, KeyCheck, OwnerId, PasswordHash, Timestamp, comparable};
+use crate::store::host_transaction::HostConnection;
 use crate::store::{
-    Following, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View, WriteStore,
+    Following, HostTransaction, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View,
+    WriteStore,
 };
 use async_trait::async_trait;
 use database_file::DatabaseFile;
-use error::{OpenError, query_error, write_open_error};
+use error::{OpenError, query_error};
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, Sqlite, SqlitePool};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{Connection, Sqlite, SqliteConnection, SqlitePool};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 use view::{Reading, Writing};
+
+pub use options::SqliteOptions;
 
 /// How many tokens one statement looks up.
 const BATCH: usize = 32;
 
 /// Names that the files shared by both engines use.
 use SqliteStore as EngineStore;
-type EngineTransaction = sqlx::Transaction<'static, Sqlite>;
+type EngineTransaction<'t> = sqlx::Transaction<'t, Sqlite>;
 use sqlx::Sqlite as Engine;
 use sqlx::sqlite::{SqliteArguments as Arguments, SqliteRow as Row};
 
@@ -88,160 +93,13 @@ pub struct SqliteStore {
     clock: Arc<dyn Clock>,
 }
 
-/// Options of an [`SqliteStore`].
-///
-/// ```
-/// let options = keyward::store::SqliteOptions::default().readers(8);
-/// ```
-#[derive(Clone)]
-pub struct SqliteOptions {
-    clock: Arc<dyn Clock>,
-    readers: u32,
-    migrates: bool,
-}
-
 impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore").finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for SqliteOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqliteOptions")
-            .field("readers", &self.readers)
-            .field("migrates", &self.migrates)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Default for SqliteOptions {
-    fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), readers: 4, migrates: true }
-    }
-}
-
-impl SqliteOptions {
-    /// Sets the source of all times. Default [`SystemClock`]; SQLite's own time is never used.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Sets the maximum number of connections for look-ups, and of others that read lists and everything else; at least
-    /// one of each. Default 4. Each has a thread of its own.
-    #[must_use]
-    pub fn readers(mut self, readers: u32) -> Self {
-        self.readers = readers.max(1);
-        self
-    }
-
-    /// Leaves the tables as they are when the store opens. If they lack a migration, opening fails and names it.
-    #[must_use]
-    pub fn without_migrations(mut self) -> Self {
-        self.migrates = false;
-        self
-    }
-}
-
 impl SqliteStore {
-    /// Opens the file, or creates it (not its directory), and migrates its tables. New files get mode 0600; an existing
-    /// file keeps its mode, with a warning in the log if other users may open it.
-    ///
-    /// # Errors
-    /// Returns [`StoreError::Unavailable`] if the file cannot be opened and written, is not an SQLite database, or was
-    /// written by a newer version. `:memory:` and `file:` addresses are rejected, because several connections must see
-    /// the same file. A backup that was copied over a database whose write-ahead log still exists is rejected. The
-    /// error's source names the file or directory, and the remedy.
-    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(path, SqliteOptions::default()).await
-    }
-
-    /// Opens the file with options.
-    ///
-    /// # Errors
-    /// Like [`open`](Self::open).
-    pub async fn open_with(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, StoreError> {
-        Self::open_as(SqliteConnectOptions::new(), file(path.as_ref())?, options).await
-    }
-
-    /// Opens the file of a pool of the host, and migrates its tables.
-    ///
-    /// keyward opens connections of its own, with the pool's options (a key or an extension, say) and the settings that
-    /// it needs: foreign keys, `synchronous = FULL`, a busy timeout of 5 s, and `query_only` for reading. So it takes
-    /// nothing from the pool, and changes none of its sessions. [`close`](Self::close) leaves the pool open.
-    ///
-    /// The pool's own connections have to use the journal mode WAL, the locking mode `NORMAL`, and foreign keys (sqlx's
-    /// default). That is checked here on one of them, and for foreign keys also by
-    /// [`within`](crate::admin::Tokens::within).
-    ///
-    /// ```no_run
-    /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
-    /// use sqlx::SqlitePool;
-    /// use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
-    /// let file = SqliteConnectOptions::new().filename("app.db").journal_mode(SqliteJournalMode::Wal);
-    /// let pool = SqlitePool::connect_with(file).await?;
-    /// let store = keyward::SqliteStore::from_pool(pool.clone()).await?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    /// Like [`open`](Self::open); also if the database is in memory or a setting is wrong. The error names the setting.
-    pub async fn from_pool(pool: SqlitePool) -> Result<Self, StoreError> {
-        Self::from_pool_with(pool, SqliteOptions::default()).await
-    }
-
-    /// Opens the file of a pool of the host, with options.
-    ///
-    /// # Errors
-    /// Like [`from_pool`](Self::from_pool).
-    pub async fn from_pool_with(pool: SqlitePool, options: SqliteOptions) -> Result<Self, StoreError> {
-        let mut connection = pool.acquire().await.map_err(query_error)?;
-        let path = host_connection::check_pool(&mut connection).await?;
-        drop(connection);
-        let base = (*pool.connect_options()).clone().read_only(false).immutable(false).shared_cache(false);
-        Self::open_as(base, path, options).await
-    }
-
-    /// Creates or migrates the tables, with a pool of the host.
-    ///
-    /// # Errors
-    /// Returns [`StoreError`] if the file cannot be written, or a newer version has written the tables.
-    pub async fn migrate(pool: &SqlitePool) -> Result<(), StoreError> {
-        schema::migrate(pool, pool.connect_options().get_filename(), true).await
-    }
-
-    /// Returns the migrations as SQL files, in order. Run the missing ones in one transaction; each file records itself
-    /// in `keyward_migrations`.
-    #[must_use]
-    pub fn migration_files() -> Vec<MigrationFile> {
-        schema::MIGRATIONS.iter().map(MigrationFile::new).collect()
-    }
-
-    async fn open_as(base: SqliteConnectOptions, path: PathBuf, options: SqliteOptions) -> Result<Self, StoreError> {
-        stray_log::refuse_foreign_log(&path)?;
-        let place = Arc::new(DatabaseFile::prepare(path)?);
-        let file = base
-            .filename(place.path())
-            .foreign_keys(true)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(WAIT_TIMEOUT)
-            .disable_statement_logging();
-        let writing = file.clone().journal_mode(SqliteJournalMode::Wal);
-        let opened = open_writer(&writing, &place, options.migrates);
-        let writer = tokio::time::timeout(4 * WAIT_TIMEOUT, opened).await.unwrap_or(Err(StoreError::Busy))?;
-        place.check()?;
-        place.warn_of_readers();
-        let reading = |connections: u32| {
-            let query_only = file.clone().pragma("query_only", "ON");
-            checked_pool(&place).max_connections(connections).connect_lazy_with(query_only)
-        };
-        let lookups = LookupPool::new(reading(options.readers));
-        let (readers, log) = (reading(options.readers), reading(2));
-        Ok(Self { writer, lookups, readers, log, options: file, database_file: place, clock: options.clock })
-    }
-
     /// Closes all connections after their running statements, for all clones, and leaves one complete file.
     ///
     /// The content of the write-ahead log (`-wal`) is moved into it; the log is removed unless another process has the
@@ -295,14 +153,24 @@ impl SqliteStore {
         row.map_err(query_error)
     }
 
-    async fn begin_reading(&self) -> Result<EngineTransaction, StoreError> {
+    async fn begin_reading(&self) -> Result<EngineTransaction<'static>, StoreError> {
         self.check_location()?;
         self.readers.begin().await.map_err(query_error)
     }
 
-    async fn begin_writing(&self) -> Result<EngineTransaction, StoreError> {
+    async fn begin_writing(&self) -> Result<EngineTransaction<'static>, StoreError> {
         self.check_location()?;
         self.writer.begin_with(statements::BEGIN).await.map_err(query_error)
+    }
+
+    async fn join<'t>(&self, host: &'t mut SqliteConnection) -> Result<EngineTransaction<'t>, StoreError> {
+        host_connection::check_transaction(host, &self.database_file).await?;
+        host.begin().await.map_err(query_error)
+    }
+
+    /// Ends a part of a transaction of the host.
+    async fn leave(&self, part: EngineTransaction<'_>) -> sqlx::Result<()> {
+        part.commit().await
     }
 
     /// Returns the start of a transaction; SQLite's own time is never used. The transaction may have waited, so the
@@ -329,12 +197,12 @@ impl SqliteStore {
     }
 
     /// A file always responds.
-    fn wait_until_abandoned(&self, _: &EngineTransaction) -> impl Future<Output = sqlx::Error> + Send + use<> {
+    fn wait_until_abandoned(&self, _: &EngineTransaction<'_>) -> impl Future<Output = sqlx::Error> + Send + use<> {
         std::future::pending()
     }
 
     /// An abandoned transaction on a file ends by itself.
-    fn set_busy(&self, _: &mut EngineTransaction, _: bool) {}
+    fn set_busy(&self, _: &mut EngineTransaction<'_>, _: bool) {}
 
     /// Other processes poll.
     fn hint(&self) {}
@@ -402,6 +270,14 @@ impl WriteStore for SqliteStore {
         }
     }
 
+    async fn begin_within<'t>(&'t self, host: HostTransaction<'t>) -> Result<Box<dyn Transaction + 't>, StoreError> {
+        match host.0 {
+            HostConnection::Sqlite(host) => Ok(Box::new(Writing::join(self.clone(), host).await?)),
+            #[cfg(feature = "postgres")]
+            HostConnection::Postgres(_) => Err(StoreError::Invalid("the transaction is not one of SQLite".into())),
+        }
+    }
+
     async fn view(&self) -> Result<Box<dyn View>, StoreError> {
         match tokio::time::timeout(WAIT_TIMEOUT, Reading::begin(self.clone())).await {
             Ok(reading) => Ok(Box::new(reading?)),
@@ -428,35 +304,6 @@ fn pool() -> SqlitePoolOptions {
         .max_lifetime(None)
         .test_before_acquire(false)
         .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
-}
-
-/// Returns pool options whose new connections must lead to the file that was opened first.
-fn checked_pool(place: &Arc<DatabaseFile>) -> SqlitePoolOptions {
-    let place = place.clone();
-    pool().after_connect(move |_, _| {
-        let checked = place.check().map_err(|error| sqlx::Error::Configuration(Box::new(error)));
-        Box::pin(async move { checked })
-    })
-}
-
-/// Opens the file for writing and migrates the tables. Retries while it is busy: if several processes create one file,
-/// some connect just as another switches its journal, and SQLite does not wait for that by itself.
-async fn open_writer(
-    file: &SqliteConnectOptions,
-    place: &DatabaseFile,
-    migrates: bool,
-) -> Result<SqlitePool, StoreError> {
-    loop {
-        let writer = pool().max_connections(1).connect_with(file.clone()).await;
-        let opened = match writer.map_err(|error| write_open_error(place.path(), error)) {
-            Ok(writer) => schema::migrate(&writer, place.path(), migrates).await.map(|()| writer),
-            Err(error) => Err(error),
-        };
-        match opened {
-            Err(StoreError::Busy) => tokio::time::sleep(Duration::from_millis(20)).await,
-            done => return done,
-        }
-    }
 }
 
 /// Returns the absolute path of the file, so that SQLite sees neither a URI nor a reserved word in it.

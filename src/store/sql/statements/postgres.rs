@@ -27,6 +27,28 @@ macro_rules! begin {
 pub const BEGIN: &str = begin!("'off'");
 /// The same, confirmed by the synchronous replicas.
 pub const BEGIN_CONFIRMED: &str = begin!("'off', 'local'");
+
+/// Begins a part of a transaction of the host. What it holds from now on, all other writers wait for: so the host loses
+/// it after 30 s of silence, if it has no limit of its own.
+macro_rules! join {
+    ($unless:literal) => {
+        concat!(
+            "SELECT current_setting('lock_timeout') AS lock_timeout, set_config('lock_timeout', '5s', TRUE), ",
+            "set_config('keyward.writer', 'on', TRUE), set_config('synchronous_commit', CASE ",
+            "WHEN current_setting('synchronous_commit') IN (",
+            $unless,
+            ") THEN 'on' ELSE current_setting('synchronous_commit') END, TRUE), ",
+            "set_config('idle_in_transaction_session_timeout', CASE ",
+            "WHEN current_setting('idle_in_transaction_session_timeout') = '0' THEN '30s' ",
+            "ELSE current_setting('idle_in_transaction_session_timeout') END, TRUE), ",
+            postgres!(who)
+        )
+    };
+}
+pub const JOIN: &str = join!("'off'");
+pub const JOIN_CONFIRMED: &str = join!("'off', 'local'");
+/// Ends a part of a transaction of the host: its own statements on our tables are changes by hand.
+pub const LEAVE: &str = "SELECT set_config('lock_timeout', $1, TRUE), set_config('keyward.writer', 'off', TRUE)";
 /// For writes that are no changes and need no confirmation: uses, and old rows of the log of changes.
 pub const BEGIN_UNCONFIRMED: &str = "BEGIN ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL lock_timeout = '5s'; \
      SET LOCAL idle_in_transaction_session_timeout = '4s'; SET LOCAL synchronous_commit = local";
