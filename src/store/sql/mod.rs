@@ -85,3 +85,24 @@ fn migrator(migrations: &[(i64, &'static str, &'static str)]) -> Migrator {
     migrator.dangerous_set_table_name("keyward_migrations");
     migrator
 }
+
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_migration_file_records_itself() {
+        for migrations in [&postgres::MIGRATIONS[..], &sqlite::MIGRATIONS[..]] {
+            for (file, run) in migrations.iter().zip(migrator(migrations).iter()) {
+                let (version, name, sql) = file;
+                let record = sql.split_once(RECORD).map_or("", |(_, record)| record);
+                let (file, checksum) = (file_name(file), hex::encode(&*run.checksum));
+                assert!(
+                    record.contains(&format!("{version}, '{name}', TRUE")),
+                    "{file} has no record, as the others have"
+                );
+                assert!(record.contains(&checksum), "{file}: the checksum of the part before is {checksum}");
+            }
+        }
+    }
+}

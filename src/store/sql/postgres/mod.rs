@@ -55,6 +55,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use view::{Reading, Writing};
 
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+pub(super) use schema::MIGRATIONS;
+
 pub use options::PostgresOptions;
 
 /// Names that the files shared by both engines use.

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, PgPool, query, raw_sql};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(super) const MIGRATIONS: [(i64, &str, &str); 7] = [
+pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),

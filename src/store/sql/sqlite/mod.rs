@@ -48,6 +48,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use view::{Reading, Writing};
 
+#[cfg(all(test, feature = "postgres", feature = "sqlite"))]
+pub(super) use schema::MIGRATIONS;
+
 pub use options::SqliteOptions;
 
 /// How many tokens one statement looks up.

@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, SqlitePool, query};
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(super) const MIGRATIONS: [(i64, &str, &str); 6] = [
+pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
