@@ -42,7 +42,6 @@ use crate::store::{
     Following, HostTransaction, RecentPosition, RecentTokens, Snapshot, Store, StoreError, Transaction, Use, View,
     WriteStore,
 };
-use address::Address;
 use async_trait::async_trait;
 use connection::ManagedConnection;
 use connections::{Connections, PoolKind};
