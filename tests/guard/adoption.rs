@@ -116,7 +116,7 @@ async fn services_are_guarded_like_handlers() {
     let service = tower::service_fn(|request: Request| async move {
         Ok::<_, Infallible>(Response::new(request.uri().path().to_owned()))
     });
-    let routes = GuardedRouter::new().route_service("/admin/one", action("x"), service.clone()).nest_service(
+    let routes = GuardedRouter::new().route_service("/admin/one", action("x"), service).nest_service(
         "/admin/below",
         action("x"),
         service,

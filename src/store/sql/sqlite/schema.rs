@@ -14,7 +14,7 @@ pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 6] = [
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
     (21, "rates", include_str!("../migrations/sqlite/0021_rates.sql")),
     (30, "keys", include_str!("../migrations/sqlite/0030_keys.sql")),
-    (40, "name scopes", include_str!("../migrations/sqlite/0040_name_scopes.sql")),
+    (40, "name_scopes", include_str!("../migrations/sqlite/0040_name_scopes.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
