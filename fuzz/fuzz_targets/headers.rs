@@ -135,11 +135,7 @@ impl Installation {
             scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim_start_matches(' ').to_owned())
         };
         let secret = match authorization[..] {
-            // Equal credentials are one.
-            [first, ref others @ ..] if !by_cookie => {
-                let first = bearer(first)?;
-                others.iter().all(|other| bearer(other).as_ref() == Some(&first)).then_some(first)?
-            }
+            [only] if !by_cookie => bearer(only)?,
             _ if by_cookie => {
                 let lines: Vec<u8> =
                     headers.get_all(COOKIE).iter().flat_map(|v| [v.as_bytes(), b";"].concat()).collect();

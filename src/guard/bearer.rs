@@ -28,7 +28,8 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
         (None, _) => Presented::Nothing,
         (Some(value), None) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
         (Some(_), Some(_)) => {
-            one_of(headers.get_all(AUTHORIZATION).iter().map(|v| Credential::of_bearer(v.as_bytes())))
+            let all = headers.get_all(AUTHORIZATION).iter().map(|v| Credential::of_bearer(v.as_bytes()));
+            unless_repeated(one_of(all), true)
         }
     }
 }
@@ -61,6 +62,15 @@ pub(super) fn one_of<'a>(mut all: impl Iterator<Item = Credential<'a>>) -> Prese
         _ if all.any(|other| other != first) => Presented::Several,
         Credential::Secret(secret) => Presented::Secret(secret),
         Credential::Malformed(_) => Presented::Malformed,
+    }
+}
+
+/// A header that occurs twice is malformed, even with equal values: it is a singleton field (RFC 9110 section 5.3), and
+/// programs differ in which value they read.
+pub(super) fn unless_repeated(presented: Presented<'_>, repeated: bool) -> Presented<'_> {
+    match presented {
+        Presented::Secret(_) if repeated => Presented::Malformed,
+        presented => presented,
     }
 }
 

@@ -89,8 +89,12 @@ impl CredentialHeaders {
     pub(super) fn presented<'h>(&self, headers: &'h HeaderMap) -> Presented<'h> {
         match self.is_default() {
             true => bearer::presented(headers),
-            false => bearer::one_of(self.all(headers)),
+            false => bearer::unless_repeated(bearer::one_of(self.all(headers)), self.any_is_repeated(headers)),
         }
+    }
+
+    fn any_is_repeated(&self, headers: &HeaderMap) -> bool {
+        self.names().iter().any(|name| headers.get_all(name).iter().nth(1).is_some())
     }
 
     /// Returns whether a request has one of the headers.
@@ -104,14 +108,14 @@ impl CredentialHeaders {
         self.all(headers).any(|credential| matches!(credential, Credential::Secret(secret) if is_ours(secret)))
     }
 
-    /// Returns whether each of the headers has the form of a credential. The result says nothing about the secret
+    /// Returns whether each of the headers occurs once, in the form of a credential. The result says nothing about the secret
     /// itself.
     pub(super) fn are_well_formed(&self, headers: &HeaderMap) -> bool {
         let is_well_formed = |(name, value): (&HeaderName, &HeaderValue)| match *name == AUTHORIZATION {
             true => bearer::is_well_formed(value.as_bytes()),
             false => bearer::is_token68(value.as_bytes()),
         };
-        self.values(headers).all(is_well_formed)
+        !self.any_is_repeated(headers) && self.values(headers).all(is_well_formed)
     }
 
     /// Returns the text that names the headers, for a client that sent one in another form.
@@ -197,8 +201,8 @@ mod tests {
             (&[(bearer, "Bearer a")], Presented::Secret(b"a"), Presented::Secret(b"a")),
             (&[(key, "a")], Presented::Secret(b"a"), Presented::Nothing),
             (&[(key, "a"), (bearer, "bearer  a")], Presented::Secret(b"a"), Presented::Secret(b"a")),
-            (&[(key, "a"), (key, "a")], Presented::Secret(b"a"), Presented::Nothing),
-            (&[(bearer, "Bearer a"), (bearer, "Bearer a")], Presented::Secret(b"a"), Presented::Secret(b"a")),
+            (&[(key, "a"), (key, "a")], Presented::Malformed, Presented::Nothing),
+            (&[(bearer, "Bearer a"), (bearer, "Bearer a")], Presented::Malformed, Presented::Malformed),
             (&[(bearer, "Bearer a"), (bearer, "Bearer b")], Presented::Several, Presented::Several),
             (&[(key, "a"), (key, "b")], Presented::Several, Presented::Nothing),
             (&[(key, "a"), (bearer, "Bearer b")], Presented::Several, Presented::Secret(b"b")),

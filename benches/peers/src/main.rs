@@ -128,7 +128,7 @@ fn handler() -> MethodRouter {
 }
 
 fn guard_router(keyward: &Keyward, name: &'static str) -> GateService<Router> {
-    keyward.guard(GuardedRouter::new().route(PATH, action(name), handler()))
+    keyward.guard(GuardedRouter::new().get(PATH, action(name), || async { "[]" }))
 }
 
 async fn warm_up(mut service: GateService<Router>, secrets: &[String]) {

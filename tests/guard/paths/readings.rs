@@ -40,7 +40,8 @@ pub fn judge(
     if status.is_server_error() {
         return complain("a failure of ours");
     }
-    if is_plain(path) && status == StatusCode::BAD_REQUEST {
+    // Two credentials that differ are a 400 too.
+    if is_plain(path) && status == StatusCode::BAD_REQUEST && credential != Credential::Twice {
         return complain("a plain path was refused");
     }
     for run in runs {

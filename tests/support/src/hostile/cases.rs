@@ -30,8 +30,8 @@ pub fn all(strong: &str) -> Vec<Case> {
 
     case("nothing", get(""), UNAUTHORIZED);
     case("two headers", get(&bearer.repeat(2)), UNAUTHORIZED);
-    case("two headers, one of another scheme", get(&format!("{bearer}Authorization: Basic eDp5\r\n")), UNAUTHORIZED);
-    case("two headers, one empty", get(&format!("Authorization:\r\n{bearer}")), UNAUTHORIZED);
+    case("two headers, one of another scheme", get(&format!("{bearer}Authorization: Basic eDp5\r\n")), BAD);
+    case("two headers, one empty", get(&format!("Authorization:\r\n{bearer}")), BAD);
     case("two in one line", get(&format!("Authorization: Bearer {strong}, Bearer {strong}\r\n")), UNAUTHORIZED);
     case("a folded header", get(&format!("Authorization: Bearer\r\n {strong}\r\n")), UNAUTHORIZED_OR_BAD);
     case("folded by a tab", get(&format!("X: y\r\n\tAuthorization: Bearer {strong}\r\n")), UNAUTHORIZED_OR_BAD);
