@@ -200,16 +200,17 @@ impl Guard {
     /// one, the gate sees longer paths.
     ///
     /// # Panics
-    /// If a requirement can never be met: it names an action or a resource that the [catalogue](Builder::catalogue)
-    /// lacks, or reads the resource from a parameter that the path does not have. The message lists every such route.
+    /// If a requirement names an action or a resource that the [catalogue](Builder::catalogue) lacks, or reads the
+    /// resource from a parameter that the path does not have; of alternatives, if each does. The message lists every such
+    /// route.
     #[cfg(feature = "axum")]
     pub fn guard(&self, router: crate::guard::GuardedRouter) -> GateService<axum::Router> {
         let mistakes = self.gate.mistakes(router.declared(), self.admin.settings.catalogue.as_ref());
         for mistake in &mistakes.unfit {
             tracing::warn!("the route {mistake}");
         }
-        let never_met: Vec<&str> = mistakes.never_met.iter().map(String::as_str).collect();
-        assert!(never_met.is_empty(), "no request meets the requirements of these routes:\n{}", never_met.join("\n"));
+        let unknown: Vec<&str> = mistakes.unknown.iter().map(String::as_str).collect();
+        assert!(unknown.is_empty(), "what these routes require does not exist:\n{}", unknown.join("\n"));
         // With its state the router combines handlers and layers once; without it, it would combine them for every request.
         self.wrap(router.into_router(&self.gate).with_state(()))
     }

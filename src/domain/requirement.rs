@@ -138,6 +138,21 @@ impl Requirement {
         self.parts().into_iter().map(|part| part.action).collect()
     }
 
+    /// Returns what `unknown` finds in the actions without which nothing meets the requirement: of alternatives, nothing
+    /// if it finds nothing in one of them.
+    #[allow(dead_code, reason = "only a guarded router checks its requirements")]
+    pub(crate) fn unknown(&self, unknown: &dyn Fn(&RequiredAction<'_>) -> Vec<String>) -> Vec<String> {
+        match &self.0 {
+            Asked::AnyOf(list) => {
+                let each: Vec<_> = list.iter().map(|r| r.unknown(unknown)).collect();
+                if each.iter().any(Vec::is_empty) { Vec::new() } else { each.concat() }
+            }
+            Asked::AllOf(list) => list.iter().flat_map(|r| r.unknown(unknown)).collect(),
+            Asked::Whole(inner) => inner.unknown(unknown),
+            Asked::Authenticated | Asked::Action(..) => self.parts().iter().flat_map(unknown).collect(),
+        }
+    }
+
     /// Returns the required actions in order, with their resources.
     pub(crate) fn parts(&self) -> Vec<RequiredAction<'_>> {
         match &self.0 {

@@ -127,6 +127,17 @@ impl AuthContext {
         self.required.as_deref().map_or_else(Decision::denied, |required| self.decide(required))
     }
 
+    /// Judges the floor of a group, and returns whether the request may go on. It is judged again with the requirements
+    /// of the route, and is none of them.
+    pub(super) fn meets_floor(&self, floor: &Prepared) -> bool {
+        let met = self.entry.verdict_on(floor) != Verdict::Denied;
+        match met {
+            true => self.mark.add_requirement(floor),
+            false => self.mark.deny(floor),
+        }
+        met
+    }
+
     /// Applies the requirement of a layer, and returns whether the request may go on.
     pub(super) fn check(&mut self, requirement: Prepared) -> bool {
         match self.entry.verdict_on(&requirement) {

@@ -14,8 +14,8 @@ pub(crate) struct DeclaredRoute {
 /// The mistakes in declared routes, a sentence each.
 #[derive(Debug, Default)]
 pub(crate) struct RouteMistakes {
-    /// No request can ever meet such a requirement.
-    pub(crate) never_met: BTreeSet<String>,
+    /// A requirement names what does not exist.
+    pub(crate) unknown: BTreeSet<String>,
     /// The route and its group do not fit, if the gate sees the paths that the router declares. Behind another router
     /// that nests it, it sees longer ones.
     pub(crate) unfit: BTreeSet<String>,
@@ -41,10 +41,14 @@ impl RouteMistakes {
         for DeclaredRoute { path, requirement } in routes {
             if let Some(requirement) = requirement {
                 let unknown = unknown_names(path, requirement, catalogue).into_iter();
-                mistakes.never_met.extend(unknown.map(|name| format!("{path}: there is no {name}")));
+                mistakes.unknown.extend(unknown.map(|name| format!("{path}: there is no {name}")));
             }
             let covering = groups.covering(path);
             let unfit = match (&covering[..], requirement) {
+                // Its first segments may turn out to be those of a group.
+                ([], _) if path.contains('{') && groups.begin_like(path.split('{').next().unwrap_or_default()) => {
+                    continue;
+                }
                 ([], _) => "it is in no group, so every request is a 404",
                 (groups, Some(_)) if groups.iter().all(|group| !group.is_protected()) => {
                     "it has a requirement, and is in a public group: without a caller every request fails"
@@ -60,10 +64,10 @@ impl RouteMistakes {
     }
 }
 
-/// Returns the names of a requirement that no request can meet.
+/// Returns the names without which nothing meets a requirement, and that do not exist.
 fn unknown_names(path: &str, requirement: &Requirement, catalogue: Option<&Catalogue>) -> Vec<String> {
-    let mut unknown = Vec::new();
-    for part in requirement.parts() {
+    requirement.unknown(&|part| {
+        let mut unknown = Vec::new();
         if let Some(catalogue) = catalogue {
             let listed = catalogue.actions().iter().any(|entry| entry.id == *part.action);
             if !listed && !catalogue.content_actions().contains(part.action) {
@@ -74,8 +78,8 @@ fn unknown_names(path: &str, requirement: &Requirement, catalogue: Option<&Catal
         }
         let parameter = part.parameter.filter(|name| !has_param(path, name));
         unknown.extend(parameter.map(|name| format!("parameter {{{name}}} in the path")));
-    }
-    unknown
+        unknown
+    })
 }
 
 /// Returns whether the path has the parameter `{name}` or `{*name}`, which may be a part of a segment.
@@ -103,30 +107,34 @@ mod tests {
     }
 
     #[test]
-    fn names_that_no_request_can_meet_are_found() {
+    fn names_that_do_not_exist_are_found() {
         let catalogue = Catalogue::default()
             .action(ActionEntry::on_resources("read", "Read", ["article"]))
             .resource(ResourceEntry::collection("article", "Article"))
             .content_action("find");
-        let of = |path: &str, asked: Requirement| find(&[(path, Some(asked))], Some(&catalogue)).never_met;
+        let of = |path: &str, asked: Requirement| find(&[(path, Some(asked))], Some(&catalogue)).unknown;
         for (path, asked) in [
             ("/admin/x", action("read").on("article")),
             ("/admin/{uid}", action("read").on_param("uid")),
             ("/admin/{*uid}", action("read").on_param("uid")),
-            ("/admin/x", all_of([authenticated(), any_of([action("find").whole()])])),
+            ("/admin/x", all_of([authenticated(), any_of([action("find").whole(), action("x")])])),
         ] {
             assert!(of(path, asked).is_empty(), "{path}");
         }
         for (path, asked, mistake) in [
             ("/admin/x", action("raed"), "there is no action raed in the catalogue"),
-            ("/admin/x", all_of([authenticated(), action("x").whole()]), "there is no action x in the catalogue"),
+            (
+                "/admin/x",
+                all_of([authenticated(), any_of([action("x").whole()])]),
+                "there is no action x in the catalogue",
+            ),
             ("/admin/x", action("read").on("artikel"), "there is no resource artikel in the catalogue"),
             ("/admin/{uid}", action("read").on_param("id"), "there is no parameter {id} in the path"),
         ] {
             assert_eq!(of(path, asked).into_iter().collect::<Vec<_>>(), [format!("{path}: {mistake}")]);
         }
         // Without a catalogue only the path counts.
-        let any = |asked| find(&[("/admin/{uid}", Some(asked))], None).never_met.len();
+        let any = |asked| find(&[("/admin/{uid}", Some(asked))], None).unknown.len();
         assert_eq!((any(action("raed").on("artikel")), any(action("raed").on_param("id"))), (0, 1));
     }
 
@@ -140,7 +148,9 @@ mod tests {
             ("/admin/x", None, false),
             ("/healthz", Some(authenticated()), false),
             ("/login", None, false),
-            ("/{any}", Some(authenticated()), false),
+            ("/{any}", Some(authenticated()), true),
+            ("/adm{rest}", Some(authenticated()), true),
+            ("/other/{any}", Some(authenticated()), false),
         ] {
             assert_eq!(find(&[(path, asked)], None).unfit.is_empty(), fits, "{path}");
         }

@@ -141,10 +141,12 @@ impl<S, R, ReqBody: GuardableBody> PendingRequest<S, R, ReqBody> {
         R: MakeRejection<ResBody>,
     {
         let group = self.gate.groups.get(self.group);
-        let met = |entry: Arc<Entry>| if group.floor_is_met(&entry) { Ok(entry) } else { Err(Reason::Forbidden) };
-        match resolved.and_then(met) {
+        match resolved {
             Ok(entry) => {
                 let check = ResponseCheck::new(&self.gate, group, self.rejections, &mut self.request, entry);
+                if let Some(rejection) = check.below_floor(group, &self.request) {
+                    return State::Rejected(Some(Box::new(rejection)));
+                }
                 inner.set(Some(self.service.call(self.request)));
                 State::Guarded(check)
             }

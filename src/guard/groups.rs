@@ -5,7 +5,7 @@ use super::bearer::{Presented, in_cookie};
 use super::path::{self, Judged};
 use super::route_requirement::Prepared;
 use super::style::{RejectionFormat, RejectionStyle};
-use crate::domain::{Action, Ambiguity, Reason, Requirement, TokenKind, TokenKinds, Verdict};
+use crate::domain::{Action, Ambiguity, Reason, Requirement, TokenKind, TokenKinds};
 use crate::resolve::Entry;
 use http::{HeaderMap, Method};
 use std::fmt;
@@ -249,8 +249,9 @@ impl Group {
     /// met for some rows or fields is met.
     ///
     /// Without a floor, a valid credential reaches a route without a requirement, and its handler runs before the gate
-    /// withholds the response. A route still needs a requirement of its own for its response to leave. No effect on
-    /// public groups.
+    /// withholds the response. A route still needs a requirement of its own for its response to leave. Like that of a
+    /// route, it is judged again at the end of a body, before a change commits, and by
+    /// [`revoked`](crate::AuthContext::revoked). No effect on public groups.
     ///
     /// # Panics
     /// If the requirement reads the resource from a path parameter: the gate is in front of the router.
@@ -303,15 +304,6 @@ impl Group {
         match &self.access {
             Access::Guarded { public: Some(public), .. } => public.entry.as_ref(),
             _ => None,
-        }
-    }
-
-    /// Returns whether this caller meets the floor.
-    #[inline]
-    pub(super) fn floor_is_met(&self, entry: &Entry) -> bool {
-        match &self.floor {
-            None => true,
-            Some(floor) => entry.verdict_on(floor) != Verdict::Denied,
         }
     }
 
@@ -445,6 +437,12 @@ impl Groups {
     /// Returns the group that covers this path, which may be ambiguous.
     pub(super) fn find(&self, method: &Method, path: &str) -> Option<&Group> {
         self.0.iter().find(|group| group.matches(method, path))
+    }
+
+    /// Returns whether the path of a group begins like this.
+    #[cfg(feature = "axum")]
+    pub(super) fn begin_like(&self, start: &str) -> bool {
+        self.0.iter().any(|group| group.path.starts_with(start))
     }
 
     /// Returns the groups that cover this path for some method: those of this path alone, and the most specific prefix.

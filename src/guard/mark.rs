@@ -62,7 +62,8 @@ impl Mark {
         self.pass();
     }
 
-    fn add_requirement(&self, requirement: &Requirement) {
+    /// Keeps this requirement for later judgements, without passing.
+    pub(super) fn add_requirement(&self, requirement: &Requirement) {
         self.written.store(true, Ordering::Release);
         self.required.lock().unwrap_or_else(PoisonError::into_inner).push(requirement.clone());
     }

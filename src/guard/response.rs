@@ -53,6 +53,17 @@ impl<R> ResponseCheck<R> {
         Self { rejections, mark: handle, group: group.id(), has_policies, only_authorization, anonymous, context }
     }
 
+    /// Returns the rejection of a request whose caller does not meet the floor of its group.
+    #[inline]
+    pub(super) fn below_floor<Q, B>(&self, group: &Group, request: &Request<Q>) -> Option<Response<B>>
+    where
+        R: MakeRejection<B>,
+    {
+        let floor = group.floor.as_ref()?;
+        let meets = request.extensions().get::<AuthContext>().is_some_and(|auth| auth.meets_floor(floor));
+        (!meets).then(|| self.reject(Reason::Forbidden))
+    }
+
     /// Replaces the response by a rejection unless its request passed a requirement. It is changed in place, as it is
     /// large to move.
     pub(super) fn apply<B>(&self, response: &mut Response<B>)

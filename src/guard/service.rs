@@ -6,7 +6,6 @@ use super::future::{GateFuture, PendingRequest};
 use super::gate::Gate;
 use super::rejection::{JsonRejection, MakeRejection};
 use super::response::ResponseCheck;
-use crate::domain::Reason;
 #[cfg(feature = "axum")]
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use http::{Request, Response};
@@ -115,12 +114,12 @@ where
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
         match self.gate.admit(&request) {
-            Ok(Admission::Admitted(group, entry)) if !group.floor_is_met(&entry) => {
-                GateFuture::rejected(self.gate.respond((Reason::Forbidden, Some(group)), &request, &self.rejections))
-            }
             Ok(Admission::Admitted(group, entry)) => {
                 let check = ResponseCheck::new(&self.gate, group, self.rejections.clone(), &mut request, entry);
-                GateFuture::guarded(self.inner.call(request), check)
+                match check.below_floor(group, &request) {
+                    Some(rejection) => GateFuture::rejected(rejection),
+                    None => GateFuture::guarded(self.inner.call(request), check),
+                }
             }
             Ok(Admission::Public(group)) => {
                 self.gate.insert_page_context(group, &mut request);

@@ -14,8 +14,11 @@ use keyward::token::{ContentAccess, HashKeyRing, InvalidHashKey, TokenKind};
 use keyward::{Auth, Group, GuardedRouter, NewContentToken, Require, action, authenticated};
 use keyward_test_support::log;
 use std::convert::Infallible;
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::Notify;
 use tower_http::cors::{Any, CorsLayer};
 
 #[tokio::test]
@@ -79,6 +82,49 @@ async fn a_floor_is_met_before_any_route_runs() {
     // A floor is no requirement of the route.
     app.get("/internal/forgotten").bearer(&able).await.assert_rejected(Reason::Unguarded);
     assert_eq!(ran.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_floor_is_judged_again_while_a_request_lasts() {
+    let world = World::bare(|builder| builder.group(Group::admin("/internal").floor(action("internal.use"))));
+    let started = Arc::new(Notify::new());
+    let handler = {
+        let started = started.clone();
+        async move |auth: Auth| {
+            started.notify_one();
+            auth.revoked().await;
+        }
+    };
+    let app = world.guard(GuardedRouter::new().get("/internal/stream", authenticated(), handler));
+    let key = world.editor().with("internal.use").with("other").issue().await;
+    let running = tokio::spawn(app.get("/internal/stream").bearer(&key.secret).into_future());
+    started.notified().await;
+    let (_, role) = key.owner.unwrap();
+    let less = keyward::admin::RoleUpdate { permissions: Some(vec!["other".into()]), ..Default::default() };
+    world.keyward.roles().update(role, less).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(30), running).await.expect("the stream ends").unwrap();
+}
+
+#[tokio::test]
+async fn a_rejection_by_the_floor_looks_like_one_by_a_route() {
+    let floors = |builder: keyward::Builder| {
+        let group = |group: Group| group.floor(action("use"));
+        builder.group(group(Group::admin("/internal"))).group(group(Group::content("/shop")).public_actions(["other"]))
+    };
+    let world = World::bare(floors);
+    let app = world.guard(GuardedRouter::new().get("/internal/x", authenticated(), || async {}).get(
+        "/shop/x",
+        authenticated(),
+        || async {},
+    ));
+    let bare = world.editor().with("other").issue().await.secret;
+    let rejected = app.get("/internal/x").bearer(&bare).await;
+    assert_eq!((&rejected.json()["code"], &rejected.json()["scope"]), (&"insufficient_scope".into(), &"use".into()));
+    assert!(rejected.headers["www-authenticate"].to_str().unwrap().contains(r#"scope="use""#));
+    // The public has sent no credential that could fall short.
+    let public = app.get("/shop/x").await;
+    public.assert_status(403);
+    assert!(!public.headers.get("www-authenticate").is_some_and(|h| h.to_str().unwrap().contains("error")));
 }
 
 #[tokio::test]
@@ -150,9 +196,9 @@ async fn a_handler_learns_what_its_caller_may_do() {
 
 #[tokio::test]
 #[should_panic(
-    expected = "routes:\n/admin/typo: there is no action x.raed in the catalogue\n/admin/{uid}: there is no parameter {id} in the path"
+    expected = "exist:\n/admin/typo: there is no action x.raed in the catalogue\n/admin/{uid}: there is no parameter {id} in the path"
 )]
-async fn requirements_that_no_request_can_meet_are_listed_at_the_start() {
+async fn requirements_of_what_does_not_exist_are_listed_at_the_start() {
     let catalogue = Catalogue::default().action(ActionEntry::settings("x.read", "X", "Read"));
     let world = World::with(|builder| builder.catalogue(catalogue));
     let nested = GuardedRouter::new().get("/{uid}", action("x.read").on_param("id"), || async {});

@@ -23,8 +23,6 @@ pub struct StagedChange<T> {
     seq: u64,
     op_id: Option<String>,
     tags: Vec<Tag>,
-    /// The store has the check values of all keys after the commit.
-    keys_complete: bool,
 }
 
 impl<T: fmt::Debug> fmt::Debug for StagedChange<T> {
@@ -48,12 +46,9 @@ impl<T> StagedChange<T> {
     /// If it is called although the transaction was rolled back, this node drops its cache within a moment and loads
     /// it again.
     pub fn committed(self) -> T {
-        let Self { value, context, position, seq, op_id, tags, keys_complete } = self;
+        let Self { value, context, position, seq, op_id, tags } = self;
         let resolver = context.state.resolver.clone();
         drop(InvalidationGuard { resolver, position, seq, op_id, tags });
-        if keys_complete {
-            context.state.note_keys_stored();
-        }
         context.store().announce();
         value
     }
@@ -76,10 +71,10 @@ impl ServiceContext {
         let era = state.resolver.freshness.era();
         let mut unit = UnitOfWork::new(store.begin_within(host).await?, self);
         let position = state.resolver.freshness.position(era);
-        let (value, keys) = unit.change(self, work).await?;
+        let (value, _) = unit.change(self, work).await?;
         let UnitOfWork { tx, tags, .. } = unit;
         let (seq, op_id) = (tx.seq(), tx.op_id().map(str::to_owned));
         tx.commit(&tags).await?;
-        Ok(StagedChange { value, context: self.clone(), position, seq, op_id, tags, keys_complete: keys.complete })
+        Ok(StagedChange { value, context: self.clone(), position, seq, op_id, tags })
     }
 }

@@ -37,6 +37,24 @@ async fn store_with_own_connections_takes_a_transaction_of_any_pool() {
     s.one.wait_for_status(&key.secret, 200).await;
 }
 
+/// The driver must not take the host's transaction for ended, or what follows would commit by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aborted_transaction_stays_the_hosts() {
+    let Some(s) = scene().await else { return };
+    let mut tx = begin(&s.pool).await;
+    sqlx::query("INSERT INTO note VALUES ('before')").execute(&mut *tx).await.unwrap();
+    sqlx::query("INSERT INTO absent VALUES (1)").execute(&mut *tx).await.unwrap_err();
+    for _ in 0..2 {
+        let issued = s.one.keyward.tokens().within(&mut tx).issue_admin(new("deploy", s.owner)).await;
+        assert!(matches!(issued, Err(ServiceError::Store(_))), "{issued:?}");
+    }
+    sqlx::query("INSERT INTO note VALUES ('after')").execute(&mut *tx).await.unwrap_err();
+    tx.rollback().await.unwrap();
+    let notes: i64 = sqlx::query("SELECT COUNT(*) FROM note").fetch_one(&s.pool).await.unwrap().get(0);
+    let tokens: i64 = sqlx::query("SELECT COUNT(*) FROM keyward_token").fetch_one(&s.pool).await.unwrap().get(0);
+    assert_eq!((notes, tokens), (0, 0));
+}
+
 /// A snapshot from before another change is never judged by.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_snapshot_of_a_strict_isolation_is_rejected() {

@@ -36,10 +36,15 @@ pub(super) fn read(url: &str, options: &PostgresOptions) -> Result<Address, Open
 
 /// Returns the address of a pool's connections.
 pub(super) fn of_pool(pool: &PgPool, options: &PostgresOptions) -> Address {
-    let address = (*pool.connect_options()).clone().application_name(NAME).disable_statement_logging();
-    let address = if options.pooler { address.statement_cache_capacity(0) } else { address };
-    let place = place(&address, "");
-    Address { options: address, place }
+    let options = options_of(pool, options.pooler);
+    let place = place(&options, "");
+    Address { options, place }
+}
+
+/// Returns the present options of a pool, for connections of keyward's own.
+pub(super) fn options_of(pool: &PgPool, pooler: bool) -> PgConnectOptions {
+    let options = (*pool.connect_options()).clone().application_name(NAME).disable_statement_logging();
+    if pooler { options.statement_cache_capacity(0) } else { options }
 }
 
 /// Returns true if an `@` follows the host: then the presumed host is a part of a password that contains `/` or `#`. (A

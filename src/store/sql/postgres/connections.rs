@@ -75,9 +75,14 @@ impl Connections {
         self.pooler || self.host.is_some()
     }
 
-    /// Opens a connection outside the pools, with this application name.
+    /// Opens a connection outside the pools, with this application name. The host may have changed the password in its
+    /// pool.
     pub(super) async fn own(&self, name: &str) -> sqlx::Result<PgConnection> {
-        self.address.clone().application_name(name).connect().await
+        let address = match &self.host {
+            Some(host) => super::address::options_of(&host.pool, self.pooler),
+            None => self.address.clone(),
+        };
+        address.application_name(name).connect().await
     }
 
     /// Replaces all pools, because the address leads to another server now. Pending statements on older connections

@@ -65,8 +65,8 @@ impl HostPool {
         let all = |places: &Arc<Semaphore>, n: u32| {
             let places = places.clone();
             async move {
-                // An error says that it was closed before.
-                _ = places.acquire_many(n).await;
+                // Kept until it is closed, so that a waiter gets no place. An error says that it was closed before.
+                let _all = places.acquire_many(n).await;
                 places.close();
             }
         };

@@ -287,7 +287,7 @@ impl PostgresStore {
             return ManagedConnection::read(&self.connections, send).await.map(drop);
         }
         let begin = statements::BEGIN_LOOK_UP;
-        let mut connection = ManagedConnection::begin(&self.connections, PoolKind::Lookups, begin).await?;
+        let mut connection = ManagedConnection::begin(&self.connections, PoolKind::SharedLookups, begin).await?;
         connection.set_busy(true);
         send().persistent(false).execute(&mut *connection).await.map_err(query_error)?;
         connection.set_busy(false);

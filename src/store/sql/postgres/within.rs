@@ -22,6 +22,9 @@ impl<'t> EngineTransaction<'t> {
     /// [`commit`](Self::commit), except those that the commit of the host's transaction depends on.
     pub(super) async fn join(store: &PostgresStore, host: &'t mut PgConnection) -> Result<Self, StoreError> {
         let join = if store.heartbeat { statements::JOIN_CONFIRMED } else { statements::JOIN };
+        // In an aborted transaction this fails, and `begin` must not be called: the driver would then take the host's
+        // transaction for ended. Unlike a query, it takes no snapshot.
+        query("SHOW transaction_isolation").persistent(false).execute(&mut *host).await.map_err(query_error)?;
         let mut savepoint = host.begin().await.map_err(query_error)?;
         let row = query(join).persistent(false).fetch_one(&mut *savepoint).await.map_err(query_error)?;
         if !store.connections.is_present(rows::get(&row, "server")?) {

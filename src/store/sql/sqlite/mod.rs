@@ -151,8 +151,11 @@ impl SqliteStore {
     async fn look_up(&self, query: Query<'_, Sqlite, Arguments>) -> Result<Option<Row>, StoreError> {
         let (mut connection, slot) = self.lookups.take().await.map_err(query_error)?;
         let row = query.fetch_optional(&mut *connection).await;
-        // The connection of an abandoned look-up goes to sqlx's pool instead, which waits until its thread is free.
-        slot.put_back(connection);
+        // The connection of an abandoned or failed look-up goes to sqlx's pool instead, which waits until its thread is
+        // free, and tests it.
+        if row.is_ok() {
+            slot.put_back(connection);
+        }
         row.map_err(query_error)
     }
 
@@ -229,7 +232,9 @@ impl Store for SqliteStore {
         let list = lists::texts(&digests.iter().map(Digest::to_hex).collect::<Vec<_>>());
         let (mut connection, slot) = self.lookups.take().await.map_err(query_error)?;
         let rows = sqlx::query(statements::RESOLVE_MANY).bind(list).fetch_all(&mut *connection).await;
-        slot.put_back(connection);
+        if rows.is_ok() {
+            slot.put_back(connection);
+        }
         rows::snapshots(&rows.map_err(query_error)?, digests.len(), |_| Ok(now))
     }
 
