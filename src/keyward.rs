@@ -418,7 +418,7 @@ impl<T> Builder<T> {
     /// use keyward::token::{ContentAccess, HashKeyRing};
     /// use keyward::{GuardedRouter, Keyward, MemoryStore, NewContentToken, action};
     ///
-    /// let keyward = Keyward::builder(MemoryStore::new())
+    /// let keyward = Keyward::builder(MemoryStore::default())
     ///     .hash_key(HashKeyRing::from_env("KEYWARD_HASH_KEY")?)
     ///     .service_keys("/")
     ///     .build()?;

@@ -94,7 +94,7 @@ impl ContentAccess {
     /// Allows exactly these actions.
     ///
     /// ```
-    /// use keyward::authz::ContentAccess;
+    /// use keyward::token::ContentAccess;
     /// let access = ContentAccess::only(["orders.read", "orders.cancel"]);
     /// assert!(access.allows(&"orders.read".into()) && !access.allows(&"orders.create".into()));
     /// ```

@@ -367,7 +367,7 @@ impl RejectionContext {
 ///
 /// ```
 /// use keyward::guard::Rejection;
-/// let plain = |rejection: &Rejection| rejection.answer(axum::body::Body::from(rejection.message()));
+/// let plain = |rejection: &Rejection| rejection.answer(axum::body::Body::from(rejection.message().to_owned()));
 /// ```
 pub trait MakeRejection<B>: Clone + Send + Sync + 'static {
     /// Makes the response. Start from [`Rejection::answer`], which sets the headers.

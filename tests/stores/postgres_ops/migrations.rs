@@ -51,11 +51,11 @@ async fn describe(url: &str) -> String {
     sqlx::query(AssertSqlSafe(query)).fetch_one(&mut connection).await.unwrap().get::<String, _>(0)
 }
 
-async fn run_files(url: &str, from: usize) {
+async fn run_files(url: &str, which: std::ops::RangeInclusive<usize>) {
     let mut connection = PgConnection::connect(url).await.unwrap();
     let mut transaction = connection.begin().await.unwrap();
     sqlx::raw_sql("SET LOCAL search_path = keyward, pg_temp").execute(&mut *transaction).await.unwrap();
-    for file in &PostgresStore::migration_files()[from..] {
+    for file in &PostgresStore::migration_files()[which] {
         sqlx::raw_sql(file.sql).execute(&mut *transaction).await.unwrap_or_else(|e| panic!("{}: {e}", file.name));
     }
     transaction.commit().await.unwrap();
@@ -77,7 +77,7 @@ async fn nodes_start_without_the_right_to_create() {
     // The tables are as the files make them.
     let made = describe(&url).await;
     let Some((url, owner, service)) = roles().await else { return };
-    run_files(&owner, 0).await;
+    run_files(&owner, 0..=6).await;
     pretty_eq(&made, &describe(&url).await);
     let node = Node::connect_with(&service, options()).await;
     let key = node.issue(MIGRATED).await;
@@ -94,7 +94,7 @@ fn pretty_eq(one: &str, other: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_and_newer_tables_are_named() {
     let Some((url, owner, service)) = roles().await else { return };
-    run_files(&owner, 0).await;
+    run_files(&owner, 0..=6).await;
     let older = "DROP TABLE keyward.keyward_key; DELETE FROM keyward.keyward_migrations WHERE version = 30";
     execute(&url, older).await;
     let message = rejection(&service).await;
@@ -103,7 +103,7 @@ async fn older_and_newer_tables_are_named() {
     let message =
         error_chain(&PostgresStore::migrate(&pool, &PostgresOptions::default().schema("keyward")).await.unwrap_err());
     assert!(message.contains("as their owner"), "{message}");
-    run_files(&owner, 5).await;
+    run_files(&owner, 5..=5).await;
     PostgresStore::connect_with(&service, options()).await.unwrap().close().await;
 
     let newer = "INSERT INTO keyward.keyward_migrations SELECT 9000, 'later', now(), TRUE, '', 0";
