@@ -39,7 +39,7 @@ pub struct Rejection {
     message: &'static str,
     scope: Option<String>,
     /// The header to send, in place of the message.
-    expected_form: Option<Box<str>>,
+    expected_form: Option<Arc<str>>,
     protected: bool,
     location: Option<HeaderValue>,
     anonymous: bool,
@@ -144,7 +144,7 @@ impl Rejection {
     pub(super) fn with_malformed_header(mut self) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
             (self.code, self.anonymous) = ("malformed_credential", true);
-            self.expected_form = Some(self.style.headers.expected_form().into());
+            self.expected_form = Some(self.style.expected_form.clone());
         }
         self
     }

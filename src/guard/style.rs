@@ -5,7 +5,6 @@ use super::rejection::shield;
 use bytes::Bytes;
 use http::header::CACHE_CONTROL;
 use http::{HeaderMap, HeaderValue, StatusCode};
-use std::fmt::Write;
 use std::sync::Arc;
 
 const DEFAULT_REALM: &str = "keyward";
@@ -67,21 +66,33 @@ impl RejectionFormat {
 
     pub(super) fn render(self, error: ErrorText<'_>) -> Bytes {
         let ErrorText { status, name, code, message, scope } = error;
-        let (number, title) = (status.as_u16(), status.canonical_reason().unwrap_or("Error"));
-        let mut json = String::with_capacity(160);
-        // Writing to a `String` does not fail.
-        let _ = match self {
-            Self::Problem => write!(
-                json,
-                r#"{{"type":"about:blank","title":"{title}","status":{number},"detail":"{message}","code":"{code}""#
-            ),
-            Self::Strapi => write!(
-                json,
-                r#"{{"data":null,"error":{{"status":{number},"name":"{name}","message":"{message}","details":{{}}}}"#
-            ),
+        let (number, title) = (status.as_str(), status.canonical_reason().unwrap_or("Error"));
+        let problem = [
+            r#"{"type":"about:blank","title":""#,
+            title,
+            r#"","status":"#,
+            number,
+            r#","detail":""#,
+            message,
+            r#"","code":""#,
+            code,
+            "\"",
+        ];
+        let strapi = [
+            r#"{"data":null,"error":{"status":"#,
+            number,
+            r#","name":""#,
+            name,
+            r#"","message":""#,
+            message,
+            r#"","details":{}}"#,
+        ];
+        let mut json = match self {
+            Self::Problem => problem.concat(),
+            Self::Strapi => strapi.concat(),
         };
         if let (Self::Problem, Some(scope)) = (self, scope) {
-            let _ = write!(json, r#","scope":"{scope}""#);
+            json.extend([r#","scope":""#, scope, "\""]);
         }
         json.push('}');
         Bytes::from(json)
@@ -102,6 +113,8 @@ pub(crate) struct RejectionStyle {
     challenge: HeaderValue,
     /// The challenge of an invalid token, made in advance as a flood of these is counted in nanoseconds.
     invalid_token: HeaderValue,
+    /// The text that names the headers, for a client that sent one in another form.
+    pub(super) expected_form: Arc<str>,
 }
 
 impl RejectionStyle {
@@ -121,7 +134,9 @@ impl RejectionStyle {
         let scheme = if headers.has_bearer() { "Bearer" } else { "ApiKey" };
         let value =
             |error: &str| HeaderValue::try_from(format!("{scheme} realm=\"{quoted}\"{error}")).map_err(|_| invalid());
-        Ok(Self { format, headers, challenge: value("")?, invalid_token: value(", error=\"invalid_token\"")? })
+        let (challenge, invalid_token) = (value("")?, value(", error=\"invalid_token\"")?);
+        let expected_form = headers.expected_form().into();
+        Ok(Self { format, headers, challenge, invalid_token, expected_form })
     }
 
     /// Returns this style with another format, if the format differs.
@@ -177,7 +192,9 @@ impl Default for RejectionStyle {
     fn default() -> Self {
         let (format, challenge) = (RejectionFormat::default(), HeaderValue::from_static("Bearer realm=\"keyward\""));
         let invalid_token = HeaderValue::from_static("Bearer realm=\"keyward\", error=\"invalid_token\"");
-        Self { format, headers: CredentialHeaders::default(), challenge, invalid_token }
+        let headers = CredentialHeaders::default();
+        let expected_form = headers.expected_form().into();
+        Self { format, headers, challenge, invalid_token, expected_form }
     }
 }
 
