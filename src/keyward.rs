@@ -2,25 +2,27 @@
 
 use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
-    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy, SecretFormat,
+    AccountKey, Catalogue, Reason, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy, SecretFormat,
     StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
-    InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
+    InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle, SignedIn,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::guard::{BODY_DEADLINE, BodyReader};
-use crate::resolve::{CacheKeys, Health, Limits, Resolver};
+use crate::resolve::{Accounts, CacheKeys, Health, HostAccounts, Limits, Resolver};
 use crate::store::{Store, WriteStore};
+use futures_util::future::BoxFuture;
 use http::{Extensions, HeaderMap};
 use std::fmt;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::mpsc;
 use tower_layer::Layer;
 
 /// An installation on a [`WriteStore`]: its [`Guard`], and the services that change tokens, roles and owners.
@@ -141,6 +143,9 @@ pub struct Builder<T = Keyward> {
     realm: Option<String>,
     credential_headers: Option<Vec<String>>,
     exclusive: bool,
+    accounts: Option<Arc<dyn Accounts>>,
+    account_changes_reported: bool,
+    signed_in: Option<SignedIn>,
     warm_up: u32,
     budget: Option<FailureBudget>,
     proxies: Option<(Vec<String>, ProxyHeader)>,
@@ -166,7 +171,7 @@ impl Keyward {
     pub fn builder(store: impl WriteStore) -> Builder {
         let store: Arc<dyn WriteStore> = Arc::new(store);
         let read: Arc<dyn Store> = store.clone();
-        Builder::new(read, |guard| Self { guard, store })
+        Builder::new(read, |guard| Self { guard, store }.serve_accounts())
     }
 
     /// Returns the store. Changes made here directly, past the services, take effect within [`Limits::max_staleness`].
@@ -295,6 +300,14 @@ impl Guard {
         &self.admin
     }
 
+    /// Sets what opens a session for an account that the host has signed in for the first time.
+    pub(crate) fn open_sessions_by(
+        &self,
+        open: impl Fn(AccountKey) -> BoxFuture<'static, Result<(), Reason>> + Send + Sync + 'static,
+    ) {
+        self.gate.open_sessions_by(open);
+    }
+
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn addresses(&self) -> &Addresses {
         self.gate.addresses()
@@ -363,6 +376,9 @@ impl<T> Builder<T> {
             realm: None,
             credential_headers: None,
             exclusive: false,
+            accounts: None,
+            account_changes_reported: false,
+            signed_in: None,
             warm_up: 0,
             budget: None,
             proxies: None,
@@ -714,6 +730,75 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Takes the host's users as owners of tokens: [accounts](crate::accounts).
+    ///
+    /// An answer of the host is believed for [`max_staleness`](Limits::max_staleness), and a change that it
+    /// [reports](crate::accounts::AccountReports) takes effect at once.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::accounts::{Account, AccountKey, Accounts, AccountsError};
+    /// use keyward::{Grant, HashKey, Keyward, MemoryStore, NewAdminToken};
+    ///
+    /// struct Users;
+    ///
+    /// #[async_trait::async_trait]
+    /// impl Accounts for Users {
+    ///     async fn account(&self, key: &AccountKey) -> Result<Option<Account>, AccountsError> {
+    ///         Ok((key.as_str() == "ada").then(|| Account::new("Ada").permissions(["article.read"])))
+    ///     }
+    /// }
+    ///
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward =
+    ///     Keyward::builder(MemoryStore::default()).hash_key(hash_key).accounts(Users).admin("/v1").build()?;
+    /// let ada = AccountKey::new("ada")?;
+    /// let deploy = NewAdminToken::new("deploy", &ada).grants([Grant::new("article.read")]);
+    /// let issued = keyward.tokens().issue_admin(deploy).await?;
+    /// assert!(keyward.tokens().issue_admin(NewAdminToken::new("other", AccountKey::new("eve")?)).await.is_err());
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn accounts(mut self, accounts: impl Accounts) -> Self {
+        self.accounts = Some(Arc::new(accounts));
+        self
+    }
+
+    /// Promises that every change of an account is reported within the transaction that makes it, or by a trigger. Then
+    /// tokens are not looked up again for their account's sake.
+    ///
+    /// A change that is not reported has no effect on a cached token, without a bound. So a report *after* the commit is
+    /// not enough: the process may end between the two.
+    pub fn all_account_changes_reported(mut self) -> Self {
+        self.account_changes_reported = true;
+        self
+    }
+
+    /// Lets the host say which of its [accounts](Self::accounts) a request without a credential of keyward's is made by:
+    /// the one that the host's session layer, outside the gate, has signed in.
+    ///
+    /// Such a request opens groups for [sessions](Group::sessions) and pages, and those that [accept
+    /// sessions](Group::or_signed_in). It is judged like a session of keyward's: by the account's state and ceiling. The
+    /// host's session is taken to be in a cookie, so unsafe methods need a proof of same origin.
+    ///
+    /// ```
+    /// use keyward::accounts::AccountKey;
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// #[derive(Clone)]
+    /// struct User { id: i64 }
+    /// # fn build(builder: keyward::Builder) {
+    /// // A layer of the host has inserted the user.
+    /// let builder = builder.signed_in(|_headers, extensions| extensions.get::<User>().map(|user| AccountKey::from(user.id)));
+    /// # }
+    /// ```
+    pub fn signed_in(
+        mut self,
+        account: impl Fn(&HeaderMap, &Extensions) -> Option<AccountKey> + Send + Sync + 'static,
+    ) -> Self {
+        self.signed_in = Some(SignedIn::new(account));
+        self
+    }
+
     /// Sets another clock, for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -769,13 +854,25 @@ impl<T> Builder<T> {
         let headers = self.credential_headers.as_deref().map(CredentialHeaders::parse).transpose()?.unwrap_or_default();
         let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref(), headers)?;
         let cache_keys = CacheKeys::draw(&*self.entropy)?;
-        let resolver = Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, self.exclusive);
+        let max_age = if self.account_changes_reported { Duration::MAX } else { limits.max_staleness };
+        let (shrunk, to_clamp) = self.accounts.as_ref().map(|_| mpsc::channel(1024)).unzip();
+        let accounts = HostAccounts::new(self.accounts, shrunk, limits.lookup, max_age, self.clock.clone());
+        let resolver =
+            Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, accounts, self.exclusive);
         let has_content = self.groups.iter().any(Group::is_content);
         let gate =
-            GateSettings { groups: self.groups, opaque: self.opaque, addresses, budget: self.budget, base, style };
+            GateSettings {
+                groups: self.groups,
+                opaque: self.opaque,
+                addresses,
+                budget: self.budget,
+                base,
+                style,
+                signed_in: self.signed_in,
+            };
         let gate = Arc::new(Gate::new(gate, format.clone(), resolver.clone())?);
         let settings = Settings { has_content, ..self.settings };
-        let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone()));
+        let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone(), to_clamp));
         resolver.write_uses_behind();
         resolver.warm_up(self.warm_up);
         resolver.check_keys(keys);

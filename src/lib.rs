@@ -76,6 +76,7 @@
 //!
 //! | module | content |
 //! | --- | --- |
+//! | [`accounts`] | the host's users as owners of tokens |
 //! | [`admin`] | services that change owners, roles, tokens and sessions, also on behalf of a caller |
 //! | [`authz`] | permissions, conditions, requirements and decisions |
 //! | [`guard`] | layers, routers, extractors, route groups and rejections |
@@ -112,6 +113,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod accounts;
 pub mod admin;
 #[cfg(feature = "api")]
 pub mod api;

@@ -52,10 +52,11 @@ impl AccountPolicy {
 
     /// Checks that the actor covers an account, and so may change it.
     pub(super) async fn may_change(&self, unit: &mut UnitOfWork<'_>, owner: &Owner) -> Result<(), ServiceError> {
+        reject_account(owner)?;
         if self.0.is_super_admin() {
             return Ok(());
         }
-        let ceiling = unit.view().ceiling(owner.id).await?;
+        let ceiling = unit.ceiling(owner.id).await?;
         self.0.ensure_covers(&ceiling, STRONGER)
     }
 
@@ -76,7 +77,7 @@ impl AccountPolicy {
     pub(super) async fn may_become(&self, unit: &mut UnitOfWork<'_>, owner: &Owner) -> Result<(), ServiceError> {
         self.may_set_credentials(owner)?;
         self.may_change(unit, owner).await?;
-        match unit.view().ceiling(owner.id).await? {
+        match unit.ceiling(owner.id).await? {
             Ceiling::Of(held) if !self.0.is_super_admin() => {
                 let target = Holdings::new(owner.id, &owner.roles, &held).unused();
                 self.cover(unit, &target, None, TAKEN_OVER)
@@ -87,7 +88,7 @@ impl AccountPolicy {
 
     /// Checks that the actor may let an account sign in again: the actor may be the one who signs in.
     pub(super) async fn may_activate(&self, unit: &mut UnitOfWork<'_>, owner: &Owner) -> Result<(), ServiceError> {
-        match unit.view().ceiling(owner.id).await? {
+        match unit.ceiling(owner.id).await? {
             Ceiling::Of(held) if !self.0.is_super_admin() => {
                 let target = Holdings::new(owner.id, &owner.roles, &held);
                 self.cover(unit, &target, None, SUSPENDED)
@@ -174,10 +175,10 @@ impl AccountPolicy {
             }
             self.may_give(roles)?;
         }
-        let before = match unit.view().ceiling(to.id).await? {
+        let before = match unit.ceiling(to.id).await? {
             Ceiling::Of(held) => held,
-            // Unreachable: only super admins may change super admins.
-            Ceiling::Unlimited => Vec::new(),
+            // Unreachable: only super admins may change super admins, and only the host its accounts.
+            Ceiling::Unlimited | Ceiling::Policy(_) => Vec::new(),
         };
         let before = Holdings::new(to.id, &to.roles, &before);
         let target = Holdings::new(to.id, &ids(roles), permissions(roles));
@@ -238,10 +239,19 @@ impl AccountPolicy {
     fn holdings(&self) -> Holdings<'_> {
         let held = match &self.0.ceiling {
             Ceiling::Of(held) => held.as_slice(),
-            Ceiling::Unlimited => &[],
+            // What a policy allows is not listed: less is known than held, so the checks are stricter.
+            Ceiling::Unlimited | Ceiling::Policy(_) => &[],
         };
         let (id, roles) = self.0.owner.as_ref().map_or((OwnerId(0), &[][..]), |owner| (owner.id, &owner.roles));
         Holdings::new(id, roles, held)
+    }
+}
+
+/// Rejects an account of the host: only the host changes it.
+pub(super) fn reject_account(owner: &Owner) -> Result<(), ServiceError> {
+    match owner.account {
+        Some(_) => Err(ServiceError::Forbidden("the account belongs to the host: change it there")),
+        None => Ok(()),
     }
 }
 

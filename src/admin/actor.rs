@@ -4,7 +4,8 @@
 //! actor gives away only permissions that it holds.
 
 use super::ServiceError;
-use crate::domain::{Actor, Ceiling, ConditionClause, Fields, Owner, OwnerId, OwnerState, Permission, Token, TokenId};
+use crate::domain::{Action, Actor, Ceiling, ConditionClause, Fields, Owner, OwnerId, OwnerState, Permission, Token, TokenId};
+use crate::resolve::HostAccounts;
 use crate::store::View;
 
 const A_TOKEN: &str = "a token changes nothing but itself";
@@ -42,19 +43,44 @@ pub(super) fn may_change(actor: Actor) -> Result<(), ServiceError> {
     }
 }
 
+/// Returns an owner with its ceiling, by the host's answer if it is an account of the host. `None` if there is no such
+/// owner, or the host has no such account.
+pub(super) async fn load_completed(
+    view: &mut dyn View,
+    accounts: &HostAccounts,
+    id: OwnerId,
+) -> Result<Option<(Owner, Ceiling)>, ServiceError> {
+    let owner = view.ceilings(&[id]).await?;
+    Ok(accounts.complete(owner).await?.pop())
+}
+
+/// Returns an owner's ceiling like [`load_completed`]; an empty one if there is no such owner.
+pub(super) async fn load_ceiling(
+    view: &mut dyn View,
+    accounts: &HostAccounts,
+    id: OwnerId,
+) -> Result<Ceiling, ServiceError> {
+    let owner = load_completed(view, accounts, id).await?;
+    Ok(owner.map_or_else(|| Ceiling::Of(Vec::new()), |(_, ceiling)| ceiling))
+}
+
 impl ResolvedActor {
     /// Loads an actor as this view shows it.
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] if a person's account is not active, or a token does not exist.
-    pub(super) async fn load(view: &mut dyn View, actor: Actor) -> Result<Self, ServiceError> {
+    pub(super) async fn load(
+        view: &mut dyn View,
+        accounts: &HostAccounts,
+        actor: Actor,
+    ) -> Result<Self, ServiceError> {
         match actor {
             Actor::Service => Ok(Self::Program),
             Actor::Visitor | Actor::Withheld => Ok(Self::Visitor),
             Actor::Person(id) => {
-                let owner = view.owner(id).await?.filter(|o| o.state == OwnerState::Active);
-                let owner = owner.ok_or(ServiceError::Forbidden("the account is no longer active"))?;
-                let ceiling = view.ceiling(id).await?;
+                let owner = load_completed(view, accounts, id).await?;
+                let active = owner.filter(|(owner, _)| owner.state == OwnerState::Active);
+                let (owner, ceiling) = active.ok_or(ServiceError::Forbidden("the account is no longer active"))?;
                 Ok(Self::Person(Grantor { owner: Some(owner), ceiling }))
             }
             Actor::Token(id) => {
@@ -106,11 +132,28 @@ impl Grantor {
         self.owner.as_ref().is_some_and(|o| o.id == id)
     }
 
+    /// Returns whether the actor issues, changes and revokes tokens of this owner: as the host program, as the owner
+    /// itself, or because the host says that its account manages the owner's.
+    pub(super) async fn manages(
+        &self,
+        view: &mut dyn View,
+        accounts: &HostAccounts,
+        owner: OwnerId,
+    ) -> Result<bool, ServiceError> {
+        let Some(own) = &self.owner else { return Ok(true) };
+        let Some(own_key) = own.account.as_ref().filter(|_| own.id != owner) else { return Ok(own.id == owner) };
+        match view.owner(owner).await?.and_then(|owner| owner.account) {
+            Some(key) => Ok(accounts.manages(own_key, &key).await?),
+            None => Ok(false),
+        }
+    }
+
     /// Returns whether the actor holds this action as a whole: without a resource, for all fields and without conditions.
     pub(super) fn holds(&self, action: &str) -> bool {
         match &self.ceiling {
             Ceiling::Unlimited => true,
             Ceiling::Of(held) => held.iter().any(|permission| allows_whole(permission, action)),
+            Ceiling::Policy(policy) => policy.allows(&Action::new(action), None),
         }
     }
 

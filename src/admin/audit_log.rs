@@ -35,7 +35,7 @@ impl AuditLog {
     pub async fn list(&self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, ServiceError> {
         let mut view = self.0.view().await?;
         let actor = self.0.actor(&mut *view).await?;
-        let visibility = AuditVisibility::of(&mut *view, &actor).await?;
+        let visibility = AuditVisibility::of(&self.0, &mut *view, &actor).await?;
         let Some(query) = visibility.restrict(&mut *view, query).await? else {
             return Ok(Page { items: Vec::new(), total: 0 });
         };
@@ -56,7 +56,7 @@ impl AuditLog {
         let token = view.token(id).await?.filter(is_visible).ok_or(ServiceError::NotFound("token"))?;
         let query = EventQuery { target: Some(AuditTarget::Token(id, token.kind())), ..query.clone() };
         let Page { items, total } = view.events(&query).await?;
-        let visibility = AuditVisibility::of(&mut *view, &actor).await?;
+        let visibility = AuditVisibility::of(&self.0, &mut *view, &actor).await?;
         Ok(Page { items: visibility.redact(&mut *view, items).await?, total })
     }
 

@@ -5,9 +5,10 @@
 //! time and the kind of its target remain.
 
 use super::ServiceError;
+use super::context::ServiceContext;
 use super::actor::{Grantor, ResolvedActor, allows_whole};
 use crate::domain::{
-    Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Ceiling, ConditionClause, Fields, OwnerId, Token,
+    Action, Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Ceiling, ConditionClause, Fields, OwnerId, Token,
     TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{EventQuery, View};
@@ -38,7 +39,11 @@ pub(super) struct AuditVisibility {
 }
 
 impl AuditVisibility {
-    pub(super) async fn of(view: &mut dyn View, actor: &ResolvedActor) -> Result<Self, ServiceError> {
+    pub(super) async fn of(
+        context: &ServiceContext,
+        view: &mut dyn View,
+        actor: &ResolvedActor,
+    ) -> Result<Self, ServiceError> {
         match actor {
             ResolvedActor::Program => Ok(Self::everything()),
             ResolvedActor::Person(Grantor { ceiling: Ceiling::Unlimited, .. }) => Ok(Self::everything()),
@@ -57,7 +62,7 @@ impl AuditVisibility {
             }
             ResolvedActor::Token(token) => {
                 let ceiling = match token.owner() {
-                    Some(owner) => view.ceiling(owner).await?,
+                    Some(owner) => context.ceiling(view, owner).await?,
                     None => Ceiling::Of(Vec::new()),
                 };
                 let carries = |action| carries(token, &ceiling, action);
@@ -211,7 +216,7 @@ impl AuditVisibility {
     fn knows_cause(&self, cause: AuditCause) -> bool {
         match cause {
             AuditCause::RolePermissions(_) => self.roles,
-            AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id) => self.users || self.owner == Some(id),
+            AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id) | AuditCause::AccountChanged(id) => self.users || self.owner == Some(id),
             AuditCause::Catalogue | AuditCause::Renamed => true,
         }
     }
@@ -232,6 +237,7 @@ fn carries(token: &Token, ceiling: &Ceiling, action: &str) -> bool {
     let owner_holds = match ceiling {
         Ceiling::Unlimited => true,
         Ceiling::Of(held) => held.iter().any(|permission| allows_whole(permission, action)),
+        Ceiling::Policy(policy) => policy.allows(&Action::new(action), None),
     };
     let token_holds = grants.iter().any(|grant| {
         grant.scope.action.as_str() == action

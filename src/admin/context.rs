@@ -1,9 +1,9 @@
 //! The context of a service: the store, the shared state, and the actor.
 
-use super::actor::ResolvedActor;
+use super::actor::{ResolvedActor, load_ceiling};
 use super::state::AdminState;
 use super::{Policy, ServiceError};
-use crate::domain::{Actor, Admission, AdmittedActor, AuditOrigin, Issued, TokenKind, Version};
+use crate::domain::{Actor, Admission, AdmittedActor, AuditOrigin, Ceiling, Issued, OwnerId, TokenKind, Version};
 use crate::store::{View, WriteStore};
 use crate::sync::Arc;
 use std::fmt;
@@ -72,7 +72,12 @@ impl ServiceContext {
 
     /// Loads the actor as this view shows it.
     pub(super) async fn actor(&self, view: &mut dyn View) -> Result<ResolvedActor, ServiceError> {
-        ResolvedActor::load(view, self.origin.actor).await
+        ResolvedActor::load(view, self.state.resolver.accounts(), self.origin.actor).await
+    }
+
+    /// Returns the ceiling of an owner: the roles' permissions, or what the host says of its account.
+    pub(super) async fn ceiling(&self, view: &mut dyn View, owner: OwnerId) -> Result<Ceiling, ServiceError> {
+        load_ceiling(view, self.state.resolver.accounts(), owner).await
     }
 
     pub(super) fn policy(&self) -> &Policy {

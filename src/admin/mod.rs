@@ -6,7 +6,9 @@
 //! A service works for the host program, until it is given another actor: `keyward.tokens().acting_as(auth.actor())`. It enforces the rules
 //! of that actor; whether the actor may call it at all is the requirement of the route.
 
+mod account_clamps;
 mod account_policy;
+mod accounts;
 mod actor;
 mod audit_details;
 mod audit_log;
@@ -55,6 +57,9 @@ mod tokens;
 #[cfg_attr(not(feature = "people"), allow(dead_code, reason = "people sign in and register by the other methods"))]
 mod unit_of_work;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use accounts::AccountReportsWithin;
+pub use accounts::{AccountReports, Sweep, SweepProgress};
 pub use audit_log::AuditLog;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use error::capitalize;
@@ -73,7 +78,9 @@ pub use set_up::SetUp;
 pub(crate) use size_limits::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tokens::TokensWithin;
-pub use tokens::{DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenUpdate, Tokens};
+pub use tokens::{
+    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenOwner, TokenUpdate, Tokens,
+};
 #[cfg(feature = "reveal")]
 pub use tokens::{SecretAccess, TokenWithSecret};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -117,9 +124,24 @@ impl Keyward {
         Tokens::new(self.context())
     }
 
+    /// Returns the service by which the host reports changes of its accounts. See [`Builder::accounts`](crate::Builder::accounts).
+    pub fn accounts(&self) -> AccountReports {
+        AccountReports(self.context())
+    }
+
     /// Returns the audit log service.
     pub fn audit(&self) -> AuditLog {
         AuditLog(self.context())
+    }
+
+    /// Starts the clamps of the host's accounts, if it has any, and opens sessions for those that it signs in.
+    pub(crate) fn serve_accounts(self) -> Self {
+        if let Some(shrunk) = self.admin_state().take_shrunk() {
+            self.context().clamp_behind(shrunk);
+        }
+        let context = self.context();
+        self.open_sessions_by(move |key| Box::pin(context.clone().open_account_session(key)));
+        self
     }
 
     fn context(&self) -> ServiceContext {

@@ -1,6 +1,7 @@
 //! Changes of a person's own account.
 
 use super::ServiceError;
+use super::account_policy::reject_account;
 use super::actor::{Grantor, ResolvedActor};
 use super::error::FieldErrors;
 use super::password::Password;
@@ -123,7 +124,7 @@ impl Sessions {
                 let TokenAuthority::Admin { owner, grants } = token.authority else {
                     return Err(ServiceError::Forbidden("a content token has no permissions of this kind"));
                 };
-                let ceiling = view.ceiling(owner).await?;
+                let ceiling = self.0.ceiling(&mut *view, owner).await?;
                 let ceiling = ceiling.index();
                 let effective = grants.into_iter().filter(|g| ceiling.meets(g));
                 Ok(effective
@@ -145,6 +146,7 @@ async fn update_own(
     proven: Option<PasswordHash>,
 ) -> Result<Owner, ServiceError> {
     let before = person(unit.actor().await?)?;
+    reject_account(&before)?;
     unit.check_version("owner", before.version())?;
     let after = profile.apply_to(&before);
     let needs_proof = password.is_some() || after.email != before.email;

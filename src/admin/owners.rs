@@ -113,7 +113,7 @@ impl Owners {
 
 /// Returns a new owner in its stored form, except for the roles, and its errors.
 pub(super) fn check(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
-    let NewOwner { email, firstname, lastname, username, state, roles } = new;
+    let NewOwner { account, email, firstname, lastname, username, state, roles } = new;
     let profile = ProfileChange {
         email: Some(email),
         firstname: Some(firstname),
@@ -122,7 +122,7 @@ pub(super) fn check(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceErr
     };
     let mut errors = FieldErrors::default();
     let Profile { email, firstname, lastname, username } = profile.checked(&mut errors)?.into_profile();
-    Ok((NewOwner { email, firstname, lastname, username, state, roles }, errors))
+    Ok((NewOwner { account, email, firstname, lastname, username, state, roles }, errors))
 }
 
 /// Returns roles in their stored form: sorted, each once.

@@ -5,7 +5,7 @@
 
 use super::ServiceError;
 use crate::domain::{
-    Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Owner, OwnerId,
+    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Owner, OwnerId,
     OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
     TokenKind,
 };
@@ -97,6 +97,9 @@ macro_rules! delegate_reads {
         ReadAccounts {
             owner(id: OwnerId) -> Option<Owner>;
             owner_with_email(email: &str) -> Option<OwnerId>;
+            owner_of_account(key: &AccountKey) -> Option<OwnerId>;
+            accounts(after: OwnerId, limit: u32) -> Vec<Owner>;
+            reported_accounts(limit: u32) -> Vec<(i64, String)>;
             owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
             has_owners() -> bool;
             owners(query: &OwnerQuery) -> Page<Owner>;

@@ -6,13 +6,14 @@ use super::preview::PreviewTurns;
 #[cfg(feature = "people")]
 use super::sign_in_state::SignInState;
 use crate::domain::{
-    Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName, Permission, Scope,
+    AccountKey, Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName, Permission, Scope,
     SecretFormat, Unregistered,
 };
 use crate::resolve::Resolver;
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, PoisonError};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use std::collections::HashSet;
+use tokio::sync::mpsc;
 
 /// The state that all services of an installation share, besides the store.
 pub(crate) struct AdminState {
@@ -24,6 +25,8 @@ pub(crate) struct AdminState {
     /// Whether the store holds the check values of the keys, and they match.
     keys_stored: AtomicBool,
     pub(super) previews: PreviewTurns,
+    /// Accounts of the host that a look-up met with less than their tokens. Taken by the task that clamps them.
+    shrunk: Mutex<Option<mpsc::Receiver<AccountKey>>>,
     #[cfg(feature = "people")]
     pub(super) sign_in: SignInState,
 }
@@ -53,11 +56,13 @@ impl AdminState {
         entropy: Arc<dyn Entropy>,
         settings: Settings,
         keys: Arc<ConfiguredKeys>,
+        shrunk: Option<mpsc::Receiver<AccountKey>>,
     ) -> Self {
         Self {
             #[cfg(feature = "people")]
             sign_in: SignInState::new(&settings.policy, resolver.clock.clone()),
             previews: PreviewTurns::default(),
+            shrunk: Mutex::new(shrunk),
             resolver,
             format,
             entropy,
@@ -65,6 +70,11 @@ impl AdminState {
             keys,
             keys_stored: AtomicBool::new(false),
         }
+    }
+
+    pub(super) fn take_shrunk(&self) -> Option<mpsc::Receiver<AccountKey>> {
+        // No code in here panics half-way through a change.
+        self.shrunk.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn are_keys_stored(&self) -> bool {
@@ -77,11 +87,17 @@ impl AdminState {
         self.resolver.keys_fit();
     }
 
-    /// Returns the permissions of a ceiling. For an unlimited one these are all that the catalogue lists.
+    /// Returns the permissions of a ceiling. For an unlimited one, or a policy, these are those of
+    /// the catalogue.
     pub(super) fn permissions_of(&self, ceiling: Ceiling) -> Vec<Permission> {
         match ceiling {
             Ceiling::Of(permissions) => permissions,
             Ceiling::Unlimited => self.settings.catalogue.as_ref().map(Catalogue::everything).unwrap_or_default(),
+            Ceiling::Policy(policy) => {
+                let listed = self.settings.catalogue.as_ref().map(Catalogue::everything).unwrap_or_default();
+                let allowed = |p: &Permission| policy.allows(&p.scope.action, p.scope.resource.as_ref());
+                listed.into_iter().filter(allowed).collect()
+            }
         }
     }
 

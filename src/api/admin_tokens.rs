@@ -199,7 +199,7 @@ pub(super) async fn create(
     let new = admin::NewAdminToken {
         name,
         description: description.unwrap_or_default(),
-        owner,
+        owner: owner.into(),
         grants,
         lifespan: lifespan.into(),
     };

@@ -69,7 +69,7 @@ pub(super) struct EventUser {
 #[serde(deny_unknown_fields)]
 pub(super) struct EventObject {
     /// For a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. For a cause:
-    /// `role-permissions`, `user-roles`, `user-deleted`, `catalogue`.
+    /// `role-permissions`, `user-roles`, `user-deleted`, `account-changed`, `catalogue`.
     pub(super) kind: &'static str,
     pub(super) id: Option<i64>,
 }
@@ -92,6 +92,7 @@ impl From<AuditCause> for EventObject {
             AuditCause::RolePermissions(RoleId(id)) => ("role-permissions", Some(id)),
             AuditCause::OwnerRoles(OwnerId(id)) => ("user-roles", Some(id)),
             AuditCause::OwnerDeleted(OwnerId(id)) => ("user-deleted", Some(id)),
+            AuditCause::AccountChanged(OwnerId(id)) => ("account-changed", Some(id)),
             AuditCause::Catalogue => ("catalogue", None),
             AuditCause::Renamed => ("renamed", None),
         };

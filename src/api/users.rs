@@ -135,6 +135,7 @@ pub(super) async fn create(
     }
     let roles = api.roles_by_id().await?;
     let new = NewOwner {
+        account: None,
         email: new.email,
         firstname: new.firstname.unwrap_or_default(),
         lastname: new.lastname.unwrap_or_default(),

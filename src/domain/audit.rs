@@ -210,6 +210,8 @@ pub enum AuditCause {
     OwnerRoles(OwnerId),
     /// This owner was deleted.
     OwnerDeleted(OwnerId),
+    /// The host changed this owner, an account of its own.
+    AccountChanged(OwnerId),
     /// The catalogue no longer has the action.
     Catalogue,
     /// The catalogue has another name for an action, a resource or a field.

@@ -5,6 +5,7 @@ use super::{
     Action, ConditionClause, ConditionExpr, EffectivePermission, Field, Fields, Grant, Permission, Resource, Scope,
 };
 use std::fmt;
+use std::sync::Arc;
 
 /// Everything an owner may grant.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -13,6 +14,39 @@ pub enum Ceiling {
     Unlimited,
     /// The permissions of all roles of any other owner.
     Of(Vec<Permission>),
+    /// The actions on resources that a policy of the host allows, for all fields and rows.
+    Policy(CeilingPolicy),
+}
+
+/// A question of the host: may the account do this action on this resource?
+///
+/// Two policies are equal only if one is a clone of the other.
+#[derive(Clone)]
+pub struct CeilingPolicy(Arc<dyn Fn(&Action, Option<&Resource>) -> bool + Send + Sync>);
+
+impl CeilingPolicy {
+    pub(super) fn new(allows: impl Fn(&Action, Option<&Resource>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(allows))
+    }
+
+    /// Returns whether the account may do this action on this resource.
+    pub fn allows(&self, action: &Action, resource: Option<&Resource>) -> bool {
+        (self.0)(action, resource)
+    }
+}
+
+impl PartialEq for CeilingPolicy {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CeilingPolicy {}
+
+impl fmt::Debug for CeilingPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CeilingPolicy(..)")
+    }
 }
 
 /// A grant exceeds the owner's ceiling.
@@ -80,7 +114,7 @@ impl Ceiling {
     /// Builds an index of the permissions for this action on this resource only.
     fn index_of(&self, action: &Action, resource: Option<&Resource>) -> CeilingIndex<'_> {
         match self {
-            Self::Unlimited => CeilingIndex::of(self),
+            Self::Unlimited | Self::Policy(_) => CeilingIndex::of(self),
             Self::Of(permissions) => {
                 let concerns = |p: &&Permission| p.scope.action == *action && p.scope.resource.as_ref() == resource;
                 CeilingIndex::over(permissions.iter().filter(concerns))
@@ -100,6 +134,10 @@ impl Ceiling {
         };
         match self {
             Self::Unlimited => vec![rule(grant.scope.fields.clone(), &ConditionClause::Always)],
+            Self::Policy(policy) if policy.allows(&grant.scope.action, grant.scope.resource.as_ref()) => {
+                vec![rule(grant.scope.fields.clone(), &ConditionClause::Always)]
+            }
+            Self::Policy(_) => Vec::new(),
             Self::Of(permissions) => {
                 let met = permissions.iter().filter(|p| concerns(p, grant));
                 let mut rules = Vec::new();

@@ -1,20 +1,30 @@
 //! An index of a ceiling by action and resource, to check many grants or permissions in linear time.
 
-use super::ceiling::{BeyondCeiling, Ceiling, Excess, describe};
+use super::ceiling::{BeyondCeiling, Ceiling, CeilingPolicy, Excess, describe};
 use super::{Action, ConditionClause, ConditionId, Field, Fields, Grant, Permission, Resource};
 use std::collections::{HashMap, HashSet};
 
 /// A ceiling by action and resource. Its methods return the same as those of [`Ceiling`].
-pub(crate) struct CeilingIndex<'c> {
-    /// `None` for a super admin.
-    held: Option<HashMap<Target<'c>, Holding<'c>>>,
+pub(crate) enum CeilingIndex<'c> {
+    /// A super admin's.
+    Unlimited,
+    Of(HashMap<Target<'c>, Holding<'c>>),
+    Policy(&'c CeilingPolicy),
+}
+
+/// What is held for one action on one resource.
+enum Held<'i> {
+    Nothing,
+    Part(&'i Holding<'i>),
+    /// All fields, under no condition.
+    Everything,
 }
 
 type Target<'c> = (&'c Action, Option<&'c Resource>);
 
-/// Everything held for one action on one resource.
+/// The permissions for one action on one resource.
 #[derive(Default)]
-struct Holding<'c> {
+pub(crate) struct Holding<'c> {
     /// The conditions under which all fields are held, if they are.
     whole: Option<ConditionMask>,
     /// The conditions under which each describe field is held.
@@ -48,8 +58,9 @@ impl ConditionMask {
 impl<'c> CeilingIndex<'c> {
     pub(super) fn of(ceiling: &'c Ceiling) -> Self {
         match ceiling {
-            Ceiling::Unlimited => Self { held: None },
+            Ceiling::Unlimited => Self::Unlimited,
             Ceiling::Of(permissions) => Self::over(permissions.iter()),
+            Ceiling::Policy(policy) => Self::Policy(policy),
         }
     }
 
@@ -58,29 +69,39 @@ impl<'c> CeilingIndex<'c> {
         for permission in permissions {
             held.entry((&permission.scope.action, permission.scope.resource.as_ref())).or_default().add(permission);
         }
-        Self { held: Some(held) }
+        Self::Of(held)
+    }
+
+    fn held<'i>(&'i self, action: &'i Action, resource: Option<&'i Resource>) -> Held<'i> {
+        match self {
+            Self::Unlimited => Held::Everything,
+            Self::Of(held) => held.get(&(action, resource)).map_or(Held::Nothing, Held::Part),
+            Self::Policy(policy) if policy.allows(action, resource) => Held::Everything,
+            Self::Policy(_) => Held::Nothing,
+        }
     }
 
     /// Checks a grant like [`Ceiling::check`].
     pub(crate) fn check(&self, grant: &Grant) -> Result<(), BeyondCeiling> {
-        let Some(held) = &self.held else { return Ok(()) };
-        let excess = match held.get(&(&grant.scope.action, grant.scope.resource.as_ref())) {
-            None => Some(Excess::Action),
-            Some(held) => held.excess(&grant.scope.fields),
+        let (action, resource) = (&grant.scope.action, grant.scope.resource.as_ref());
+        let excess = match self.held(action, resource) {
+            Held::Nothing => Some(Excess::Action),
+            Held::Part(held) => held.excess(&grant.scope.fields),
+            Held::Everything => None,
         };
-        excess.map_or(Ok(()), |excess| Err(beyond(excess, &grant.scope.action, grant.scope.resource.as_ref())))
+        excess.map_or(Ok(()), |excess| Err(beyond(excess, action, resource)))
     }
 
     /// Checks a permission like [`Ceiling::check_delegation`].
     pub(crate) fn check_delegation(&self, permission: &Permission) -> Result<(), BeyondCeiling> {
-        let Some(held) = &self.held else { return Ok(()) };
         let (action, resource) = (&permission.scope.action, permission.scope.resource.as_ref());
-        let excess = match held.get(&(action, resource)) {
-            None => Some(Excess::Action),
-            Some(held) => held.excess(&permission.scope.fields).or_else(|| {
+        let excess = match self.held(action, resource) {
+            Held::Nothing => Some(Excess::Action),
+            Held::Part(held) => held.excess(&permission.scope.fields).or_else(|| {
                 let given = held.gives(&permission.scope.fields, &permission.when);
                 (!given).then_some(Excess::Conditions)
             }),
+            Held::Everything => None,
         };
         excess.map_or(Ok(()), |excess| Err(beyond(excess, action, resource)))
     }
@@ -88,23 +109,22 @@ impl<'c> CeilingIndex<'c> {
     /// Returns true if a grant has any effect: if [`Ceiling::effect`] is not empty.
     #[cfg(feature = "people")]
     pub(crate) fn meets(&self, grant: &Grant) -> bool {
-        let Some(held) = &self.held else { return true };
-        held.get(&(&grant.scope.action, grant.scope.resource.as_ref())).is_some_and(|held| match &grant.scope.fields {
-            Fields::Only(set) if held.whole.is_none() => {
+        match (self.held(&grant.scope.action, grant.scope.resource.as_ref()), &grant.scope.fields) {
+            (Held::Nothing, _) => false,
+            (Held::Part(held), Fields::Only(set)) if held.whole.is_none() => {
                 set.as_slice().iter().any(|field| held.fields.contains_key(field.as_str()))
             }
-            _ => true,
-        })
+            (Held::Part(_) | Held::Everything, _) => true,
+        }
     }
 
     /// Returns the fields held for an action on a resource under any condition; `None` if the action is not held.
     #[cfg_attr(not(feature = "ui"), allow(dead_code, reason = "for the pages"))]
     pub(crate) fn fields(&self, action: &Action, resource: Option<&Resource>) -> Option<Fields> {
-        let Some(held) = &self.held else { return Some(Fields::All) };
-        let held = held.get(&(action, resource))?;
-        match held.whole {
-            Some(_) => Some(Fields::All),
-            None => Fields::only(held.fields.keys().copied()).ok(),
+        match self.held(action, resource) {
+            Held::Nothing => None,
+            Held::Part(Holding { whole: None, fields, .. }) => Fields::only(fields.keys().copied()).ok(),
+            Held::Part(_) | Held::Everything => Some(Fields::All),
         }
     }
 
@@ -116,8 +136,10 @@ impl<'c> CeilingIndex<'c> {
         if grant.chosen != ConditionClause::Always {
             return grant.chosen.as_slice().to_vec();
         }
-        let held = self.held.as_ref().and_then(|held| held.get(&(&grant.scope.action, grant.scope.resource.as_ref())));
-        held.map(|held| held.shown(&grant.scope.fields)).unwrap_or_default()
+        match self.held(&grant.scope.action, grant.scope.resource.as_ref()) {
+            Held::Part(held) => held.shown(&grant.scope.fields),
+            Held::Nothing | Held::Everything => Vec::new(),
+        }
     }
 }
 
@@ -215,7 +237,11 @@ impl Ceiling {
     pub(crate) fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unlimited, _) => true,
-            (Self::Of(_), Self::Unlimited) => false,
+            (Self::Of(_) | Self::Policy(_), Self::Unlimited) | (Self::Of(_), Self::Policy(_)) => false,
+            (Self::Policy(policy), Self::Policy(other)) => policy == other,
+            (Self::Policy(policy), Self::Of(others)) => {
+                others.iter().all(|p| policy.allows(&p.scope.action, p.scope.resource.as_ref()))
+            }
             (Self::Of(held), Self::Of(others)) => {
                 let asked: HashSet<Target<'_>> =
                     others.iter().map(|p| (&p.scope.action, p.scope.resource.as_ref())).collect();
@@ -320,6 +346,35 @@ mod tests {
             prop_assert_eq!(index.fields(&asked.scope.action, asked.scope.resource.as_ref()), union);
             prop_assert_eq!(index.meets(&grant), !ceiling.effect(&grant).is_empty());
             prop_assert_eq!(index.shown_conditions(&grant), plain::shown(&held, &asked));
+        }
+    }
+
+    proptest! {
+        /// A policy is the same as the list of all that it allows.
+        #[test]
+        fn a_policy_is_like_the_permissions_that_it_allows(allowed in proptest::collection::hash_set((0..2_usize, 0..2_usize), 0..4), asked in permission(), others in proptest::collection::vec(permission(), 0..4)) {
+            let (actions, resources) = (["read", "write"], [None, Some("article")]);
+            let whole = |(a, r): &(usize, usize)| {
+                let permission = Permission::new(actions[*a]);
+                resources[*r].map_or(permission.clone(), |resource| permission.on(resource))
+            };
+            let listed = Ceiling::Of(allowed.iter().map(whole).collect());
+            let policy = Ceiling::Policy(CeilingPolicy::new(move |action, resource| {
+                allowed.iter().any(|(a, r)| action.as_str() == actions[*a] && resource.map(Resource::as_str) == resources[*r])
+            }));
+            let grant = Grant::from(&asked);
+            let (index, plain) = (policy.index(), listed.index());
+            prop_assert_eq!(index.check(&grant).map_err(|e| e.excess), plain.check(&grant).map_err(|e| e.excess));
+            prop_assert_eq!(policy.check(&grant).is_ok(), listed.check(&grant).is_ok());
+            prop_assert_eq!(index.check_delegation(&asked).is_ok(), plain.check_delegation(&asked).is_ok());
+            prop_assert_eq!(index.meets(&grant), plain.meets(&grant));
+            prop_assert_eq!(index.fields(&asked.scope.action, asked.scope.resource.as_ref()), plain.fields(&asked.scope.action, asked.scope.resource.as_ref()));
+            prop_assert_eq!(index.shown_conditions(&grant), plain.shown_conditions(&grant));
+            prop_assert_eq!(policy.effect(&grant), listed.effect(&grant));
+            let others = Ceiling::Of(others);
+            prop_assert_eq!(policy.covers(&others), listed.covers(&others));
+            prop_assert!(policy.covers(&policy.clone()) && !policy.covers(&Ceiling::Unlimited) && Ceiling::Unlimited.covers(&policy));
+            prop_assert!(!listed.covers(&policy), "what a policy allows is not known");
         }
     }
 

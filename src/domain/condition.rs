@@ -1,6 +1,6 @@
 //! Conditions: predicates on attributes of a row, which the host maps to its data.
 
-use super::{ConditionClause, ConditionExpr, ConditionId, OwnerId, RoleId};
+use super::{AccountKey, ConditionClause, ConditionExpr, ConditionId, OwnerId, RoleId};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +15,8 @@ pub const HAS_SAME_ROLE_AS_CREATOR: &str = "admin::has-same-role-as-creator";
 pub struct ConditionContext {
     /// The owner's id.
     pub owner: OwnerId,
+    /// The host's key of the owner, if it is an account of the host.
+    pub account: Option<AccountKey>,
     /// The owner's roles, ascending.
     pub roles: Arc<[RoleId]>,
 }
@@ -185,7 +187,7 @@ mod tests {
     use serde_json::json;
 
     fn actor() -> ConditionContext {
-        ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }
+        ConditionContext { owner: OwnerId(7), account: None, roles: [RoleId(2), RoleId(3)].into() }
     }
 
     fn holds(ids: &[&str], row: serde_json::Value) -> bool {

@@ -44,7 +44,7 @@ impl<'a> Holdings<'a> {
         let mut roles = roles.to_vec();
         roles.sort_unstable();
         roles.dedup();
-        let actor = ConditionContext { owner, roles: roles.into() };
+        let actor = ConditionContext { owner, account: None, roles: roles.into() };
         Self { held, actor, unused: false, meanings: RefCell::default() }
     }
 
@@ -141,7 +141,7 @@ impl Conditions {
     /// registered.
     pub(crate) fn follows_roles(&self, condition: &ConditionId, roles: &[RoleId]) -> bool {
         let with =
-            |roles: &[RoleId]| self.meaning(condition, &ConditionContext { owner: OwnerId(0), roles: roles.into() });
+            |roles: &[RoleId]| self.meaning(condition, &ConditionContext { owner: OwnerId(0), account: None, roles: roles.into() });
         let Some(without) = with(&[]) else { return true };
         let differs = |roles: &[RoleId]| with(roles).as_ref() != Some(&without);
         asks_for_roles(&without) || differs(roles) || roles.iter().any(|role| differs(std::slice::from_ref(role)))

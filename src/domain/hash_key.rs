@@ -20,6 +20,11 @@ impl HashKeyId {
         Self(Self::STRAPI.to_owned())
     }
 
+    /// Returns the id stored with sessions of accounts, whose digest is made without a hash key.
+    pub(crate) fn of_accounts() -> Self {
+        Self("account".to_owned())
+    }
+
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -3,6 +3,7 @@
 //!
 //! The rest of the crate may use this module; it uses no other module of the crate.
 
+mod account;
 mod admitted;
 mod audit;
 mod catalogue;
@@ -40,12 +41,14 @@ mod text;
 mod token;
 mod version;
 
+pub(crate) use account::account_digest;
+pub use account::{Account, AccountKey, InvalidAccountKey};
 pub(crate) use admitted::Admission;
 pub use admitted::AdmittedActor;
 pub use audit::{Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind};
 pub(crate) use catalogue::Unregistered;
 pub use catalogue::{ActionEntry, Catalogue, ResourceEntry, ResourceKind, Section};
-pub use ceiling::{BeyondCeiling, Ceiling, Excess};
+pub use ceiling::{BeyondCeiling, Ceiling, CeilingPolicy, Excess};
 pub(crate) use ceiling_index::CeilingIndex;
 pub use clock::{Clock, MonotonicTime, SystemClock, Timestamp};
 pub use condition::{Attribute, ConditionContext, Conditions, HAS_SAME_ROLE_AS_CREATOR, IS_CREATOR, Predicate, Value};
@@ -64,6 +67,7 @@ pub(crate) use key_check::ConfiguredKeys;
 pub use key_check::{KeyCheck, KeyKind, KeyMismatch, KeyUse};
 pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Resource};
+pub(crate) use owner::email_key;
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub(crate) use permission::same_in_any_order;
 pub use permission::{ConditionClause, ConditionExpr, EffectivePermission, Fields, Grant, Permission, Scope};

@@ -1,6 +1,6 @@
 //! Owners and roles.
 
-use super::{OwnerId, Permission, RoleId, Timestamp};
+use super::{AccountKey, OwnerId, Permission, RoleId, Timestamp, comparable};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -86,9 +86,14 @@ impl OwnerState {
 pub struct Owner {
     /// The id.
     pub id: OwnerId,
-    /// The e-mail address, unique regardless of case.
+    /// The host's account that this owner is. `None` for people of keyward's own.
+    ///
+    /// State, names, e-mail address and ceiling of an account come from the host. What the store has of them is what was
+    /// last reported, for lists.
+    pub account: Option<AccountKey>,
+    /// The e-mail address, unique regardless of case. Of an account it may be empty, and need not be unique.
     pub email: String,
-    /// The first name; may be empty.
+    /// The first name; may be empty. Of an account it is the display name.
     pub firstname: String,
     /// The last name; may be empty.
     pub lastname: String,
@@ -105,20 +110,32 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// Returns the text by which a store compares the owner.
+    pub(crate) fn email_key(&self) -> String {
+        email_key(&self.email, self.account.as_ref())
+    }
+
     /// Returns true if the owner has the super admin role.
     pub fn is_super_admin(&self) -> bool {
         self.roles.contains(&RoleId::SUPER_ADMIN)
     }
 
-    /// Returns the name to display: first and last name, else the user name, else the e-mail address.
+    /// Returns the name to display: first and last name, else the user name, else the e-mail address, else the account.
     pub fn display_name(&self) -> String {
         let name = format!("{} {}", self.firstname, self.lastname);
         match (name.trim(), &self.username) {
+            ("", None) if self.email.is_empty() => self.account.as_ref().map(ToString::to_string).unwrap_or_default(),
             ("", None) => self.email.clone(),
             ("", Some(username)) => username.clone(),
             (name, _) => name.to_owned(),
         }
     }
+}
+
+/// Returns the text by which a store compares an owner: the comparable e-mail address, or for an account a text that no
+/// address has, as addresses have no control characters.
+pub(crate) fn email_key(email: &str, account: Option<&AccountKey>) -> String {
+    account.map_or_else(|| comparable(email), |key| format!("\u{1}{key}"))
 }
 
 /// A password hash in PHC format, or a bcrypt hash from an import. [`Debug`] does not show it.

@@ -2,7 +2,7 @@
 
 use super::requirement::{Asked, ResourceSource};
 use super::{
-    Action, Ceiling, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule, EffectivePermission, Fields,
+    AccountKey, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule, EffectivePermission, Fields,
     Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority, TokenId, TokenKind, Verdict,
 };
 use std::sync::Arc;
@@ -31,6 +31,13 @@ pub enum Authority {
         /// The effective permissions; `None` for a super admin, who may do everything.
         rules: Option<Arc<[EffectivePermission]>>,
     },
+    /// A session of a person whose host decides by a policy.
+    PolicySession {
+        /// The person, as conditions see them.
+        owner: ConditionContext,
+        /// The host's policy for this person.
+        policy: CeilingPolicy,
+    },
     /// A content token.
     Content {
         /// The content actions it may do.
@@ -55,11 +62,15 @@ impl Principal {
             }
             TokenAuthority::Session { owner: id, .. } => {
                 let (owner, ceiling) = owner.filter(|(o, _)| o.id == *id)?;
-                let rules = match ceiling {
-                    Ceiling::Unlimited => None,
-                    Ceiling::Of(permissions) => Some(permissions.iter().map(EffectivePermission::from).collect()),
-                };
-                Authority::Session { owner: actor(owner), rules }
+                let owner = actor(owner);
+                match ceiling {
+                    Ceiling::Unlimited => Authority::Session { owner, rules: None },
+                    Ceiling::Of(permissions) => {
+                        let rules = permissions.iter().map(EffectivePermission::from).collect();
+                        Authority::Session { owner, rules: Some(rules) }
+                    }
+                    Ceiling::Policy(policy) => Authority::PolicySession { owner, policy: policy.clone() },
+                }
             }
         };
         Some(Self { token: Some(token.id), authority })
@@ -85,7 +96,7 @@ impl Principal {
     pub fn kind(&self) -> Option<TokenKind> {
         match self.authority {
             Authority::Admin { .. } => Some(TokenKind::Admin),
-            Authority::Session { .. } => Some(TokenKind::Session),
+            Authority::Session { .. } | Authority::PolicySession { .. } => Some(TokenKind::Session),
             Authority::Content { .. } => Some(TokenKind::Content),
             Authority::Public { .. } => None,
         }
@@ -106,9 +117,16 @@ impl Principal {
         self.actor().map_or(&[], |a| &a.roles)
     }
 
+    /// Returns the host's key of the owner, if it is an account of the host.
+    pub fn account(&self) -> Option<&AccountKey> {
+        self.actor().and_then(|a| a.account.as_ref())
+    }
+
     fn actor(&self) -> Option<&ConditionContext> {
         match &self.authority {
-            Authority::Admin { owner, .. } | Authority::Session { owner, .. } => Some(owner),
+            Authority::Admin { owner, .. }
+            | Authority::Session { owner, .. }
+            | Authority::PolicySession { owner, .. } => Some(owner),
             Authority::Content { .. } | Authority::Public { .. } => None,
         }
     }
@@ -195,6 +213,7 @@ impl Principal {
             Authority::Content { access } => all_or_nothing(access.allows(action)),
             Authority::Public { actions } => all_or_nothing(actions.contains(action)),
             Authority::Session { rules: None, .. } => MatchingRules::All,
+            Authority::PolicySession { policy, .. } => all_or_nothing(policy.allows(action, resource)),
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
                 MatchingRules::Some(rules, owner, resource)
             }
@@ -203,7 +222,10 @@ impl Principal {
 
     /// Replaces the owner's roles by an equal list.
     pub(crate) fn map_roles(mut self, share: impl Fn(&Arc<[RoleId]>) -> Arc<[RoleId]>) -> Self {
-        if let Authority::Admin { owner, .. } | Authority::Session { owner, .. } = &mut self.authority {
+        if let Authority::Admin { owner, .. }
+        | Authority::Session { owner, .. }
+        | Authority::PolicySession { owner, .. } = &mut self.authority
+        {
             owner.roles = share(&owner.roles);
         }
         self
@@ -215,7 +237,10 @@ impl Principal {
             Authority::Admin { rules, .. } | Authority::Session { rules: Some(rules), .. } => {
                 *rules = rules.iter().filter_map(rule).collect();
             }
-            Authority::Session { rules: None, .. } | Authority::Content { .. } | Authority::Public { .. } => {}
+            Authority::Session { rules: None, .. }
+            | Authority::PolicySession { .. }
+            | Authority::Content { .. }
+            | Authority::Public { .. } => {}
         }
         self
     }
@@ -228,7 +253,9 @@ impl Principal {
                 let fields: usize = rules.iter().map(|r| r.scope.fields.weight()).sum();
                 size_of_val(&**rules) + size_of_val(&*owner.roles) + guards + fields
             }
-            Authority::Session { owner, rules: None } => size_of_val(&*owner.roles),
+            Authority::Session { owner, rules: None } | Authority::PolicySession { owner, .. } => {
+                size_of_val(&*owner.roles)
+            }
             Authority::Content { access: ContentAccess::Custom(actions) } => size_of_val(&**actions),
             Authority::Content { .. } | Authority::Public { .. } => 0,
         }
@@ -242,7 +269,7 @@ enum MatchingRules<'a> {
 }
 
 fn actor(owner: &Owner) -> ConditionContext {
-    ConditionContext { owner: owner.id, roles: owner.roles.as_slice().into() }
+    ConditionContext { owner: owner.id, account: owner.account.clone(), roles: owner.roles.as_slice().into() }
 }
 
 #[cfg(test)]
@@ -261,7 +288,7 @@ mod tests {
     #[test]
     fn a_principal_weighs_its_heap_bytes() {
         let (action, resource) = (Action::new("read"), Resource::new("article"));
-        let owner = || ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
+        let owner = || ConditionContext { owner: OwnerId(7), account: None, roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
         let long = "a".repeat(60);
         let rule = |fields: Option<&[&str]>, parts: &[&[&str]]| EffectivePermission {
             scope: Scope {
@@ -307,7 +334,7 @@ mod tests {
     #[test]
     fn owned_principals_have_owner_and_roles() {
         let (owner, rules) =
-            (|| ConditionContext { owner: OwnerId(7), roles: [RoleId(2), RoleId(3)].into() }, || [].into());
+            (|| ConditionContext { owner: OwnerId(7), account: None, roles: [RoleId(2), RoleId(3)].into() }, || [].into());
         let of = Principal::with;
         for owned in [
             of(Authority::Admin { owner: owner(), rules: rules() }),

@@ -163,7 +163,7 @@ mod tests {
         let is = |value: i64| Predicate::Is(Attribute("colour"), Value::Int(value));
         let values = vec![Value::Text("red".into()), Value::Bool(true), Value::Int(7)];
         let one_of = Predicate::IsOneOf(Attribute("colour"), values);
-        let actor = ConditionContext { owner: OwnerId(9), roles: [].into() };
+        let actor = ConditionContext { owner: OwnerId(9), account: None, roles: [].into() };
         let shares = Predicate::SharesRole(Attribute::CREATOR_ROLE_IDS, actor);
         let all = Predicate::All(vec![is(1), is(2), one_of]);
         let (sql, binds) = written(&Predicate::Any(vec![all, shares, Predicate::Never]));
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn inexpressible_predicates_deny_and_an_empty_all_allows() {
-        let actor = ConditionContext { owner: OwnerId(9), roles: [].into() };
+        let actor = ConditionContext { owner: OwnerId(9), account: None, roles: [].into() };
         for (predicate, sql) in [
             (Predicate::Is(Attribute("size"), Value::Int(1)), "FALSE"),
             (Predicate::IsOneOf(Attribute("colour"), vec![]), "FALSE"),

@@ -232,6 +232,7 @@ mod tests {
 
     fn owner() -> Owner {
         Owner {
+            account: None,
             id: OwnerId(7),
             email: "ada@example.test".into(),
             firstname: "Ada".into(),

@@ -30,8 +30,7 @@ pub(super) type NotAdmitted<'g> = (Reason, Option<&'g Group>);
 impl Gate {
     /// Decides whether a request goes on, and as which caller.
     pub(super) fn admit<'g, B>(self: &'g Arc<Self>, request: &Request<B>) -> Result<Admission<'g>, NotAdmitted<'g>> {
-        let (headers, extensions) = (request.headers(), request.extensions());
-        let path = sent_path(request.uri(), extensions).map(|path| self.base.inward(path));
+        let path = sent_path(request.uri(), request.extensions()).map(|path| self.base.inward(path));
         let group = match path.and_then(|path| self.groups.classify(request.method(), path)) {
             Ok(group) => group,
             Err(reason) => return Err((reason, self.apparent_group(request))),
@@ -42,7 +41,7 @@ impl Gate {
         match &group.access {
             Access::Public => Ok(Admission::Public(group)),
             Access::Guarded { kinds, .. } => {
-                self.identify(headers, extensions, group, *kinds).map_err(|reason| (reason, Some(group)))
+                self.identify(request, group, *kinds).map_err(|reason| (reason, Some(group)))
             }
         }
     }
@@ -55,18 +54,21 @@ impl Gate {
         self.groups.find(request.method(), path)
     }
 
-    fn identify<'g>(
+    fn identify<'g, B>(
         self: &'g Arc<Self>,
-        headers: &HeaderMap,
-        extensions: &Extensions,
+        request: &Request<B>,
         group: &'g Group,
         kinds: TokenKinds,
     ) -> Result<Admission<'g>, Reason> {
+        let (headers, extensions) = (request.headers(), request.extensions());
         let secret = match self.presented(headers, group) {
             Presented::Secret(secret) => secret,
             Presented::Malformed => return Err(Reason::Invalid(InvalidCredential::Malformed)),
             Presented::Several => return Err(Reason::SeveralCredentials),
             Presented::Nothing => {
+                if let Some(admission) = self.identify_account(request, group) {
+                    return admission;
+                }
                 let public = group.public_entry().ok_or(Reason::NoCredential)?;
                 return Ok(Admission::Admitted(group, public.clone()));
             }

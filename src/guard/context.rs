@@ -4,7 +4,7 @@ use super::mark::Mark;
 use super::revalidate::{NoLongerValid, judge_again, still_valid};
 use super::route_requirement::Prepared;
 use crate::domain::{
-    Actor, Admission, AdmittedActor, Decision, OwnerId, Principal, Requirement, RoleId, TokenId, TokenKind, Verdict,
+    AccountKey, Actor, Admission, AdmittedActor, Decision, OwnerId, Principal, Requirement, RoleId, TokenId, TokenKind, Verdict,
     all_of,
 };
 use crate::resolve::Entry;
@@ -50,6 +50,11 @@ impl AuthContext {
     /// Returns the token's owner; content tokens and the public have none.
     pub fn owner(&self) -> Option<OwnerId> {
         self.principal().owner()
+    }
+
+    /// Returns the host's key of the owner, if it is an [account of the host](crate::accounts).
+    pub fn account(&self) -> Option<&AccountKey> {
+        self.principal().account()
     }
 
     /// Returns the actor for the services: the person of a session, or the token itself; `None` for the public.

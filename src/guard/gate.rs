@@ -10,6 +10,7 @@ use super::credential_headers::CredentialHeaders;
 use super::declared::{DeclaredRoute, RouteMistakes};
 use super::groups::{Group, Groups, InvalidGroups};
 use super::page::PageContext;
+use super::signed_in::SignedIn;
 use super::style::RejectionStyle;
 #[cfg(feature = "axum")]
 use crate::domain::Catalogue;
@@ -31,6 +32,8 @@ pub(crate) struct Gate {
     pub(super) unguarded: UnguardedLog,
     /// The style of rejections outside the groups, and the headers that hold credentials.
     pub(super) style: Arc<RejectionStyle>,
+    /// Which account of the host a request is made by.
+    pub(super) signed_in: Option<SignedIn>,
 }
 
 /// The settings of a gate.
@@ -41,6 +44,7 @@ pub(crate) struct GateSettings {
     pub(crate) budget: Option<FailureBudget>,
     pub(crate) base: Base,
     pub(crate) style: RejectionStyle,
+    pub(crate) signed_in: Option<SignedIn>,
 }
 
 impl Gate {
@@ -49,7 +53,7 @@ impl Gate {
         format: SecretFormat,
         resolver: Arc<Resolver>,
     ) -> Result<Self, InvalidGroups> {
-        let GateSettings { groups, opaque, addresses, budget, base, style } = settings;
+        let GateSettings { groups, opaque, addresses, budget, base, style, signed_in } = settings;
         let style = Arc::new(style);
         let mut groups = Groups::new(groups, &base)?;
         groups.resolve_public(|actions| {
@@ -57,7 +61,7 @@ impl Gate {
         });
         groups.set_style(&style);
         let (budget, unguarded) = (budget.map(Budget::new), UnguardedLog::default());
-        Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded, style })
+        Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded, style, signed_in })
     }
 
     #[cfg(feature = "axum")]

@@ -40,6 +40,8 @@ pub struct Group {
     /// What every caller has to meet before the request reaches a route.
     pub(super) floor: Option<Prepared>,
     rejection_format: Option<RejectionFormat>,
+    /// Whether an account that the host has signed in opens the group, besides tokens.
+    or_signed_in: bool,
     /// Set when the gate is built.
     pub(super) style: Arc<RejectionStyle>,
     /// Whether only the `Authorization` header holds credentials. Set when the gate is built.
@@ -137,6 +139,7 @@ impl Group {
             access,
             floor: None,
             rejection_format: None,
+            or_signed_in: false,
             style: Arc::default(),
             only_authorization: false,
             id: GroupId::default(),
@@ -265,6 +268,21 @@ impl Group {
         assert!(!requirement.has_params(), "the floor of a group has no path parameters: {requirement}");
         self.floor = Some(Prepared::new(requirement));
         self
+    }
+
+    /// Opens the group also to accounts that the [host has signed in](crate::Builder::signed_in), as sessions: one route
+    /// for browsers and for keys. Groups for [sessions](Self::sessions) and [pages](Self::pages) are open to them anyway.
+    ///
+    /// A request with a credential is judged by that alone. A signed-in request with an unsafe method needs a proof of same
+    /// origin. In a content group, tell the two apart by [`AuthContext::kind`](crate::AuthContext::kind).
+    #[must_use]
+    pub fn or_signed_in(mut self) -> Self {
+        self.or_signed_in = true;
+        self
+    }
+
+    pub(super) fn admits_signed_in(&self) -> bool {
+        self.or_signed_in || matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
     }
 
     /// Sets the form of rejections in JSON, instead of that of the [installation](crate::Builder::rejection_format).

@@ -40,6 +40,7 @@ mod router;
 mod service;
 #[cfg(feature = "ui")]
 mod session_check;
+mod signed_in;
 mod style;
 
 pub use address::{InvalidProxy, ProxyHeader};
@@ -80,4 +81,5 @@ pub(crate) use gate::{Gate, GateSettings};
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;
+pub(crate) use signed_in::SignedIn;
 pub(crate) use style::RejectionStyle;

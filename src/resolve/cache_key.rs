@@ -1,6 +1,7 @@
 //! The keys of the cache: a keyed hash of the secret that a client presents.
 
-use crate::domain::{Digest, Entropy, NoEntropy, TokenKind, VerifiedSecret};
+use super::Resolver;
+use crate::domain::{AccountKey, Digest, Entropy, NoEntropy, TokenKind, VerifiedSecret, account_digest};
 use siphasher::sip128::SipHasher24;
 
 /// The key of a secret in the cache: SipHash-2-4 of its bytes, with 128 bits, under a random key of the process.
@@ -52,6 +53,19 @@ pub(crate) struct KnownSecret {
 impl KnownSecret {
     pub(crate) fn new(verified: VerifiedSecret, cache_key: CacheKey) -> Self {
         Self { digest: verified.digest, prefix: verified.kind, cache_key }
+    }
+
+    /// Returns the credential of a request that the host has signed in as this account.
+    ///
+    /// Its digest is no HMAC of a secret: to find one with this HMAC takes 2^216 attempts, with the hash key too. Its cache
+    /// key is of a text that begins with a NUL byte, which no header value contains.
+    pub(crate) fn of_account(key: &AccountKey, resolver: &Resolver) -> Self {
+        let text = format!("\0account\0{key}");
+        Self {
+            digest: account_digest(key),
+            prefix: Some(TokenKind::Session),
+            cache_key: resolver.cache_key(text.as_bytes()),
+        }
     }
 
     /// Returns the secret with this digest, for an entry that is never cached.

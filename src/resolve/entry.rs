@@ -96,6 +96,9 @@ impl Entry {
         let used = [token.last_used_at, resolver.usage.pending(token.id)].into_iter().flatten().max();
         let mut ends = token.expires_at.map_or(MonotonicTime::NEVER, left);
         let mut reload = asked.plus(resolver.reload_after);
+        if owner.is_some_and(|(owner, _)| owner.account.is_some()) {
+            reload = reload.min(asked.plus(resolver.accounts.max_age));
+        }
         if let TokenAuthority::Session { idle, .. } = token.authority {
             let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle).plus(NOTE_EVERY));
             if idle_until <= asked {

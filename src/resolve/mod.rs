@@ -1,5 +1,6 @@
 //! Resolution of digests to principals: a bounded cache, and behind it one coalesced look-up per digest.
 
+mod accounts;
 mod cache_key;
 mod entry;
 mod freshness;
@@ -18,6 +19,8 @@ mod tests;
 mod usage;
 mod warm_up;
 
+pub use accounts::{Accounts, AccountsError};
+pub(crate) use accounts::{HostAccounts, as_answered};
 pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
 pub(crate) use entry::Entry;
 pub(crate) use freshness::{Freshness, LogPosition};
@@ -145,6 +148,7 @@ pub(crate) struct Resolver {
     lanes: Lanes,
     waiting: Waiting,
     warm_up: WarmUp,
+    accounts: HostAccounts,
 }
 
 /// The result of a look-up, or of a cache check.
@@ -186,6 +190,7 @@ impl Resolver {
         conditions: Conditions,
         limits: Limits,
         cache_keys: CacheKeys,
+        accounts: HostAccounts,
         exclusive: bool,
     ) -> Arc<Self> {
         let following = if exclusive { Following::Blind } else { store.following() };
@@ -194,7 +199,7 @@ impl Resolver {
             Following::Blind if exclusive => SyncMode::Exclusive,
             Following::Blind => SyncMode::ByReadingAgain,
         };
-        let resolver = Arc::new(Self::new(store, clock, conditions, limits, cache_keys, sync_mode));
+        let resolver = Arc::new(Self::new(store, clock, conditions, limits, cache_keys, accounts, sync_mode));
         if let Following::Log(log) = following {
             poller::follow(&resolver, log);
         }
@@ -207,6 +212,7 @@ impl Resolver {
         conditions: Conditions,
         limits: Limits,
         cache_keys: CacheKeys,
+        accounts: HostAccounts,
         sync_mode: SyncMode,
     ) -> Self {
         let (freshness, reload_after) = match sync_mode {
@@ -244,7 +250,18 @@ impl Resolver {
             lanes: Lanes::new(limits.lookups),
             waiting: Waiting::default(),
             warm_up: WarmUp::default(),
+            accounts,
         }
+    }
+
+    /// Returns how long a request waits in all.
+    pub(crate) fn request_deadline(&self) -> Duration {
+        self.limits.request
+    }
+
+    /// Returns the accounts of the host.
+    pub(crate) fn accounts(&self) -> &HostAccounts {
+        &self.accounts
     }
 
     /// Checks that a request with this token, read just now, would be admitted and meet these requirements.
@@ -370,7 +387,10 @@ impl Resolver {
                 LookupOutcome::Found(entry)
             }
             None => {
-                let until = asked.plus(self.limits.absent_for.min(self.reload_after));
+                // The token of a missing account is there again once the host has it again, which no tag reports.
+                let of_account = snapshot.record.is_some();
+                let believed = if of_account { self.limits.max_staleness } else { Duration::MAX };
+                let until = asked.plus(self.limits.absent_for.min(self.reload_after).min(believed));
                 self.absent.insert(digest, Absent { stamp, until });
                 // The cached entry has ended, and would be found first.
                 self.cache.remove(&secret.cache_key.bucket);

@@ -76,7 +76,7 @@ pub(super) fn record(digest: Digest) -> Record {
 
 fn start(limits: Limits) -> (Arc<Resolver>, Arc<Tokens>) {
     let store = Arc::new(Tokens::default());
-    (Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, cache_keys(), true), store)
+    (Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, cache_keys(), HostAccounts::none(), true), store)
 }
 
 pub(super) fn cache_keys() -> CacheKeys {
@@ -189,6 +189,7 @@ fn an_entry_has_the_tags_of_its_token_owner_and_roles() {
     let secret = secret(7, 1);
     let roles = [RoleId(2), RoleId(5)];
     let owner = Owner {
+        account: None,
         id: OwnerId(3),
         email: "ada@example.org".into(),
         firstname: String::new(),
@@ -363,7 +364,7 @@ impl Clock for TestClock {
 async fn a_node_whose_lookups_fail_is_not_ready() {
     let (store, clock) = (Arc::new(SwitchableStore::default()), Arc::new(TestClock::default()));
     let resolver =
-        Resolver::start(store.clone(), clock.clone(), Conditions::default(), Limits::default(), cache_keys(), true);
+        Resolver::start(store.clone(), clock.clone(), Conditions::default(), Limits::default(), cache_keys(), HostAccounts::none(), true);
     let mut next = 0;
     let mut ask = async |how, times, lane| {
         store.0.store(how, Ordering::SeqCst);

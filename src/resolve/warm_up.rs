@@ -105,14 +105,15 @@ impl Resolver {
         Some(entry)
     }
 
-    /// Caches the tokens of a page, except those that a look-up has cached.
+    /// Caches the tokens of a page, except those that a look-up has cached, and those of accounts: the host is not asked for
+    /// them all at once.
     fn cache_page(self: &Arc<Self>, page: RecentTokens, era: u64, asked: MonotonicTime) {
         self.freshness.observe(era, page.seq, page.op_id.as_deref());
         let mut warmed = 0;
         for record in page.records {
             let token = &record.token;
             let looked_up = self.warm_up.lock().as_ref().is_none_or(|looked_up| looked_up.contains(&token.id));
-            if looked_up || token.kind() == TokenKind::Session {
+            if looked_up || token.kind() == TokenKind::Session || record.account().is_some() {
                 continue;
             }
             let stamp = Stamp { era, seq: page.seq };

@@ -1,7 +1,7 @@
 //! Owners' accounts in a store: profile, state, roles, password and invitations.
 
 use super::{NewOwner, OwnerQuery, Page, Profile, StoreError};
-use crate::domain::{AuditOrigin, Ceiling, Digest, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Timestamp};
+use crate::domain::{AccountKey, AuditOrigin, Ceiling, Digest, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Timestamp};
 use async_trait::async_trait;
 
 /// Reads accounts.
@@ -11,6 +11,16 @@ pub trait ReadAccounts {
     async fn owner(&mut self, id: OwnerId) -> Result<Option<Owner>, StoreError>;
     /// Returns the owner with this e-mail address, by its [comparable](crate::store::comparable()) form.
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError>;
+    /// Returns the owner that is this account of the host.
+    async fn owner_of_account(&mut self, key: &AccountKey) -> Result<Option<OwnerId>, StoreError>;
+    /// Lists up to `limit` owners that are accounts of the host, by id, after this one.
+    async fn accounts(&mut self, after: OwnerId, limit: u32) -> Result<Vec<Owner>, StoreError>;
+    /// Lists the oldest reports of changed accounts that the host wrote by SQL, up to `limit`: id and account key, as
+    /// written. The default is a store without them.
+    async fn reported_accounts(&mut self, limit: u32) -> Result<Vec<(i64, String)>, StoreError> {
+        _ = limit;
+        Ok(Vec::new())
+    }
     /// Returns those of these e-mail addresses, in their [comparable](crate::store::comparable()) form, that belong to owners, in no
     /// order.
     async fn owners_by_email(&mut self, emails: &[&str]) -> Result<Vec<(String, OwnerId)>, StoreError>;
@@ -38,7 +48,12 @@ pub trait ReadAccounts {
 pub trait WriteAccounts {
     /// Adds an owner.
     async fn insert_owner(&mut self, owner: NewOwner) -> Result<OwnerId, StoreError>;
-    /// Sets an owner's e-mail address and names.
+    /// Deletes reports of changed accounts, up to this id.
+    async fn delete_account_reports(&mut self, last: i64) -> Result<(), StoreError> {
+        _ = last;
+        Ok(())
+    }
+    /// Sets an owner's e-mail address and names. Of an account, the address need not be unique.
     async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError>;
     /// Sets an owner's state.
     async fn set_owner_state(&mut self, id: OwnerId, state: OwnerState) -> Result<(), StoreError>;

@@ -49,7 +49,7 @@ pub use sql::postgres::{PostgresOptions, PostgresStore};
 pub use sql::sqlite::{SqliteOptions, SqliteStore};
 pub use tokens::{Clamp, Clamped, Proposed, ReadTokens, WriteTokens};
 
-use crate::domain::{Ceiling, Owner, OwnerId, Timestamp, Token, TokenId};
+use crate::domain::{AccountKey, Ceiling, Owner, OwnerId, Timestamp, Token, TokenId};
 use async_trait::async_trait;
 use std::fmt;
 use std::net::IpAddr;
@@ -297,6 +297,13 @@ pub struct Record {
     pub owner: Option<(Owner, Ceiling)>,
     /// The store's time, against which expiry is computed.
     pub now: Timestamp,
+}
+
+impl Record {
+    /// Returns the host's key of the owner, if it is an account of the host.
+    pub(crate) fn account(&self) -> Option<&AccountKey> {
+        self.owner.as_ref().and_then(|(owner, _)| owner.account.as_ref())
+    }
 }
 
 /// A use of a token.

@@ -1,7 +1,7 @@
 //! New roles, owners and tokens, and records of imported ones.
 
 use crate::domain::{
-    Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp, TokenAuthority, TokenId,
+    AccountKey, Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp, TokenAuthority, TokenId, email_key,
 };
 use std::time::Duration;
 
@@ -58,6 +58,8 @@ impl NewRole {
 /// A new owner.
 #[derive(Clone, Debug)]
 pub struct NewOwner {
+    /// The host's account that the owner is; `None` for people of keyward's own.
+    pub account: Option<AccountKey>,
     /// Unique, compared without case.
     pub email: String,
     /// First name; may be empty.
@@ -80,8 +82,14 @@ impl NewOwner {
     /// let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
     /// ```
     pub fn new(email: impl Into<String>) -> Self {
-        let (firstname, lastname) = (String::new(), String::new());
-        Self { email: email.into(), firstname, lastname, username: None, state: OwnerState::Active, roles: Vec::new() }
+        let (account, firstname, lastname) = (None, String::new(), String::new());
+        Self { account, email: email.into(), firstname, lastname, username: None, state: OwnerState::Active, roles: Vec::new() }
+    }
+
+    /// Returns the text by which a store compares the owner: the [comparable](crate::store::comparable()) e-mail address,
+    /// or for an account a text that no address has.
+    pub fn email_key(&self) -> String {
+        email_key(&self.email, self.account.as_ref())
     }
 
     /// Sets the names.

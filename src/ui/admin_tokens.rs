@@ -184,7 +184,7 @@ impl TokenPages for AdminTokens {
         let new = NewAdminToken {
             name: form.text("name").to_owned(),
             description: form.text("description").to_owned(),
-            owner: viewer.id,
+            owner: viewer.id.into(),
             grants: Selection::parse(form)?.into_grants(),
             lifespan: parse_lifespan(form),
         };
@@ -241,6 +241,7 @@ async fn load_clamped(
                 Err(error) => return Err(error.into()),
             },
             Some(AuditCause::OwnerRoles(_)) => "when the owner's roles were changed".to_owned(),
+            Some(AuditCause::AccountChanged(_)) => "when the owner's account was changed".to_owned(),
             Some(AuditCause::Catalogue) => "when the service removed the action".to_owned(),
             Some(AuditCause::Renamed) => "when the service renamed it".to_owned(),
             _ => "by another change".to_owned(),

@@ -52,6 +52,7 @@ pub(super) fn describe_cause(cause: AuditCause) -> (&'static str, Option<AuditTa
         AuditCause::RolePermissions(id) => (action_label(AuditAction::RolePermissionsSet), Some(AuditTarget::Role(id))),
         AuditCause::OwnerRoles(id) => (action_label(AuditAction::OwnerRolesSet), Some(AuditTarget::Owner(id))),
         AuditCause::OwnerDeleted(id) => (action_label(AuditAction::OwnerDeleted), Some(AuditTarget::Owner(id))),
+        AuditCause::AccountChanged(id) => ("The account was changed", Some(AuditTarget::Owner(id))),
         AuditCause::Catalogue => ("The service removed the action", None),
         AuditCause::Renamed => ("The service renamed the action", None),
     }

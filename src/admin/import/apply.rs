@@ -167,6 +167,7 @@ impl<'u, 't> Importer<'u, 't> {
         has.sort_unstable();
         has.dedup();
         let new = NewOwner {
+            account: None,
             firstname: self.text(&what, "first name", &user.firstname, NAME_LENGTH),
             lastname: self.text(&what, "last name", &user.lastname, NAME_LENGTH),
             username: user.username.map(|name| self.text(&what, "username", &name, NAME_LENGTH)),

@@ -2,8 +2,9 @@
 
 use super::issue::IssuedToken;
 use super::load::{load_changeable, load_token};
+use crate::admin::actor::Grantor;
 use super::read::{DescribedToken, describe_one};
-use super::{Tokens, check_grants, ensure_name_available};
+use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
 use crate::admin::ServiceError;
 use crate::admin::audit_details::token_changes;
 use crate::admin::error::FieldErrors;
@@ -113,8 +114,9 @@ async fn change(
     let actor = unit.actor().await?;
     // Sessions are opened and ended, never changed.
     let kinds = tokens.kinds.without(TokenKind::Session);
-    let before = load_changeable(unit.view(), &actor, id, kinds).await?;
-    actor.grantor()?;
+    let state = unit.state.clone();
+    let before = load_changeable(unit.view(), state.resolver.accounts(), &actor, id, kinds).await?;
+    let grantor = actor.grantor()?;
     unit.check_version("token", before.version())?;
     tokens.check_registered(grants.as_deref().unwrap_or_default(), before.grants(), &mut errors);
     if let Some(access) = &access {
@@ -123,9 +125,9 @@ async fn change(
     errors.into_result()?;
     let name = name.unwrap_or_else(|| before.name.clone());
     let description = description.unwrap_or_else(|| before.description.clone());
-    let authority = change_authority(unit, &before, grants, access).await?;
+    let authority = change_authority(unit, &grantor, &before, grants, access).await?;
     if token_changes(&before, &name, &description, &authority).is_empty() {
-        return describe_one(unit.view(), before).await;
+        return describe_one(unit.view(), state.resolver.accounts(), before).await;
     }
     // Checked last: that a name is taken tells about tokens of others.
     if name != before.name {
@@ -134,23 +136,25 @@ async fn change(
     }
     unit.update_token(&before, &name, &description, &authority).await?;
     let token = load_token(unit.view(), id, tokens.kinds).await?;
-    describe_one(unit.view(), token).await
+    describe_one(unit.view(), state.resolver.accounts(), token).await
 }
 
 /// Returns the authority after a change; the one before, if they list the same in another order.
 async fn change_authority(
     unit: &mut UnitOfWork<'_>,
+    grantor: &Grantor,
     before: &Token,
     grants: Option<Vec<Grant>>,
     access: Option<ContentAccess>,
 ) -> Result<TokenAuthority, ServiceError> {
     let authority = match (before.authority.clone(), grants, access) {
         (TokenAuthority::Admin { owner, grants: now }, Some(grants), None) => {
-            let ceiling = unit.view().ceiling(owner).await?;
+            let ceiling = unit.ceiling(owner).await?;
             let grants = with_chosen(grants, &now, &ceiling);
             // Chosen conditions that stay are not a new choice.
             let new: Vec<Grant> = grants.iter().map(|g| as_new(g, &now, &ceiling)).collect();
             check_grants(unit, owner, &new).await?;
+            check_own_ceiling(grantor, owner, &grants)?;
             TokenAuthority::Admin { owner, grants }
         }
         (TokenAuthority::Content { .. }, None, Some(access)) => TokenAuthority::Content { access },
@@ -174,26 +178,30 @@ async fn regenerate(
 ) -> Result<IssuedToken, ServiceError> {
     let actor = unit.actor().await?;
     // Sessions are opened and ended, never changed.
-    let before = load_changeable(unit.view(), &actor, id, kinds.without(TokenKind::Session)).await?;
+    let (state, kinds) = (unit.state.clone(), kinds.without(TokenKind::Session));
+    let before = load_changeable(unit.view(), state.resolver.accounts(), &actor, id, kinds).await?;
     match before.owner() {
         Some(_) if actor.is_token(id) => {}
         Some(owner) => {
             let grantor = actor.grantor()?;
-            if !grantor.is_program() && !grantor.is(owner) {
+            if !unit.manages(&grantor, owner).await? {
                 return Err(ServiceError::Forbidden("only its owner regenerates a token"));
             }
+            // The actor learns a secret that carries these grants.
+            check_own_ceiling(&grantor, owner, before.grants())?;
         }
         None => drop(actor.grantor()?),
     }
     unit.check_version("token", before.version())?;
     let issued = if before.kind() == TokenKind::Admin { issued.admin } else { issued.content };
     let (token, secret) = unit.replace_secret(&before, issued).await?;
-    IssuedToken::describe(unit.view(), token, secret).await
+    IssuedToken::describe(unit, token, secret).await
 }
 
 async fn revoke(unit: &mut UnitOfWork<'_>, kinds: TokenKinds, id: TokenId) -> Result<Token, ServiceError> {
     let actor = unit.actor().await?;
-    let token = load_changeable(unit.view(), &actor, id, kinds).await?;
+    let state = unit.state.clone();
+    let token = load_changeable(unit.view(), state.resolver.accounts(), &actor, id, kinds).await?;
     if !(actor.is_token(id) && token.kind() == TokenKind::Admin) {
         actor.grantor()?;
     }

@@ -1,7 +1,8 @@
 //! Issues tokens.
 
 use super::read::{DescribedToken, describe_one};
-use super::{Tokens, check_grants, ensure_name_available};
+use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
+use crate::admin::actor::load_completed;
 use crate::admin::error::FieldErrors;
 use crate::admin::size_limits::{ACTIONS, GRANTS, is_too_long, report_oversized};
 use crate::admin::state::ScopeWithConditions;
@@ -9,11 +10,13 @@ use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
-    Action, Actor, ContentAccess, FieldName, Grant, Issued, OwnerId, Secret, Token, TokenAuthority, TokenKind,
+    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, Issued, OwnerId, Secret, Token, TokenAuthority, TokenKind,
 };
-use crate::store::{NameScope, NewToken, View};
+use crate::store::{NameScope, NewToken};
 use std::collections::HashSet;
 use std::time::Duration;
+
+const NOT_YOURS: &str = "a token belongs to the person who issues it, or to an account that the person manages";
 
 /// A new admin token.
 #[derive(Clone, Debug)]
@@ -23,7 +26,7 @@ pub struct NewAdminToken {
     /// Free text.
     pub description: String,
     /// The owner. It never changes.
-    pub owner: OwnerId,
+    pub owner: TokenOwner,
     /// The grants, which the owner's permissions cover.
     pub grants: Vec<Grant>,
     /// The lifespan.
@@ -38,9 +41,11 @@ impl NewAdminToken {
     /// use keyward::{Grant, NewAdminToken, OwnerId};
     /// let deploy = NewAdminToken::new("deploy", OwnerId(1)).grants([Grant::new("admin::webhooks.read")]).lifespan(Lifespan::days(7));
     /// ```
-    pub fn new(name: impl Into<String>, owner: OwnerId) -> Self {
+    ///
+    /// The owner is an [`OwnerId`], or the key of an [account of the host](crate::accounts).
+    pub fn new(name: impl Into<String>, owner: impl Into<TokenOwner>) -> Self {
         let (name, description) = (name.into(), String::new());
-        Self { name, description, owner, grants: Vec::new(), lifespan: Lifespan::days(30) }
+        Self { name, description, owner: owner.into(), grants: Vec::new(), lifespan: Lifespan::days(30) }
     }
 
     /// Sets the description.
@@ -62,6 +67,34 @@ impl NewAdminToken {
     pub fn lifespan(mut self, lifespan: Lifespan) -> Self {
         self.lifespan = lifespan;
         self
+    }
+}
+
+/// The owner of a new token.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TokenOwner {
+    /// The owner with this id.
+    Id(OwnerId),
+    /// The account of the host with this key. keyward adds it as an owner when it gets its first token.
+    Account(AccountKey),
+}
+
+impl From<OwnerId> for TokenOwner {
+    fn from(id: OwnerId) -> Self {
+        Self::Id(id)
+    }
+}
+
+impl From<AccountKey> for TokenOwner {
+    fn from(key: AccountKey) -> Self {
+        Self::Account(key)
+    }
+}
+
+impl From<&AccountKey> for TokenOwner {
+    fn from(key: &AccountKey) -> Self {
+        Self::Account(key.clone())
     }
 }
 
@@ -129,12 +162,15 @@ impl IssuedToken {
 
     /// Loads the description of an admin token.
     pub(in crate::admin) async fn describe(
-        view: &mut dyn View,
+        unit: &mut UnitOfWork<'_>,
         token: Token,
         secret: Secret,
     ) -> Result<Self, ServiceError> {
         let described = match token.kind() {
-            TokenKind::Admin => Some(Box::new(describe_one(view, token.clone()).await?)),
+            TokenKind::Admin => {
+                let state = unit.state.clone();
+                Some(Box::new(describe_one(unit.view(), state.resolver.accounts(), token.clone()).await?))
+            }
             TokenKind::Content | TokenKind::Session => None,
         };
         Ok(Self { token, secret, described })
@@ -273,13 +309,25 @@ async fn issue_admin(
 ) -> Result<IssuedToken, ServiceError> {
     let NewAdminToken { name, description, owner, grants, lifespan } = new;
     let grantor = unit.grantor().await?;
-    if !grantor.is_program() && !grantor.is(owner) {
-        return Err(ServiceError::Forbidden("a token belongs to the person who issues it"));
+    let owner = match owner {
+        TokenOwner::Id(id) => id,
+        // Not for others: an account is added only for those who may issue its tokens.
+        TokenOwner::Account(key) => match unit.load_account(&key).await? {
+            Some(owner) => owner.id,
+            None if grantor.is_program() || unit.manages_account(&grantor, &key).await? => {
+                unit.owner_of_account(&key).await?.id
+            }
+            None => return Err(ServiceError::Forbidden(NOT_YOURS)),
+        },
+    };
+    if !unit.manages(&grantor, owner).await? {
+        return Err(ServiceError::Forbidden(NOT_YOURS));
     }
     tokens.check_registered(&grants, &[], &mut errors);
     errors.into_result()?;
     ensure_active(unit, owner).await?;
     check_grants(unit, owner, &grants).await?;
+    check_own_ceiling(&grantor, owner, &grants)?;
     let most = unit.state.settings.policy.tokens_per_owner;
     if unit.view().count_tokens(TokenKind::Admin, Some(owner)).await? >= most {
         return Err(limit_reached(FieldName::Owner, most, "admin tokens of an owner"));
@@ -326,7 +374,7 @@ async fn open_session(unit: &mut UnitOfWork<'_>, new: NewSession, issued: Issued
 
 async fn insert(unit: &mut UnitOfWork<'_>, (new, secret): (NewToken, Secret)) -> Result<IssuedToken, ServiceError> {
     let token = unit.issue_token(new, &secret).await?;
-    IssuedToken::describe(unit.view(), token, secret).await
+    IssuedToken::describe(unit, token, secret).await
 }
 
 fn check_texts(name: &str, description: &str, errors: &mut FieldErrors) -> Result<(String, String), ServiceError> {
@@ -356,6 +404,8 @@ pub(in crate::admin) fn new_token(
 }
 
 async fn ensure_active(unit: &mut UnitOfWork<'_>, owner: OwnerId) -> Result<(), ServiceError> {
-    let owner = unit.view().owner(owner).await?.ok_or(ServiceError::NotFound("owner"))?;
+    let state = unit.state.clone();
+    let owner = load_completed(unit.view(), state.resolver.accounts(), owner).await?;
+    let (owner, _) = owner.ok_or(ServiceError::NotFound("owner"))?;
     if owner.state.is_active() { Ok(()) } else { Err(ServiceError::OwnerInactive) }
 }

@@ -3,6 +3,7 @@
 use crate::admin::ServiceError;
 use crate::admin::actor::ResolvedActor;
 use crate::domain::{Token, TokenId, TokenKind, TokenKinds};
+use crate::resolve::HostAccounts;
 use crate::store::View;
 
 /// Loads a token of one of these kinds.
@@ -17,11 +18,15 @@ pub(super) async fn load_token(view: &mut dyn View, id: TokenId, kinds: TokenKin
 /// "not yours": no answer tells which ids exist.
 pub(super) async fn load_changeable(
     view: &mut dyn View,
+    accounts: &HostAccounts,
     actor: &ResolvedActor,
     id: TokenId,
     kinds: TokenKinds,
 ) -> Result<Token, ServiceError> {
-    let token = view.token(id).await?.filter(|token| kinds.contains(token.kind()) && may_see(actor, token));
+    let token = match view.token(id).await?.filter(|token| kinds.contains(token.kind())) {
+        Some(token) if may_see(actor, &token) || manages_token(view, accounts, actor, &token).await? => Some(token),
+        _ => None,
+    };
     token.ok_or_else(|| {
         match actor {
             ResolvedActor::Token(_) => return ServiceError::Forbidden("a token changes nothing but itself"),
@@ -34,6 +39,21 @@ pub(super) async fn load_changeable(
             false => ServiceError::NotFound("token"),
         }
     })
+}
+
+/// Returns whether the actor manages the owner of an admin token.
+pub(super) async fn manages_token(
+    view: &mut dyn View,
+    accounts: &HostAccounts,
+    actor: &ResolvedActor,
+    token: &Token,
+) -> Result<bool, ServiceError> {
+    match (actor, token.kind(), token.owner()) {
+        (ResolvedActor::Person(grantor), TokenKind::Admin, Some(owner)) => {
+            grantor.manages(view, accounts, owner).await
+        }
+        _ => Ok(false),
+    }
 }
 
 fn may_see(actor: &ResolvedActor, token: &Token) -> bool {

@@ -11,7 +11,7 @@ mod within;
 
 pub use change::TokenUpdate;
 pub(super) use issue::new_token;
-pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession};
+pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenOwner};
 pub use read::DescribedToken;
 #[cfg(feature = "reveal")]
 pub use reveal::{SecretAccess, TokenWithSecret};
@@ -19,11 +19,11 @@ pub use reveal::{SecretAccess, TokenWithSecret};
 pub use within::TokensWithin;
 
 use super::ServiceError;
-use super::actor::may_change;
+use super::actor::{Grantor, may_change};
 use super::context::{ServiceContext, actor_methods, version_methods};
 use super::error::FieldErrors;
 use super::unit_of_work::UnitOfWork;
-use crate::domain::{Ceiling, ConditionClause, FieldName, Grant, OwnerId, TokenId, TokenKind, TokenKinds};
+use crate::domain::{Ceiling, ConditionClause, FieldName, Grant, OwnerId, Permission, TokenId, TokenKind, TokenKinds};
 use crate::store::NameScope;
 use std::collections::HashMap;
 
@@ -74,10 +74,28 @@ async fn ensure_name_available(
     }
 }
 
+/// Checks that an actor who manages the owner holds each of these grants itself, for all rows. So managing an account
+/// gives no actor more than it holds (no-escalation): a condition of the account's may let other rows through than the
+/// same condition of the actor's.
+fn check_own_ceiling(grantor: &Grantor, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
+    if grantor.is_program() || grantor.is(owner) {
+        return Ok(());
+    }
+    let (index, mut errors) = (grantor.ceiling.index(), FieldErrors::default());
+    for (i, grant) in grants.iter().enumerate() {
+        let whole = Permission { scope: grant.scope.clone(), when: ConditionClause::Always };
+        if index.check_delegation(&whole).is_err() {
+            let message = "you do not hold this for all rows yourself: leave it out";
+            errors.add_value(FieldName::Grants.at(i), message, grant.scope.action.to_string());
+        }
+    }
+    errors.into_result()
+}
+
 /// Checks that grants differ from each other, that the owner's permissions cover them (never-more-than-owner), and that conditions are
 /// chosen only where they are not inherited.
 async fn check_grants(unit: &mut UnitOfWork<'_>, owner: OwnerId, grants: &[Grant]) -> Result<(), ServiceError> {
-    let ceiling = unit.view().ceiling(owner).await?;
+    let ceiling = unit.ceiling(owner).await?;
     let mut errors = FieldErrors::default();
     let index = ceiling.index();
     let mut first_places = HashMap::with_capacity(grants.len());

@@ -1,13 +1,14 @@
 //! Lists and reads tokens, and shows secrets again.
 
 use super::Tokens;
-use super::load::{load_changeable, load_token};
+use super::load::{load_changeable, load_token, manages_token};
 use crate::admin::ServiceError;
 use crate::admin::actor::ResolvedActor;
 use crate::admin::size_limits::check_filters;
 use crate::domain::{
     Ceiling, CeilingIndex, ConditionId, FieldName, Owner, OwnerId, Permission, Token, TokenId, TokenKind,
 };
+use crate::resolve::HostAccounts;
 use crate::store::{Page, Paging, TokenQuery, View};
 use std::collections::HashMap;
 
@@ -59,7 +60,7 @@ impl Tokens {
         let mut view = self.context.view().await?;
         let actor = self.context.actor(&mut *view).await?;
         let owner = match (query.owner, visible_owner(&actor, query.kind)?) {
-            (Some(owner), Some(only)) if owner != only => {
+            (Some(owner), Some(only)) if owner != only && !self.manages(&mut *view, &actor, owner).await? => {
                 return Err(ServiceError::Forbidden("these tokens belong to another owner"));
             }
             (Some(owner), _) => {
@@ -69,7 +70,8 @@ impl Tokens {
             (None, only) => only,
         };
         let Page { items, total } = view.tokens(&TokenQuery { owner, ..query.clone() }).await?;
-        Ok(Page { items: describe(&mut *view, items).await?, total })
+        let accounts = self.context.state.resolver.accounts();
+        Ok(Page { items: describe(&mut *view, accounts, items).await?, total })
     }
 
     /// Returns a token without its secret.
@@ -80,7 +82,7 @@ impl Tokens {
         let mut view = self.context.view().await?;
         let actor = self.context.actor(&mut *view).await?;
         let token = self.load_visible(&mut *view, &actor, id).await?;
-        describe_one(&mut *view, token).await
+        describe_one(&mut *view, self.context.state.resolver.accounts(), token).await
     }
 
     /// Returns the token that acts, without its secret and without its owner: its name, its expiry and its grants.
@@ -91,7 +93,8 @@ impl Tokens {
         let mut view = self.context.view().await?;
         match self.context.actor(&mut *view).await? {
             ResolvedActor::Token(token) if self.kinds.contains(token.kind()) => {
-                Ok(DescribedToken { owner: None, ..describe_one(&mut *view, token).await? })
+                let accounts = self.context.state.resolver.accounts();
+                Ok(DescribedToken { owner: None, ..describe_one(&mut *view, accounts, token).await? })
             }
             _ => Err(ServiceError::Forbidden("a session is not an admin token: send an admin token")),
         }
@@ -105,11 +108,24 @@ impl Tokens {
     pub async fn owner_permissions(&self, id: TokenId) -> Result<Vec<Permission>, ServiceError> {
         let mut view = self.context.view().await?;
         let actor = self.context.actor(&mut *view).await?;
-        let token = load_changeable(&mut *view, &actor, id, self.kinds).await?;
+        let token =
+            load_changeable(&mut *view, self.context.state.resolver.accounts(), &actor, id, self.kinds).await?;
         actor.grantor()?;
         let owner = token.owner().ok_or(ServiceError::NotFound("owner"))?;
-        let ceiling = view.ceiling(owner).await?;
+        let ceiling = self.context.ceiling(&mut *view, owner).await?;
         Ok(self.context.state.permissions_of(ceiling))
+    }
+
+    async fn manages(
+        &self,
+        view: &mut dyn View,
+        actor: &ResolvedActor,
+        owner: OwnerId,
+    ) -> Result<bool, ServiceError> {
+        match actor {
+            ResolvedActor::Person(grantor) => grantor.manages(view, self.context.state.resolver.accounts(), owner).await,
+            _ => Ok(false),
+        }
     }
 
     pub(super) async fn load_visible(
@@ -126,6 +142,7 @@ impl Tokens {
         match visible_owner(actor, token.kind()) {
             Ok(None) => Ok(token),
             Ok(owner) if token.owner() == owner => Ok(token),
+            _ if manages_token(view, self.context.state.resolver.accounts(), actor, &token).await? => Ok(token),
             _ => Err(ServiceError::NotFound("token")),
         }
     }
@@ -151,17 +168,27 @@ fn visible_owner(actor: &ResolvedActor, kind: TokenKind) -> Result<Option<OwnerI
     }
 }
 
-pub(super) async fn describe_one(view: &mut dyn View, token: Token) -> Result<DescribedToken, ServiceError> {
-    describe(view, vec![token]).await?.pop().ok_or(ServiceError::NotFound("token"))
+pub(super) async fn describe_one(
+    view: &mut dyn View,
+    accounts: &HostAccounts,
+    token: Token,
+) -> Result<DescribedToken, ServiceError> {
+    describe(view, accounts, vec![token]).await?.pop().ok_or(ServiceError::NotFound("token"))
 }
 
-async fn describe(view: &mut dyn View, tokens: Vec<Token>) -> Result<Vec<DescribedToken>, ServiceError> {
+async fn describe(
+    view: &mut dyn View,
+    accounts: &HostAccounts,
+    tokens: Vec<Token>,
+) -> Result<Vec<DescribedToken>, ServiceError> {
     let mut ids: Vec<OwnerId> = tokens.iter().filter_map(Token::owner).collect();
     ids.sort_unstable();
     ids.dedup();
     let ceilings = if ids.is_empty() { Vec::new() } else { view.ceilings(&ids).await? };
-    let owners: HashMap<OwnerId, (Owner, Ceiling)> =
-        ceilings.into_iter().map(|(owner, ceiling)| (owner.id, (owner, ceiling))).collect();
+    let by_id = |(owner, ceiling): (Owner, Ceiling)| (owner.id, (owner, ceiling));
+    let mut owners: HashMap<OwnerId, (Owner, Ceiling)> = ceilings.iter().cloned().map(by_id).collect();
+    // An account that the host no longer has is described as it was last reported.
+    owners.extend(accounts.complete(ceilings).await?.into_iter().map(by_id));
     let nothing = Ceiling::Of(Vec::new());
     let no_index = nothing.index();
     let indexes: HashMap<OwnerId, CeilingIndex<'_>> = owners.iter().map(|(id, (_, c))| (*id, c.index())).collect();

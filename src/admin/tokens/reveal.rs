@@ -49,7 +49,7 @@ impl Tokens {
             _ => false,
         };
         let sealed = if may_reveal { view.sealed_secret(id).await? } else { None };
-        let described = describe_one(&mut *view, token).await?;
+        let described = describe_one(&mut *view, self.context.state.resolver.accounts(), token).await?;
         drop(view);
         let secret = match (sealed, &self.context.state.settings.encryption) {
             _ if !may_reveal => SecretAccess::NotForYou,

@@ -74,7 +74,7 @@ impl UnitOfWork<'_> {
     ) -> Result<(Owner, IssuedToken), ServiceError> {
         let Profile { email, firstname, lastname, username } = profile;
         let roles = vec![RoleId::SUPER_ADMIN];
-        let new = NewOwner { email, firstname, lastname, username, state: OwnerState::Active, roles };
+        let new = NewOwner { account: None, email, firstname, lastname, username, state: OwnerState::Active, roles };
         let details = json!({"email": new.email, "roles": new.roles, "first": true});
         let id = self.tx.insert_owner(new).await?;
         self.tx.set_password(id, password).await?;

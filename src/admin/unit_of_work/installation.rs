@@ -17,6 +17,11 @@ impl UnitOfWork<'_> {
         Ok(clamped)
     }
 
+    /// Makes every principal stale: the host decides about its accounts by other rules.
+    pub(in crate::admin) fn invalidate_everything(&mut self) {
+        self.invalidate(Tag::ALL);
+    }
+
     /// Records for how long events are kept from now on.
     pub(in crate::admin) async fn record_retention(&mut self, details: Value) -> Result<(), ServiceError> {
         self.audit(AuditAction::RetentionSet, AuditTarget::Installation, details).await

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod commit;
+mod host_accounts;
 #[cfg(feature = "strapi")]
 mod imports;
 mod installation;
@@ -23,12 +24,12 @@ pub(super) use imports::ImportKey;
 pub use staged_change::StagedChange;
 
 use super::ServiceError;
-use super::actor::{Grantor, ResolvedActor};
+use super::actor::{Grantor, ResolvedActor, load_ceiling};
 use super::context::ServiceContext;
 use super::state::AdminState;
 use crate::domain::{
-    Actor, Admission, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, InvalidCredential, Reason, Tag,
-    Timestamp, Version,
+    Actor, Admission, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, InvalidCredential, OwnerId,
+    Reason, Tag, Timestamp, Version,
 };
 use crate::store::{Transaction, View};
 use crate::sync::Arc;
@@ -75,7 +76,12 @@ impl<'t> UnitOfWork<'t> {
 
     /// Loads the actor as this transaction shows it.
     pub(super) async fn actor(&mut self) -> Result<ResolvedActor, ServiceError> {
-        ResolvedActor::load(&mut *self.tx, self.origin.actor).await
+        ResolvedActor::load(&mut *self.tx, self.state.resolver.accounts(), self.origin.actor).await
+    }
+
+    /// Returns the ceiling of an owner: the roles' permissions, or what the host says of its account.
+    pub(super) async fn ceiling(&mut self, owner: OwnerId) -> Result<Ceiling, ServiceError> {
+        load_ceiling(&mut *self.tx, self.state.resolver.accounts(), owner).await
     }
 
     /// Loads the actor, if it may change people, roles and tokens.
@@ -145,9 +151,10 @@ impl<'t> UnitOfWork<'t> {
     async fn readmit(&mut self, admission: Option<&Admission>) -> Result<(), ServiceError> {
         let Some(Admission { digest, required }) = admission else { return Ok(()) };
         let reject = |reason| Err(ServiceError::Unauthenticated(reason));
-        let Some(record) = self.tx.record(digest).await? else {
+        let Some(mut record) = self.tx.record(digest).await? else {
             return reject(Reason::Invalid(InvalidCredential::Unknown));
         };
+        self.state.resolver.accounts().complete_records(vec![&mut record]).await?;
         match self.state.resolver.admits(&record, required) {
             Ok(()) => Ok(()),
             Err(Reason::Forbidden) => Err(ServiceError::Forbidden("the permission that this takes was taken away")),

@@ -73,6 +73,7 @@ pub(super) fn role(name: &str, permissions: Vec<Permission>) -> NewRole {
 
 pub(super) fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
     NewOwner {
+        account: None,
         email: email.into(),
         firstname: AWKWARD.into(),
         lastname: String::new(),

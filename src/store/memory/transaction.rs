@@ -4,7 +4,7 @@ use super::{Lock, Open, conflict, unless};
 use crate::domain::{
     AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Digest, HashKeyId, KeyCheck, Owner, OwnerId,
     OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
-    TokenKind, comparable,
+    TokenKind, comparable, email_key,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
@@ -141,27 +141,30 @@ impl WriteRoles for Open<Lock> {
 #[async_trait]
 impl WriteAccounts for Open<Lock> {
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
-        let key = comparable(&new.email);
+        let key = new.email_key();
         self.ensure_email_available(&key, None)?;
         self.ensure_roles_exist(&new.roles)?;
         let (id, now) = (OwnerId(self.next_id()), self.now());
-        let NewOwner { email, firstname, lastname, username, state, roles } = new;
+        let NewOwner { account, email, firstname, lastname, username, state, roles } = new;
         let roles = sorted(&roles);
-        let owner = Owner { id, email, firstname, lastname, username, state, roles, created_at: now, updated_at: now };
+        let (created_at, updated_at) = (now, now);
+        let owner =
+            Owner { id, account, email, firstname, lastname, username, state, roles, created_at, updated_at };
         self.content.owners.insert_mut(id, Arc::new(owner));
         self.content.by_email.insert_mut(key, id);
         Ok(id)
     }
 
     async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {
-        let key = comparable(&profile.email);
+        let before = self.content.owners.get(&id).map(|o| (o.email_key(), o.account.clone()));
+        let account = before.as_ref().and_then(|(_, account)| account.as_ref());
+        let key = email_key(&profile.email, account);
         self.ensure_email_available(&key, Some(id))?;
-        let before = self.content.owners.get(&id).map(|o| comparable(&o.email));
         self.change_owner(id, |owner| {
             let Profile { email, firstname, lastname, username } = profile.clone();
             *owner = Owner { email, firstname, lastname, username, ..owner.clone() };
         })?;
-        if let Some(before) = before {
+        if let Some((before, _)) = before {
             self.content.by_email.remove_mut(&before);
         }
         self.content.by_email.insert_mut(key, id);
@@ -201,7 +204,7 @@ impl WriteAccounts for Open<Lock> {
         }
         self.delete_invitations(id).await?;
         self.content.passwords.remove_mut(&id);
-        self.content.by_email.remove_mut(&comparable(&owner.email));
+        self.content.by_email.remove_mut(&owner.email_key());
         self.content.owners.remove_mut(&id);
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use super::{Open, with_last_use};
 use crate::domain::{
-    Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId,
-    PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
+    AccountKey, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId,
+    PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable, email_key,
 };
 use crate::store::list::ColumnFilter;
 use crate::store::{
@@ -45,6 +45,18 @@ impl<L: Send> ReadAccounts for Open<L> {
 
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
         Ok(self.content.by_email.get(&comparable(email)).copied())
+    }
+
+    async fn owner_of_account(&mut self, key: &AccountKey) -> Result<Option<OwnerId>, StoreError> {
+        Ok(self.content.by_email.get(&email_key("", Some(key))).copied())
+    }
+
+    async fn accounts(&mut self, after: OwnerId, limit: u32) -> Result<Vec<Owner>, StoreError> {
+        let accounts = self.content.owners.values().filter(|o| o.account.is_some() && o.id > after);
+        let mut accounts: Vec<Owner> = accounts.map(|o| Owner::clone(o)).collect();
+        accounts.sort_unstable_by_key(|o| o.id);
+        accounts.truncate(limit as usize);
+        Ok(accounts)
     }
 
     async fn owners_by_email(&mut self, emails: &[&str]) -> Result<Vec<(String, OwnerId)>, StoreError> {
@@ -324,7 +336,7 @@ fn has_text(owner: &Owner, text: &str) -> bool {
 fn compare_by(sort: OwnerSort, a: &Owner, b: &Owner) -> Ordering {
     match sort {
         OwnerSort::Id => Ordering::Equal,
-        OwnerSort::Email => comparable(&a.email).cmp(&comparable(&b.email)),
+        OwnerSort::Email => a.email_key().cmp(&b.email_key()),
         OwnerSort::Firstname => a.firstname.cmp(&b.firstname),
         OwnerSort::Lastname => a.lastname.cmp(&b.lastname),
         OwnerSort::Username => a.username.cmp(&b.username),
@@ -337,7 +349,7 @@ fn owner_column(owner: &Owner, column: &str) -> Option<String> {
     Some(match column {
         "id" => owner.id.to_string(),
         "email" => owner.email.clone(),
-        "email-key" => comparable(&owner.email),
+        "email-key" => owner.email_key(),
         "firstname" => owner.firstname.clone(),
         "lastname" => owner.lastname.clone(),
         "username" => return owner.username.clone(),

@@ -5,7 +5,7 @@ use super::error::query_error;
 use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
-    Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess, Digest, KeyCheck, KeyKind,
+    AccountKey, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess, Digest, KeyCheck, KeyKind,
     KeyUse, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
     TokenAuthority, TokenId, TokenKind,
 };
@@ -90,6 +90,7 @@ pub(super) fn digest(row: &Row) -> Result<Digest, StoreError> {
 pub(super) fn owner(row: &Row) -> Result<Owner, StoreError> {
     Ok(Owner {
         id: OwnerId(get(row, "owner_id")?),
+        account: account(row)?,
         email: get(row, "email")?,
         firstname: get(row, "firstname")?,
         lastname: get(row, "lastname")?,
@@ -99,6 +100,15 @@ pub(super) fn owner(row: &Row) -> Result<Owner, StoreError> {
         created_at: Timestamp(get(row, "owner_created_at")?),
         updated_at: Timestamp(get(row, "owner_updated_at")?),
     })
+}
+
+pub(super) fn reported_account(row: &Row) -> Result<(i64, String), StoreError> {
+    Ok((get(row, "id")?, get(row, "account")?))
+}
+
+fn account(row: &Row) -> Result<Option<AccountKey>, StoreError> {
+    let key = maybe::<String>(row, "account")?;
+    key.map(|key| AccountKey::new(key).map_err(|error| corrupt("account", error))).transpose()
 }
 
 pub(super) fn ceiling(row: &Row) -> Result<Ceiling, StoreError> {

@@ -5,6 +5,7 @@ use super::lists::{self, List};
 use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
+    AccountKey,
     Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, HashKeyId, KeyCheck, OwnerId,
     OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, TokenKind,
     comparable,
@@ -104,15 +105,20 @@ impl WriteAccounts for Writing<'_> {
     async fn insert_owner(&mut self, new: NewOwner) -> Result<OwnerId, StoreError> {
         let insert = query(statements::INSERT_OWNER)
             .bind(&new.email)
-            .bind(comparable(&new.email))
+            .bind(new.email_key())
             .bind(&new.firstname)
             .bind(&new.lastname)
             .bind(&new.username)
             .bind(events::word(&new.state))
-            .bind(self.now().0);
+            .bind(self.now().0)
+            .bind(new.account.as_ref().map(AccountKey::as_str));
         let id = OwnerId(self.number("id", insert).await?);
         self.insert_roles(id, &new.roles).await?;
         Ok(id)
+    }
+
+    async fn delete_account_reports(&mut self, last: i64) -> Result<(), StoreError> {
+        self.execute(query(statements::DELETE_ACCOUNT_REPORTS).bind(last)).await.map(drop)
     }
 
     async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {

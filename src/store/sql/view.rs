@@ -7,7 +7,7 @@ use super::{
     unless_abandoned,
 };
 use crate::domain::{
-    AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
+    AccountKey, AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
     Token, TokenId, TokenKind, comparable,
 };
 use crate::store::{
@@ -201,6 +201,20 @@ impl<C: Send> ReadAccounts for OpenTransaction<'_, C> {
 
     async fn owner_with_email(&mut self, email: &str) -> Result<Option<OwnerId>, StoreError> {
         Ok(self.id(query(statements::OWNER_WITH_EMAIL).bind(comparable(email))).await?.map(OwnerId))
+    }
+
+    async fn owner_of_account(&mut self, key: &AccountKey) -> Result<Option<OwnerId>, StoreError> {
+        Ok(self.id(query(statements::OWNER_OF_ACCOUNT).bind(key.as_str())).await?.map(OwnerId))
+    }
+
+    async fn accounts(&mut self, after: OwnerId, limit: u32) -> Result<Vec<Owner>, StoreError> {
+        let page = query(statements::ACCOUNTS).bind(after.0).bind(i64::from(limit));
+        self.rows(page).await?.iter().map(rows::owner).collect()
+    }
+
+    async fn reported_accounts(&mut self, limit: u32) -> Result<Vec<(i64, String)>, StoreError> {
+        let reports = query(statements::REPORTED_ACCOUNTS).bind(i64::from(limit));
+        self.rows(reports).await?.iter().map(rows::reported_account).collect()
     }
 
     async fn owners_by_email(&mut self, emails: &[&str]) -> Result<Vec<(String, OwnerId)>, StoreError> {

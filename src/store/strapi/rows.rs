@@ -246,6 +246,7 @@ impl UserRow {
     fn owner(&mut self) -> (Owner, Ceiling) {
         let roles = std::mem::take(&mut self.roles);
         let owner = Owner {
+            account: None,
             id: OwnerId(self.id),
             email: self.email.clone().unwrap_or_default(),
             firstname: self.firstname.clone().unwrap_or_default(),

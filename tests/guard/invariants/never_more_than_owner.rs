@@ -107,6 +107,7 @@ fn token(grants: Vec<Grant>) -> Token {
 
 fn principal(grants: Vec<Grant>, ceiling: &Ceiling) -> Principal {
     let owner = Owner {
+        account: None,
         id: OwnerId(ME),
         email: String::new(),
         firstname: String::new(),

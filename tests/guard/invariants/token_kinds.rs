@@ -104,6 +104,7 @@ async fn row_with_another_kind_is_rejected() {
                 TokenKind::Content => world.content(ContentAccess::FullAccess).await.secret,
             };
             let other_owner = Owner {
+                account: None,
                 id: owner,
                 email: String::new(),
                 firstname: String::new(),

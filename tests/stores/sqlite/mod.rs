@@ -276,6 +276,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
     use keyward::time::Timestamp;
     use keyward::token::{Token, TokenAuthority, TokenId};
     let owner = Owner {
+        account: None,
         id: me,
         email: String::new(),
         firstname: String::new(),

@@ -8,13 +8,14 @@ use sqlx::{SqliteConnection, SqlitePool, query};
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 6] = [
+pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 7] = [
     (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
     (21, "rates", include_str!("../migrations/sqlite/0021_rates.sql")),
     (30, "keys", include_str!("../migrations/sqlite/0030_keys.sql")),
     (40, "name_scopes", include_str!("../migrations/sqlite/0040_name_scopes.sql")),
+    (50, "accounts", include_str!("../migrations/sqlite/0050_accounts.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

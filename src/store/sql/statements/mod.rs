@@ -127,10 +127,18 @@ macro_rules! statements {
         );
 
         pub const INSERT_OWNER: &str = "INSERT INTO keyward_owner \
-             (email, email_key, firstname, lastname, username, state, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) RETURNING id";
+             (email, email_key, firstname, lastname, username, state, created_at, updated_at, account) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8) RETURNING id";
         pub const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
         pub const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
+        pub const OWNER_OF_ACCOUNT: &str = "SELECT id FROM keyward_owner WHERE account = $1";
+        pub const ACCOUNTS: &str = concat!(
+            "SELECT ",
+            owner!($word),
+            " FROM keyward_owner o WHERE o.account IS NOT NULL AND o.id > $1 ORDER BY o.id LIMIT $2"
+        );
+        pub const REPORTED_ACCOUNTS: &str = "SELECT id, account FROM keyward_account_change ORDER BY id LIMIT $1";
+        pub const DELETE_ACCOUNT_REPORTS: &str = "DELETE FROM keyward_account_change WHERE id <= $1";
         pub const OWNERS_BY_EMAIL: &str = concat!(
             "SELECT o.email_key, o.id FROM keyward_owner o WHERE o.email_key IN (SELECT e.value ->> 'text' FROM ",
             $word!(elements "$1"),
@@ -146,7 +154,8 @@ macro_rules! statements {
         pub const OWNERS_DESCENDING: &str = owners!($word, "DESC");
         pub const COUNT_OWNERS: &str = concat!("SELECT COUNT(*) AS n", matching_owners!($word));
         pub const PASSWORD: &str = "SELECT password_hash FROM keyward_owner WHERE id = $1";
-        pub const UPDATE_OWNER: &str = "UPDATE keyward_owner SET email = $2, email_key = $3, firstname = $4, \
+        pub const UPDATE_OWNER: &str = "UPDATE keyward_owner SET email = $2, \
+             email_key = CASE WHEN account IS NULL THEN $3 ELSE email_key END, firstname = $4, \
              lastname = $5, username = $6, updated_at = $7 WHERE id = $1";
         pub const SET_PASSWORD: &str =
             "UPDATE keyward_owner SET password_hash = $2, updated_at = $3 WHERE id = $1";
@@ -294,7 +303,7 @@ macro_rules! statements {
         /// The next rows after an id with their present keys; those of the given keys that are used; and the update of
         /// keys.
         pub const KEYS_OF_ROLES: [&str; 3] = keys!($word, "keyward_role", "name", "name_key IS NULL AND ", "");
-        pub const KEYS_OF_OWNERS: [&str; 3] = keys!($word, "keyward_owner", "email", "", "");
+        pub const KEYS_OF_OWNERS: [&str; 3] = keys!($word, "keyward_owner", "email", "account IS NULL AND ", "");
         pub const KEYS_OF_TOKENS: [&str; 3] =
             keys!($word, "keyward_token", "name", "name_key IS NULL AND kind <> 'session' AND ", "kind <> 'session' AND ");
 

@@ -1,0 +1,183 @@
+//! Mutations of owners that are accounts of the host.
+
+use super::UnitOfWork;
+use crate::admin::actor::Grantor;
+use crate::admin::{ServiceError, audit_details};
+use crate::domain::{
+    Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState, Tag,
+    Token, TokenAuthority, TokenKind, account_digest,
+};
+use crate::resolve::as_answered;
+use crate::store::{Clamped, NameScope, NewOwner, NewToken, Paging, Profile, TokenQuery, scope_details};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// After how long without use the session of an account is opened anew.
+const UNUSED_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+impl UnitOfWork<'_> {
+    /// Returns the owner that is this account, as the host has it. Adds it if keyward does not know it yet.
+    pub(in crate::admin) async fn owner_of_account(&mut self, key: &AccountKey) -> Result<Owner, ServiceError> {
+        let state = self.state.clone();
+        let account = state.resolver.accounts().ask(key).await?.ok_or(ServiceError::NotFound("account"))?;
+        match self.load_account(key).await? {
+            Some(owner) => Ok(as_answered(owner, account).0),
+            None => self.add_account(key, account).await,
+        }
+    }
+
+    /// Returns whether the actor issues, changes and revokes tokens of this owner.
+    pub(in crate::admin) async fn manages(&mut self, grantor: &Grantor, owner: OwnerId) -> Result<bool, ServiceError> {
+        let state = self.state.clone();
+        grantor.manages(&mut *self.tx, state.resolver.accounts(), owner).await
+    }
+
+    /// Returns whether the actor is this account, or manages it.
+    pub(in crate::admin) async fn manages_account(
+        &mut self,
+        grantor: &Grantor,
+        key: &AccountKey,
+    ) -> Result<bool, ServiceError> {
+        let state = self.state.clone();
+        match grantor.owner.as_ref().and_then(|owner| owner.account.as_ref()) {
+            Some(own) => Ok(own == key || state.resolver.accounts().manages(own, key).await?),
+            None => Ok(false),
+        }
+    }
+
+    /// Opens the session that stands for requests which the host has signed in as this account. It has no secret.
+    pub(in crate::admin) async fn open_account_session(&mut self, key: &AccountKey) -> Result<(), ServiceError> {
+        let owner = self.owner_of_account(key).await?;
+        if !owner.state.is_active() {
+            return Err(ServiceError::OwnerInactive);
+        }
+        let digest = account_digest(key);
+        let new = NewToken {
+            name: String::new(),
+            scope: NameScope::Installation,
+            description: String::new(),
+            digest,
+            hash_key: HashKeyId::of_accounts(),
+            hint: String::new(),
+            lifespan: None,
+            authority: TokenAuthority::Session { owner: owner.id, idle: UNUSED_FOR },
+        };
+        let details = audit_details::new_token(&new);
+        let id = self.tx.insert_token(new).await?;
+        self.invalidate(Tag::token(&digest));
+        self.audit(AuditAction::SignedIn, AuditTarget::Token(id, TokenKind::Session), details).await
+    }
+
+    /// Returns the owner that is this account, as the store has it.
+    pub(in crate::admin) async fn load_account(&mut self, key: &AccountKey) -> Result<Option<Owner>, ServiceError> {
+        match self.tx.owner_of_account(key).await? {
+            Some(id) => Ok(Some(self.load_owner(id).await?)),
+            None => Ok(None),
+        }
+    }
+
+    async fn add_account(&mut self, key: &AccountKey, account: Account) -> Result<Owner, ServiceError> {
+        let new = NewOwner { account: Some(key.clone()), ..NewOwner::new("") };
+        let details = json!({"account": key.as_str(), "name": account.name, "email": account.email});
+        let id = self.tx.insert_owner(new).await?;
+        let (owner, _) = as_answered(self.load_owner(id).await?, account);
+        self.tx.update_owner(id, &profile(&owner)).await?;
+        self.tx.set_owner_state(id, owner.state).await?;
+        self.invalidate(Tag::owner(id));
+        self.audit(AuditAction::OwnerCreated, AuditTarget::Owner(id), details).await?;
+        Ok(owner)
+    }
+
+    /// Sets what the store has of an account, and clamps its tokens. A missing account is suspended: only
+    /// [`delete_owner`](Self::delete_owner) takes its tokens away.
+    pub(in crate::admin) async fn set_account(
+        &mut self,
+        before: Owner,
+        account: Option<Account>,
+    ) -> Result<Clamped, ServiceError> {
+        let id = before.id;
+        let Some(account) = account else {
+            self.suspend_account(before).await?;
+            return Ok(Clamped::default());
+        };
+        let (after, ceiling) = as_answered(before.clone(), account);
+        let details = audit_details::changes([
+            ("name", json!(before.firstname), json!(after.firstname)),
+            ("email", json!(before.email), json!(after.email)),
+        ]);
+        if !details.is_empty() {
+            self.tx.update_owner(id, &profile(&after)).await?;
+            self.audit(AuditAction::OwnerUpdated, AuditTarget::Owner(id), Value::Object(details)).await?;
+        }
+        self.invalidate(Tag::owner(id));
+        if before.state != after.state {
+            self.set_owner_state(&before, after.state).await?;
+        }
+        self.clamp_account(id, &ceiling, before.state != after.state).await
+    }
+
+    async fn suspend_account(&mut self, before: Owner) -> Result<(), ServiceError> {
+        let state = OwnerState::Deactivated;
+        self.invalidate(Tag::owner(before.id));
+        if before.state != state {
+            self.set_owner_state(&before, state).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the grants of an account's tokens that its ceiling does not cover. After a change of state, the tokens
+    /// themselves are stale: their absence may be cached.
+    async fn clamp_account(
+        &mut self,
+        id: OwnerId,
+        ceiling: &Ceiling,
+        state_changed: bool,
+    ) -> Result<Clamped, ServiceError> {
+        let (index, mut clamped) = (ceiling.index(), Clamped::default());
+        for token in self.tokens_of_account(id).await? {
+            if state_changed {
+                self.invalidate(Tag::token(&token.digest));
+            }
+            let (kept, gone): (Vec<Grant>, Vec<Grant>) =
+                token.grants().iter().cloned().partition(|grant| index.check(grant).is_ok());
+            if gone.is_empty() {
+                continue;
+            }
+            clamped.tokens += 1;
+            clamped.grants += gone.len() as u64;
+            let authority = TokenAuthority::Admin { owner: id, grants: kept };
+            self.tx.update_token(token.id, None, &token.description, &authority).await?;
+            for grant in gone {
+                let (target, details) = (AuditTarget::Token(token.id, TokenKind::Admin), scope_details(&grant.scope));
+                let cause = Some(AuditCause::AccountChanged(id));
+                self.audit_with_cause(cause, AuditAction::GrantClamped, target, details).await?;
+            }
+        }
+        Ok(clamped)
+    }
+
+    /// Deletes the host's reports up to this id. They are no data, so there is no event.
+    pub(in crate::admin) async fn delete_account_reports(&mut self, last: i64) -> Result<(), ServiceError> {
+        Ok(self.tx.delete_account_reports(last).await?)
+    }
+
+    async fn tokens_of_account(&mut self, id: OwnerId) -> Result<Vec<Token>, ServiceError> {
+        let mut tokens = Vec::new();
+        for page in 1.. {
+            let paging = Paging { page, page_size: Paging::LARGEST };
+            let query = TokenQuery { paging, owner: Some(id), ..TokenQuery::of(TokenKind::Admin) };
+            let found = self.tx.tokens(&query).await?;
+            let is_last = found.items.len() < Paging::LARGEST as usize;
+            tokens.extend(found.items);
+            if is_last {
+                break;
+            }
+        }
+        Ok(tokens)
+    }
+}
+
+fn profile(owner: &Owner) -> Profile {
+    let Owner { email, firstname, lastname, username, .. } = owner.clone();
+    Profile { email, firstname, lastname, username }
+}

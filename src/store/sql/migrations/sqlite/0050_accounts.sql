@@ -1,0 +1,29 @@
+-- Owners that are accounts of the host, by the host's key. Their e-mail address is only shown, so `email_key` is another text.
+
+ALTER TABLE keyward_owner ADD COLUMN account TEXT;
+
+CREATE UNIQUE INDEX keyward_owner_account ON keyward_owner (account) WHERE account IS NOT NULL;
+
+-- Accounts that the host reports by SQL, from a trigger for example. A process reads them, and clamps their tokens.
+CREATE TABLE keyward_account_change (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account TEXT NOT NULL
+);
+
+-- Logs the change in the host's own transaction. The tag of an owner is 2^62 and its id.
+CREATE TRIGGER keyward_account_reported AFTER INSERT ON keyward_account_change
+WHEN EXISTS (SELECT 1 FROM keyward_owner WHERE account = NEW.account)
+BEGIN
+    UPDATE keyward_epoch SET seq = seq + 1;
+    INSERT INTO keyward_change (seq, op_id, at, tags)
+    SELECT x.seq, lower(hex(randomblob(16))), CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER),
+        '[' || (4611686018427387904 + o.id) || ']'
+    FROM keyward_epoch x, keyward_owner o WHERE o.account = NEW.account;
+END;
+
+-- Records this migration. The program does the same by itself, by its own means.
+INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
+    50, 'accounts', TRUE,
+    x'caa32432216ae82ac214dbe7cfbc33bb433040b4154254e183d5b8677b323ad8b26ca86a995a47737d19d64e40dd3a90',
+    0
+);
