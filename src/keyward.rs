@@ -2,14 +2,15 @@
 
 use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
-    AccountKey, Catalogue, Reason, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy, SecretFormat,
-    StrapiHashKey, SystemClock, TokenPrefix,
+    AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy,
+    Reason, SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
-    InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle, SignedIn,
+    InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
+    SignedIn,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::guard::{BODY_DEADLINE, BodyReader};
@@ -860,16 +861,15 @@ impl<T> Builder<T> {
         let resolver =
             Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, accounts, self.exclusive);
         let has_content = self.groups.iter().any(Group::is_content);
-        let gate =
-            GateSettings {
-                groups: self.groups,
-                opaque: self.opaque,
-                addresses,
-                budget: self.budget,
-                base,
-                style,
-                signed_in: self.signed_in,
-            };
+        let gate = GateSettings {
+            groups: self.groups,
+            opaque: self.opaque,
+            addresses,
+            budget: self.budget,
+            base,
+            style,
+            signed_in: self.signed_in,
+        };
         let gate = Arc::new(Gate::new(gate, format.clone(), resolver.clone())?);
         let settings = Settings { has_content, ..self.settings };
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone(), to_clamp));

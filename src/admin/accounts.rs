@@ -2,15 +2,15 @@
 
 use super::ServiceError;
 use super::context::ServiceContext;
+use super::unit_of_work::UnitOfWork;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use super::unit_of_work::{StagedChange, Work};
-use super::unit_of_work::UnitOfWork;
-use crate::domain::{AccountKey, InvalidCredential, Owner, OwnerId, Reason, Unavailable};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::domain::Account;
-use crate::store::{Clamped, StoreError};
+use crate::domain::{AccountKey, InvalidCredential, Owner, OwnerId, Reason, Unavailable};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::store::HostTransaction;
+use crate::store::{Clamped, StoreError};
 use crate::sync::watch;
 use std::time::Duration;
 
@@ -240,7 +240,10 @@ async fn sweep(context: ServiceContext, sender: watch::Sender<SweepProgress>) {
         let page = match page {
             Ok(page) => page,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the clamp of all accounts waits for the store");
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the clamp of all accounts waits for the store"
+                );
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             }

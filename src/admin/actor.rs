@@ -4,7 +4,9 @@
 //! actor gives away only permissions that it holds.
 
 use super::ServiceError;
-use crate::domain::{Action, Actor, Ceiling, ConditionClause, Fields, Owner, OwnerId, OwnerState, Permission, Token, TokenId};
+use crate::domain::{
+    Action, Actor, Ceiling, ConditionClause, Fields, Owner, OwnerId, OwnerState, Permission, Token, TokenId,
+};
 use crate::resolve::HostAccounts;
 use crate::store::View;
 
@@ -69,11 +71,7 @@ impl ResolvedActor {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] if a person's account is not active, or a token does not exist.
-    pub(super) async fn load(
-        view: &mut dyn View,
-        accounts: &HostAccounts,
-        actor: Actor,
-    ) -> Result<Self, ServiceError> {
+    pub(super) async fn load(view: &mut dyn View, accounts: &HostAccounts, actor: Actor) -> Result<Self, ServiceError> {
         match actor {
             Actor::Service => Ok(Self::Program),
             Actor::Visitor | Actor::Withheld => Ok(Self::Visitor),

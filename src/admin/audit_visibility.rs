@@ -5,8 +5,8 @@
 //! time and the kind of its target remain.
 
 use super::ServiceError;
-use super::context::ServiceContext;
 use super::actor::{Grantor, ResolvedActor, allows_whole};
+use super::context::ServiceContext;
 use crate::domain::{
     Action, Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Ceiling, ConditionClause, Fields, OwnerId, Token,
     TokenAuthority, TokenId, TokenKind,
@@ -216,7 +216,9 @@ impl AuditVisibility {
     fn knows_cause(&self, cause: AuditCause) -> bool {
         match cause {
             AuditCause::RolePermissions(_) => self.roles,
-            AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id) | AuditCause::AccountChanged(id) => self.users || self.owner == Some(id),
+            AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id) | AuditCause::AccountChanged(id) => {
+                self.users || self.owner == Some(id)
+            }
             AuditCause::Catalogue | AuditCause::Renamed => true,
         }
     }

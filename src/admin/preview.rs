@@ -5,9 +5,9 @@
 
 use super::ServiceError;
 use crate::domain::{
-    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Owner, OwnerId,
-    OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
-    TokenKind,
+    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Owner,
+    OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority,
+    TokenId, TokenKind,
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NameScope, NewOwner, NewRole, NewToken, OwnerQuery, Page,

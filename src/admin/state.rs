@@ -6,12 +6,12 @@ use super::preview::PreviewTurns;
 #[cfg(feature = "people")]
 use super::sign_in_state::SignInState;
 use crate::domain::{
-    AccountKey, Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName, Permission, Scope,
-    SecretFormat, Unregistered,
+    AccountKey, Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName,
+    Permission, Scope, SecretFormat, Unregistered,
 };
 use crate::resolve::Resolver;
-use crate::sync::{Arc, Mutex, PoisonError};
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError};
 use std::collections::HashSet;
 use tokio::sync::mpsc;
 

@@ -55,7 +55,8 @@ impl From<&Role> for RoleOfUser {
 
 impl User {
     pub(super) fn new(owner: Owner, roles: &HashMap<RoleId, Role>) -> Self {
-        let Owner { id, email, firstname, lastname, username, state, roles: role_ids, created_at, updated_at, .. } = owner;
+        let Owner { id, email, firstname, lastname, username, state, roles: role_ids, created_at, updated_at, .. } =
+            owner;
         Self {
             id: id.0,
             firstname,

@@ -140,8 +140,9 @@ impl Conditions {
     /// That is so if it compares shared roles, has another meaning for an account with other roles, or is not
     /// registered.
     pub(crate) fn follows_roles(&self, condition: &ConditionId, roles: &[RoleId]) -> bool {
-        let with =
-            |roles: &[RoleId]| self.meaning(condition, &ConditionContext { owner: OwnerId(0), account: None, roles: roles.into() });
+        let with = |roles: &[RoleId]| {
+            self.meaning(condition, &ConditionContext { owner: OwnerId(0), account: None, roles: roles.into() })
+        };
         let Some(without) = with(&[]) else { return true };
         let differs = |roles: &[RoleId]| with(roles).as_ref() != Some(&without);
         asks_for_roles(&without) || differs(roles) || roles.iter().any(|role| differs(std::slice::from_ref(role)))

@@ -2,8 +2,9 @@
 
 use super::requirement::{Asked, ResourceSource};
 use super::{
-    AccountKey, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule, EffectivePermission, Fields,
-    Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority, TokenId, TokenKind, Verdict,
+    AccountKey, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule,
+    EffectivePermission, Fields, Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority, TokenId,
+    TokenKind, Verdict,
 };
 use std::sync::Arc;
 
@@ -288,7 +289,8 @@ mod tests {
     #[test]
     fn a_principal_weighs_its_heap_bytes() {
         let (action, resource) = (Action::new("read"), Resource::new("article"));
-        let owner = || ConditionContext { owner: OwnerId(7), account: None, roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
+        let owner =
+            || ConditionContext { owner: OwnerId(7), account: None, roles: [RoleId(2), RoleId(3), RoleId(4)].into() };
         let long = "a".repeat(60);
         let rule = |fields: Option<&[&str]>, parts: &[&[&str]]| EffectivePermission {
             scope: Scope {
@@ -333,8 +335,10 @@ mod tests {
 
     #[test]
     fn owned_principals_have_owner_and_roles() {
-        let (owner, rules) =
-            (|| ConditionContext { owner: OwnerId(7), account: None, roles: [RoleId(2), RoleId(3)].into() }, || [].into());
+        let (owner, rules) = (
+            || ConditionContext { owner: OwnerId(7), account: None, roles: [RoleId(2), RoleId(3)].into() },
+            || [].into(),
+        );
         let of = Principal::with;
         for owned in [
             of(Authority::Admin { owner: owner(), rules: rules() }),

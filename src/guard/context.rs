@@ -4,8 +4,8 @@ use super::mark::Mark;
 use super::revalidate::{NoLongerValid, judge_again, still_valid};
 use super::route_requirement::Prepared;
 use crate::domain::{
-    AccountKey, Actor, Admission, AdmittedActor, Decision, OwnerId, Principal, Requirement, RoleId, TokenId, TokenKind, Verdict,
-    all_of,
+    AccountKey, Actor, Admission, AdmittedActor, Decision, OwnerId, Principal, Requirement, RoleId, TokenId, TokenKind,
+    Verdict, all_of,
 };
 use crate::resolve::Entry;
 use std::fmt;

@@ -66,10 +66,12 @@ impl Gate {
         let now = self.resolver.clock.moment();
         let address = self.addresses.of(headers, extensions);
         Some(match self.resolver.known(&secret, now) {
-            Some(resolved @ Resolved::Found(_)) => judge(resolved, secret.prefix, TokenKinds::SESSION, now).map(|entry| {
-                self.resolver.note_use(&entry, now, || address);
-                Admission::Admitted(group, entry)
-            }),
+            Some(resolved @ Resolved::Found(_)) => {
+                judge(resolved, secret.prefix, TokenKinds::SESSION, now).map(|entry| {
+                    self.resolver.note_use(&entry, now, || address);
+                    Admission::Admitted(group, entry)
+                })
+            }
             Some(Resolved::Absent { .. }) | None => {
                 let gate = self.clone();
                 Ok(Admission::Pending(

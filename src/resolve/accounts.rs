@@ -161,7 +161,8 @@ impl HostAccounts {
     }
 
     fn source(&self) -> Result<&Arc<dyn Accounts>, StoreError> {
-        let missing = "an owner is an account of the host, and the host's accounts are not configured: see Builder::accounts";
+        let missing =
+            "an owner is an account of the host, and the host's accounts are not configured: see Builder::accounts";
         self.source.as_ref().ok_or_else(|| self.failed(missing.into()))
     }
 
@@ -173,7 +174,9 @@ impl HostAccounts {
                 let accounts = self.until_late(source.accounts(keys)).await?;
                 match accounts.len() == keys.len() {
                     true => Ok(accounts),
-                    false => Err(self.failed("Accounts::accounts returned another number of accounts than asked".into())),
+                    false => {
+                        Err(self.failed("Accounts::accounts returned another number of accounts than asked".into()))
+                    }
                 }
             }
         }

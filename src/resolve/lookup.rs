@@ -160,7 +160,15 @@ mod tests {
         let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let store = Arc::new(Empty::default());
         let (limits, keys) = (Limits::default(), CacheKeys::draw(&OsEntropy).unwrap());
-        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, keys, HostAccounts::none(), true);
+        let resolver = Resolver::start(
+            store.clone(),
+            Arc::new(SystemClock),
+            Conditions::default(),
+            limits,
+            keys,
+            HostAccounts::none(),
+            true,
+        );
         let secret = KnownSecret::uncached(Digest::Native([7; 27]));
         let ended = runtime();
         ended.block_on(async { drop(resolver.join_or_start(secret, Lane::Unknown)) });
@@ -174,7 +182,15 @@ mod tests {
     async fn a_request_after_a_finished_lookup_does_not_read_the_store_again() {
         let store = Arc::new(Empty::default());
         let (limits, keys) = (Limits::default(), CacheKeys::draw(&OsEntropy).unwrap());
-        let resolver = Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, keys, HostAccounts::none(), true);
+        let resolver = Resolver::start(
+            store.clone(),
+            Arc::new(SystemClock),
+            Conditions::default(),
+            limits,
+            keys,
+            HostAccounts::none(),
+            true,
+        );
         let secret = KnownSecret::uncached(Digest::Native([7; 27]));
         for _ in 0..3 {
             assert!(matches!(resolver.clone().ask(secret, Lane::Unknown).await, Ok(Resolved::Absent { .. })));

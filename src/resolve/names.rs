@@ -87,7 +87,8 @@ mod tests {
                 scope: Scope { action: "read".into(), resource: None, fields },
                 guard: ConditionExpr::ALWAYS,
             };
-            let (owner, rules) = (ConditionContext { owner: OwnerId(1), account: None, roles: [].into() }, [rule].into());
+            let (owner, rules) =
+                (ConditionContext { owner: OwnerId(1), account: None, roles: [].into() }, [rule].into());
             let session = Authority::Session { owner, rules: Some(rules) };
             let shared = names.share(Principal::with(session), &Conditions::default());
             let Authority::Session { rules: Some(rules), .. } = shared.authority() else { panic!() };

@@ -76,7 +76,18 @@ pub(super) fn record(digest: Digest) -> Record {
 
 fn start(limits: Limits) -> (Arc<Resolver>, Arc<Tokens>) {
     let store = Arc::new(Tokens::default());
-    (Resolver::start(store.clone(), Arc::new(SystemClock), Conditions::default(), limits, cache_keys(), HostAccounts::none(), true), store)
+    (
+        Resolver::start(
+            store.clone(),
+            Arc::new(SystemClock),
+            Conditions::default(),
+            limits,
+            cache_keys(),
+            HostAccounts::none(),
+            true,
+        ),
+        store,
+    )
 }
 
 pub(super) fn cache_keys() -> CacheKeys {
@@ -363,8 +374,15 @@ impl Clock for TestClock {
 #[tokio::test(start_paused = true)]
 async fn a_node_whose_lookups_fail_is_not_ready() {
     let (store, clock) = (Arc::new(SwitchableStore::default()), Arc::new(TestClock::default()));
-    let resolver =
-        Resolver::start(store.clone(), clock.clone(), Conditions::default(), Limits::default(), cache_keys(), HostAccounts::none(), true);
+    let resolver = Resolver::start(
+        store.clone(),
+        clock.clone(),
+        Conditions::default(),
+        Limits::default(),
+        cache_keys(),
+        HostAccounts::none(),
+        true,
+    );
     let mut next = 0;
     let mut ask = async |how, times, lane| {
         store.0.store(how, Ordering::SeqCst);

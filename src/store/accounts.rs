@@ -1,7 +1,9 @@
 //! Owners' accounts in a store: profile, state, roles, password and invitations.
 
 use super::{NewOwner, OwnerQuery, Page, Profile, StoreError};
-use crate::domain::{AccountKey, AuditOrigin, Ceiling, Digest, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Timestamp};
+use crate::domain::{
+    AccountKey, AuditOrigin, Ceiling, Digest, Owner, OwnerId, OwnerState, PasswordHash, RoleId, Timestamp,
+};
 use async_trait::async_trait;
 
 /// Reads accounts.

@@ -1,7 +1,8 @@
 //! New roles, owners and tokens, and records of imported ones.
 
 use crate::domain::{
-    AccountKey, Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp, TokenAuthority, TokenId, email_key,
+    AccountKey, Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp, TokenAuthority, TokenId,
+    email_key,
 };
 use std::time::Duration;
 
@@ -83,7 +84,15 @@ impl NewOwner {
     /// ```
     pub fn new(email: impl Into<String>) -> Self {
         let (account, firstname, lastname) = (None, String::new(), String::new());
-        Self { account, email: email.into(), firstname, lastname, username: None, state: OwnerState::Active, roles: Vec::new() }
+        Self {
+            account,
+            email: email.into(),
+            firstname,
+            lastname,
+            username: None,
+            state: OwnerState::Active,
+            roles: Vec::new(),
+        }
     }
 
     /// Returns the text by which a store compares the owner: the [comparable](crate::store::comparable()) e-mail address,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
+mod accounts;
 mod adoption;
 mod architecture;
 #[cfg(feature = "full")]

@@ -2,10 +2,10 @@
 
 use super::issue::IssuedToken;
 use super::load::{load_changeable, load_token};
-use crate::admin::actor::Grantor;
 use super::read::{DescribedToken, describe_one};
 use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
 use crate::admin::ServiceError;
+use crate::admin::actor::Grantor;
 use crate::admin::audit_details::token_changes;
 use crate::admin::error::FieldErrors;
 use crate::admin::text_fields::{checked_description, checked_name};

@@ -10,7 +10,8 @@ use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
-    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, Issued, OwnerId, Secret, Token, TokenAuthority, TokenKind,
+    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, Issued, OwnerId, Secret, Token, TokenAuthority,
+    TokenKind,
 };
 use crate::store::{NameScope, NewToken};
 use std::collections::HashSet;

@@ -49,9 +49,7 @@ pub(super) async fn manages_token(
     token: &Token,
 ) -> Result<bool, ServiceError> {
     match (actor, token.kind(), token.owner()) {
-        (ResolvedActor::Person(grantor), TokenKind::Admin, Some(owner)) => {
-            grantor.manages(view, accounts, owner).await
-        }
+        (ResolvedActor::Person(grantor), TokenKind::Admin, Some(owner)) => grantor.manages(view, accounts, owner).await,
         _ => Ok(false),
     }
 }

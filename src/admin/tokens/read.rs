@@ -108,22 +108,18 @@ impl Tokens {
     pub async fn owner_permissions(&self, id: TokenId) -> Result<Vec<Permission>, ServiceError> {
         let mut view = self.context.view().await?;
         let actor = self.context.actor(&mut *view).await?;
-        let token =
-            load_changeable(&mut *view, self.context.state.resolver.accounts(), &actor, id, self.kinds).await?;
+        let token = load_changeable(&mut *view, self.context.state.resolver.accounts(), &actor, id, self.kinds).await?;
         actor.grantor()?;
         let owner = token.owner().ok_or(ServiceError::NotFound("owner"))?;
         let ceiling = self.context.ceiling(&mut *view, owner).await?;
         Ok(self.context.state.permissions_of(ceiling))
     }
 
-    async fn manages(
-        &self,
-        view: &mut dyn View,
-        actor: &ResolvedActor,
-        owner: OwnerId,
-    ) -> Result<bool, ServiceError> {
+    async fn manages(&self, view: &mut dyn View, actor: &ResolvedActor, owner: OwnerId) -> Result<bool, ServiceError> {
         match actor {
-            ResolvedActor::Person(grantor) => grantor.manages(view, self.context.state.resolver.accounts(), owner).await,
+            ResolvedActor::Person(grantor) => {
+                grantor.manages(view, self.context.state.resolver.accounts(), owner).await
+            }
             _ => Ok(false),
         }
     }

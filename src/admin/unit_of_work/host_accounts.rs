@@ -4,8 +4,8 @@ use super::UnitOfWork;
 use crate::admin::actor::Grantor;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState, Tag,
-    Token, TokenAuthority, TokenKind, account_digest,
+    Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState,
+    Tag, Token, TokenAuthority, TokenKind, account_digest,
 };
 use crate::resolve::as_answered;
 use crate::store::{Clamped, NameScope, NewOwner, NewToken, Paging, Profile, TokenQuery, scope_details};

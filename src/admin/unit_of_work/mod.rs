@@ -28,8 +28,8 @@ use super::actor::{Grantor, ResolvedActor, load_ceiling};
 use super::context::ServiceContext;
 use super::state::AdminState;
 use crate::domain::{
-    Actor, Admission, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, InvalidCredential, OwnerId,
-    Reason, Tag, Timestamp, Version,
+    Actor, Admission, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, InvalidCredential,
+    OwnerId, Reason, Tag, Timestamp, Version,
 };
 use crate::store::{Transaction, View};
 use crate::sync::Arc;

@@ -98,7 +98,8 @@ impl Stage {
         let store = Arc::new(store);
         let limits = Limits { lookups: permits, ..Limits::default() };
         let (clock, conditions) = (Arc::new(SystemClock), Conditions::default());
-        let resolver = Resolver::start(store.clone(), clock, conditions, limits, cache_keys(), HostAccounts::none(), true);
+        let resolver =
+            Resolver::start(store.clone(), clock, conditions, limits, cache_keys(), HostAccounts::none(), true);
         Self { resolver, store, reads }
     }
 

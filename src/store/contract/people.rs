@@ -67,8 +67,18 @@ pub(super) async fn owners_are_read_back_unchanged<S: Backend>(store: &S) {
     let found = read(&mut tx).await;
     let (created_at, updated_at) = (found.created_at, found.created_at);
     let roles_ascending = roles.clone();
-    let expected =
-        Owner { id, account: None, email, firstname, lastname, username, state, roles: roles_ascending, created_at, updated_at };
+    let expected = Owner {
+        id,
+        account: None,
+        email,
+        firstname,
+        lastname,
+        username,
+        state,
+        roles: roles_ascending,
+        created_at,
+        updated_at,
+    };
     assert_eq!(found, expected, "the owner is unchanged, with each role once, ascending");
     commit(tx).await;
 

@@ -148,8 +148,7 @@ impl WriteAccounts for Open<Lock> {
         let NewOwner { account, email, firstname, lastname, username, state, roles } = new;
         let roles = sorted(&roles);
         let (created_at, updated_at) = (now, now);
-        let owner =
-            Owner { id, account, email, firstname, lastname, username, state, roles, created_at, updated_at };
+        let owner = Owner { id, account, email, firstname, lastname, username, state, roles, created_at, updated_at };
         self.content.owners.insert_mut(id, Arc::new(owner));
         self.content.by_email.insert_mut(key, id);
         Ok(id)

@@ -2,8 +2,8 @@
 
 use super::{Open, with_last_use};
 use crate::domain::{
-    AccountKey, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId,
-    PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable, email_key,
+    AccountKey, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner,
+    OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable, email_key,
 };
 use crate::store::list::ColumnFilter;
 use crate::store::{

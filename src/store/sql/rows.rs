@@ -5,8 +5,8 @@ use super::error::query_error;
 use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
-    AccountKey, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess, Digest, KeyCheck, KeyKind,
-    KeyUse, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
+    AccountKey, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess, Digest, KeyCheck,
+    KeyKind, KeyUse, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
     TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Imported, LoggedChange, Poll, Record, SignInPlace, Snapshot, StoreError};

@@ -5,10 +5,9 @@ use super::lists::{self, List};
 use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
-    AccountKey,
-    Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, HashKeyId, KeyCheck, OwnerId,
-    OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId, TokenKind,
-    comparable,
+    AccountKey, Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, HashKeyId, KeyCheck,
+    OwnerId, OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId,
+    TokenKind, comparable,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,

@@ -7,8 +7,8 @@ use super::{
     unless_abandoned,
 };
 use crate::domain::{
-    AccountKey, AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp,
-    Token, TokenId, TokenKind, comparable,
+    AccountKey, AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId,
+    SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
 };
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,

@@ -1,6 +1,7 @@
 //! A transaction whose store fails at or after the commit, so that the outcome is unknown or known to its client only.
 
 use async_trait::async_trait;
+use keyward::accounts::AccountKey;
 use keyward::admin::{AuditCause, AuditEvent, AuditOrigin, Owner, OwnerState, Role};
 use keyward::authz::Ceiling;
 use keyward::store::{

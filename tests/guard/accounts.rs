@@ -1,0 +1,480 @@
+//! Accounts of the host as owners of tokens: never more than the account, at every moment and in every way of reporting.
+
+use async_trait::async_trait;
+use http::HeaderName;
+use keyward::accounts::{Account, AccountKey, Accounts, AccountsError};
+use keyward::admin::{AuditAction, AuditCause, AuditTarget, EventQuery, OwnerUpdate, ServiceError, TokenUpdate};
+use keyward::authz::{Attribute, ConditionClause, Conditions, Predicate, Value};
+use keyward::guard::{Limits, Reason, Unavailable};
+use keyward::store::{Paging, TokenQuery};
+use keyward::testing::{App, World};
+use keyward::token::TokenKind;
+use keyward::{Auth, Grant, Group, GuardedRouter, NewAdminToken, Permission, action, authenticated};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The users of a host.
+#[derive(Clone, Default)]
+struct Users {
+    accounts: Arc<Mutex<HashMap<String, Account>>>,
+    managers: Arc<Mutex<Vec<(String, String)>>>,
+    fails: Arc<Mutex<bool>>,
+    hangs: Arc<Mutex<bool>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Users {
+    fn with(self, key: &str, account: Account) -> Self {
+        self.set(key, account);
+        self
+    }
+
+    fn set(&self, key: &str, account: Account) {
+        self.accounts.lock().unwrap().insert(key.into(), account);
+    }
+
+    fn remove(&self, key: &str) {
+        self.accounts.lock().unwrap().remove(key);
+    }
+
+    fn fail(&self, fails: bool) {
+        *self.fails.lock().unwrap() = fails;
+    }
+}
+
+#[async_trait]
+impl Accounts for Users {
+    async fn account(&self, key: &AccountKey) -> Result<Option<Account>, AccountsError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if *self.hangs.lock().unwrap() {
+            std::future::pending::<()>().await;
+        }
+        if *self.fails.lock().unwrap() {
+            return Err("no database".into());
+        }
+        Ok(self.accounts.lock().unwrap().get(key.as_str()).cloned())
+    }
+
+    async fn manages(&self, actor: &AccountKey, account: &AccountKey) -> Result<bool, AccountsError> {
+        let pair = (actor.as_str().to_owned(), account.as_str().to_owned());
+        Ok(self.managers.lock().unwrap().contains(&pair))
+    }
+}
+
+fn key(text: &str) -> AccountKey {
+    AccountKey::new(text).unwrap()
+}
+
+fn editor() -> Account {
+    Account::new("Ada").permissions(["article.read", "article.write"])
+}
+
+fn new(name: &str, owner: &str, actions: &[&'static str]) -> NewAdminToken {
+    NewAdminToken::new(name, key(owner)).grants(actions.iter().copied().map(Grant::new))
+}
+
+#[derive(Clone)]
+struct User(&'static str);
+
+/// An application with these users, which signs people in by a request extension.
+fn world(users: &Users) -> World {
+    world_with(users, |builder| builder)
+}
+
+fn world_with(users: &Users, settings: impl FnOnce(keyward::Builder) -> keyward::Builder) -> World {
+    let users = users.clone();
+    World::bare(|builder| {
+        settings(
+            builder
+                .accounts(users)
+                .signed_in(|headers, extensions| {
+                    let by_header = || headers.get("x-user").and_then(|user| AccountKey::new(user.to_str().ok()?).ok());
+                    extensions.get::<User>().map(|user| key(user.0)).or_else(by_header)
+                })
+                .admin("/v1")
+                .group(Group::admin("/both").or_signed_in())
+                .group(Group::sessions("/people")),
+        )
+    })
+}
+
+fn app(world: &World) -> App {
+    let read = |auth: Auth| async move { auth.account().map(ToString::to_string).unwrap_or_default() };
+    world.guard(
+        GuardedRouter::new()
+            .get("/v1/read", action("article.read"), read)
+            .get("/v1/write", action("article.write"), read)
+            .get("/both/read", action("article.read"), read)
+            .post("/both/write", action("article.write"), read)
+            .get("/people/me", authenticated(), read)
+            .get("/people/write", action("article.write"), read),
+    )
+}
+
+#[tokio::test]
+async fn a_token_is_never_stronger_than_its_account() {
+    let users = Users::default().with("ada", editor());
+    let (world, ada) = (world(&users), key("ada"));
+    let app = app(&world);
+    let tokens = world.keyward.tokens();
+    let beyond = tokens.issue_admin(new("all", "ada", &["article.read", "article.delete"])).await.unwrap_err();
+    assert_eq!(beyond.to_string(), "grants.1: the owner does not hold article.delete");
+    let missing = tokens.issue_admin(new("eve", "eve", &[])).await;
+    assert!(matches!(missing, Err(ServiceError::NotFound("account"))), "{missing:?}");
+
+    let token = tokens.issue_admin(new("both", "ada", &["article.read", "article.write"])).await.unwrap();
+    let get = async |path: &str| app.get(path).bearer(&token.secret).await;
+    assert_eq!(get("/v1/read").await.assert_ok().body, "ada");
+    get("/v1/write").await.assert_ok();
+
+    // A smaller ceiling: what went does not come back (clamped-stays-clamped).
+    users.set("ada", Account::new("Ada").permissions(["article.read"]));
+    let clamped = world.keyward.accounts().changed(&ada).await.unwrap();
+    assert_eq!((clamped.tokens, clamped.grants), (1, 1));
+    get("/v1/write").await.assert_rejected(Reason::Forbidden);
+    get("/v1/read").await.assert_ok();
+    users.set("ada", editor());
+    world.keyward.accounts().changed(&ada).await.unwrap();
+    get("/v1/write").await.assert_rejected(Reason::Forbidden);
+    let events = world.keyward.audit().list(&EventQuery::all(Paging::FIRST)).await.unwrap().items;
+    let owner = world.keyward.accounts().owner(&ada).await.unwrap();
+    let clamp = events.iter().filter(|e| e.1.what == AuditAction::GrantClamped).collect::<Vec<_>>();
+    assert_eq!(clamp.len(), 1);
+    assert_eq!(clamp[0].1.cause, Some(AuditCause::AccountChanged(owner.id)));
+    assert_eq!(clamp[0].1.target, AuditTarget::Token(token.token.id, TokenKind::Admin));
+
+    // Suspended, active again, missing, there again, removed.
+    users.set("ada", editor().suspended());
+    world.keyward.accounts().changed(&ada).await.unwrap();
+    get("/v1/read").await.assert_rejected(Reason::OwnerInactive);
+    let inactive = tokens.issue_admin(new("another", "ada", &[])).await;
+    assert!(matches!(inactive, Err(ServiceError::OwnerInactive)), "{inactive:?}");
+    users.set("ada", editor());
+    world.keyward.accounts().changed(&ada).await.unwrap();
+    get("/v1/read").await.assert_ok();
+    users.remove("ada");
+    world.keyward.accounts().changed(&ada).await.unwrap();
+    get("/v1/read").await.assert_status(401);
+    users.set("ada", editor());
+    world.keyward.accounts().changed(&ada).await.unwrap();
+    get("/v1/read").await.assert_ok();
+    world.keyward.accounts().removed(&ada).await.unwrap();
+    get("/v1/read").await.assert_status(401);
+    assert_eq!(world.keyward.tokens().list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().total, 0);
+    // An account that keyward does not know may be reported.
+    assert_eq!(world.keyward.accounts().changed(&key("eve")).await.unwrap().tokens, 0);
+    world.keyward.accounts().removed(&key("eve")).await.unwrap();
+}
+
+/// Way (d): nothing is reported, and an answer is believed for `max_staleness`.
+#[tokio::test]
+async fn an_account_is_asked_again_after_the_bound() {
+    let users = Users::default().with("ada", editor());
+    let world = world(&users);
+    let app = app(&world);
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    let read = || async { app.get("/v1/read").bearer(&token.secret).await };
+    read().await.assert_ok();
+    let asked = users.asked.load(Ordering::SeqCst);
+    users.set("ada", editor().suspended());
+    world.clock.advance(Limits::default().max_staleness - Duration::from_millis(1));
+    read().await.assert_ok();
+    assert_eq!(users.asked.load(Ordering::SeqCst), asked);
+    world.clock.advance(Duration::from_millis(1));
+    read().await.assert_rejected(Reason::OwnerInactive);
+    // So is one that was missing.
+    users.remove("ada");
+    world.clock.advance(Limits::default().max_staleness);
+    read().await.assert_status(401);
+    users.set("ada", editor());
+    world.clock.advance(Limits::default().max_staleness);
+    read().await.assert_ok();
+}
+
+#[tokio::test]
+async fn reported_changes_spare_the_host() {
+    let users = Users::default().with("ada", editor());
+    let world = world_with(&users, |builder| builder.all_account_changes_reported().store_is_exclusive());
+    let app = app(&world);
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+    let asked = users.asked.load(Ordering::SeqCst);
+    world.clock.advance(Duration::from_secs(3600));
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+    assert_eq!(users.asked.load(Ordering::SeqCst), asked);
+}
+
+/// A look-up that meets a grant beyond the ceiling has it removed for good.
+#[tokio::test]
+async fn a_grant_that_a_look_up_finds_beyond_the_ceiling_is_removed() {
+    let users = Users::default().with("ada", editor());
+    let world = world(&users);
+    let app = app(&world);
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read", "article.write"])).await.unwrap();
+    users.set("ada", Account::new("Ada").permissions(["article.read"]));
+    app.get("/v1/write").bearer(&token.secret).await.assert_rejected(Reason::Forbidden);
+    let grants = || async { world.keyward.tokens().read(token.token.id).await.unwrap().token.grants().len() };
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while grants().await != 1 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("the grant is removed");
+    users.set("ada", editor());
+    world.clock.advance(Limits::default().max_staleness);
+    app.get("/v1/write").bearer(&token.secret).await.assert_rejected(Reason::Forbidden);
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+}
+
+/// own-failure-is-503: the host's failure is ours.
+#[tokio::test]
+async fn a_failing_host_is_a_503_and_never_a_401() {
+    let users = Users::default().with("ada", editor());
+    let world = world(&users);
+    let app = app(&world);
+    let tokens = world.keyward.tokens();
+    let token = tokens.issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+    users.fail(true);
+    // The answer is believed until it is too old.
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+    world.clock.advance(Limits::default().max_staleness);
+    for _ in 0..2 {
+        let answer = app.get("/v1/read").bearer(&token.secret).await;
+        answer.assert_rejected(Reason::Unavailable(Unavailable::Store)).assert_status(503);
+    }
+    assert!(matches!(tokens.issue_admin(new("u", "ada", &[])).await, Err(ServiceError::Store(_))));
+    assert!(matches!(world.keyward.accounts().changed(&key("ada")).await, Err(ServiceError::Store(_))));
+    users.fail(false);
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+}
+
+#[tokio::test]
+async fn a_hanging_host_has_a_deadline() {
+    let users = Users::default().with("ada", editor());
+    let mut limits = Limits::default();
+    limits.lookup = Duration::from_millis(50);
+    let world = world_with(&users, |builder| builder.limits(limits));
+    let app = app(&world);
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+    *users.hangs.lock().unwrap() = true;
+    world.clock.advance(Limits::default().max_staleness);
+    app.get("/v1/read").bearer(&token.secret).await.assert_status(503);
+    *users.hangs.lock().unwrap() = false;
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+}
+
+/// single-flight: many requests with one cold token ask the host once.
+#[tokio::test]
+async fn concurrent_requests_ask_the_host_once() {
+    let users = Users::default().with("ada", editor());
+    let world = world(&users);
+    let app = app(&world);
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    let asked = users.asked.load(Ordering::SeqCst);
+    let requests = (0..50).map(|_| async { app.get("/v1/read").bearer(&token.secret).await.status.as_u16() });
+    assert!(futures_util::future::join_all(requests).await.iter().all(|status| *status == 200));
+    assert_eq!(users.asked.load(Ordering::SeqCst), asked + 1);
+}
+
+#[tokio::test]
+async fn a_policy_decides_without_a_list() {
+    let allowed = Arc::new(Mutex::new("article."));
+    let by_policy = |prefix: &Arc<Mutex<&'static str>>| {
+        let prefix = prefix.clone();
+        Account::new("Grace").allowed_if(move |action, _| action.as_str().starts_with(*prefix.lock().unwrap()))
+    };
+    let users = Users::default().with("grace", by_policy(&allowed));
+    let world = world(&users);
+    let app = app(&world);
+    let tokens = world.keyward.tokens();
+    let beyond = tokens.issue_admin(new("t", "grace", &["comment.read"])).await.unwrap_err();
+    assert_eq!(beyond.to_string(), "grants.0: the owner does not hold comment.read");
+    let token = tokens.issue_admin(new("t", "grace", &["article.read"])).await.unwrap();
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
+    app.get("/v1/write").bearer(&token.secret).await.assert_rejected(Reason::Forbidden);
+    app.get("/people/write").header(HeaderName::from_static("x-user"), "grace").await.assert_ok();
+    // Everybody may be affected: one report for all, and the clamp behind.
+    *allowed.lock().unwrap() = "comment.";
+    let sweep = world.keyward.accounts().policy_changed().await.unwrap();
+    app.get("/v1/read").bearer(&token.secret).await.assert_rejected(Reason::Forbidden);
+    app.get("/people/write")
+        .header(HeaderName::from_static("x-user"), "grace")
+        .await
+        .assert_rejected(Reason::Forbidden);
+    let progress = sweep.finished().await;
+    assert!(progress.finished && progress.failed == 0 && progress.accounts == 1, "{progress:?}");
+    *allowed.lock().unwrap() = "article.";
+    world.keyward.accounts().policy_changed().await.unwrap().finished().await;
+    app.get("/v1/read").bearer(&token.secret).await.assert_rejected(Reason::Forbidden);
+}
+
+#[tokio::test]
+async fn conditions_compare_with_the_key_of_the_account() {
+    let own = Permission::new("article.read").when(ConditionClause::from_list(["own"]));
+    let users = Users::default().with("ada", Account::new("Ada").permissions([own]));
+    let world = world_with(&users, |builder| {
+        builder.conditions(Conditions::default().register("own", |context| match &context.account {
+            Some(key) => Predicate::Is(Attribute("author"), Value::Text(key.to_string())),
+            None => Predicate::Never,
+        }))
+    });
+    let rows = [serde_json::json!({"author": "ada"}), serde_json::json!({"author": "eve"})];
+    let list = move |auth: Auth| async move {
+        let decision = auth.require_decision(&action("article.read")).unwrap();
+        rows.iter().map(|row| decision.admits(row).to_string()).collect::<Vec<_>>().join(" ")
+    };
+    let app = world.guard(GuardedRouter::new().get("/v1/list", authenticated(), list));
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    assert_eq!(app.get("/v1/list").bearer(&token.secret).await.assert_ok().body, "true false");
+}
+
+#[tokio::test]
+async fn the_session_of_the_host_acts_for_its_account() {
+    let users = Users::default().with("ada", editor()).with("joan", Account::new("Joan").suspended());
+    let world = world(&users);
+    let app = app(&world);
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    let get = |path: &str, user: &str| app.get(path).header(HeaderName::from_static("x-user"), user);
+    for _ in 0..2 {
+        assert_eq!(get("/people/me", "ada").await.assert_ok().body, "ada");
+        get("/both/read", "ada").await.assert_ok();
+        get("/people/write", "ada").await.assert_ok();
+        // Not where only credentials count.
+        get("/v1/read", "ada").await.assert_rejected(Reason::NoCredential);
+        get("/people/me", "joan").await.assert_rejected(Reason::OwnerInactive);
+        get("/people/me", "eve").await.assert_status(401);
+        app.get("/people/me").await.assert_rejected(Reason::NoCredential);
+    }
+    // A credential is judged alone, also an invalid one.
+    get("/both/read", "ada").header(HeaderName::from_static("authorization"), "Bearer x").await.assert_status(401);
+    get("/people/me", "ada").bearer(&token.secret).await.assert_status(401);
+    assert_eq!(get("/both/read", "joan").bearer(&token.secret).await.assert_ok().body, "ada");
+    // The browser sends the host's cookie by itself: an unsafe method needs a proof.
+    let post = || app.post("/both/write").header(HeaderName::from_static("x-user"), "ada");
+    post().await.assert_rejected(Reason::CrossOrigin);
+    post().header(HeaderName::from_static("sec-fetch-site"), "cross-site").await.assert_rejected(Reason::CrossOrigin);
+    post().header(HeaderName::from_static("sec-fetch-site"), "same-origin").await.assert_ok();
+    app.post("/both/write").bearer(&token.secret).await.assert_rejected(Reason::Forbidden);
+    // Suspended: the next request, and again after it is active.
+    users.set("ada", editor().suspended());
+    world.keyward.accounts().changed(&key("ada")).await.unwrap();
+    get("/people/me", "ada").await.assert_rejected(Reason::OwnerInactive);
+    users.set("ada", editor());
+    world.keyward.accounts().changed(&key("ada")).await.unwrap();
+    get("/people/me", "ada").await.assert_ok();
+    let events = world.keyward.audit().list(&EventQuery::all(Paging::FIRST)).await.unwrap().items;
+    assert_eq!(events.iter().filter(|e| e.1.what == AuditAction::SignedIn).count(), 2, "once for each session");
+}
+
+/// The services act for the account by the rules of a session; the commit checks it again (valid-at-commit).
+#[tokio::test]
+async fn a_signed_in_account_manages_its_own_tokens() {
+    let users = Users::default().with("ada", editor()).with("eve", editor());
+    let world = world(&users);
+    let actors = Arc::new(Mutex::new(Vec::new()));
+    let keep = actors.clone();
+    let app = world.guard(GuardedRouter::new().get("/people/me", authenticated(), move |auth: Auth| async move {
+        keep.lock().unwrap().push(auth.actor().unwrap());
+    }));
+    for user in ["ada", "eve"] {
+        app.get("/people/me").header(HeaderName::from_static("x-user"), user).await.assert_ok();
+    }
+    let [ada, eve] = actors.lock().unwrap().clone().try_into().unwrap();
+    let tokens = |actor: &keyward::admin::AdmittedActor| world.keyward.tokens().acting_as(actor);
+    let own = tokens(&ada).issue_admin(new("own", "ada", &["article.read"])).await.unwrap();
+    let other = tokens(&ada).issue_admin(new("other", "eve", &[])).await;
+    assert!(matches!(other, Err(ServiceError::Forbidden(_))), "{other:?}");
+    let unknown = tokens(&ada).issue_admin(new("unknown", "nobody-known", &[])).await;
+    assert!(matches!(unknown, Err(ServiceError::Forbidden(_))), "{unknown:?}");
+    assert!(tokens(&eve).regenerate(own.token.id).await.is_err());
+    assert!(tokens(&eve).revoke(own.token.id).await.is_err());
+    assert_eq!(tokens(&eve).list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().total, 0);
+    assert_eq!(tokens(&ada).list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().total, 1);
+    tokens(&ada).regenerate(own.token.id).await.unwrap();
+    // An account is the host's to change.
+    let id = world.keyward.accounts().owner(&key("ada")).await.unwrap().id;
+    let update = OwnerUpdate { firstname: Some("Eve".into()), ..OwnerUpdate::default() };
+    let changed = world.keyward.owners().update(id, update).await;
+    assert_eq!(changed.unwrap_err().to_string(), "not allowed: the account belongs to the host: change it there");
+    assert!(world.keyward.owners().delete(id).await.is_err());
+    // The account shrinks after the request was admitted.
+    users.set("ada", editor().suspended());
+    let late = tokens(&ada).issue_admin(new("late", "ada", &[])).await;
+    assert!(late.is_err(), "{late:?}");
+}
+
+/// no-escalation: managing an account gives no more than the manager holds.
+#[tokio::test]
+async fn managers_stay_within_the_ceilings_of_both() {
+    let users = Users::default()
+        .with("boss", Account::new("Boss").permissions(["article.read", "comment.read"]))
+        .with("bot", Account::new("Bot").permissions(["article.read", "article.write"]));
+    users.managers.lock().unwrap().push(("boss".into(), "bot".into()));
+    let world = world(&users);
+    let actor = Arc::new(Mutex::new(None));
+    let keep = actor.clone();
+    let app = world.guard(GuardedRouter::new().get("/people/me", authenticated(), move |auth: Auth| async move {
+        *keep.lock().unwrap() = auth.actor();
+    }));
+    app.get("/people/me").header(HeaderName::from_static("x-user"), "boss").await.assert_ok();
+    let boss = actor.lock().unwrap().clone().unwrap();
+    let tokens = || world.keyward.tokens().acting_as(&boss);
+    let read = tokens().issue_admin(new("read", "bot", &["article.read"])).await.unwrap();
+    let beyond = tokens().issue_admin(new("write", "bot", &["article.write"])).await.unwrap_err();
+    assert_eq!(beyond.to_string(), "grants.0: you do not hold this for all rows yourself: leave it out");
+    let beyond = tokens().issue_admin(new("comment", "bot", &["comment.read"])).await.unwrap_err();
+    assert_eq!(beyond.to_string(), "grants.0: the owner does not hold comment.read");
+    let wide = world.keyward.tokens().issue_admin(new("wide", "bot", &["article.write"])).await.unwrap();
+    assert!(tokens().regenerate(wide.token.id).await.is_err(), "its secret would write");
+    let more = TokenUpdate { grants: Some(vec![Grant::new("article.write")]), ..TokenUpdate::default() };
+    assert!(tokens().update(read.token.id, more).await.is_err());
+    tokens().regenerate(read.token.id).await.unwrap();
+    let bot = world.keyward.accounts().owner(&key("bot")).await.unwrap().id;
+    let query = TokenQuery { owner: Some(bot), ..TokenQuery::of(TokenKind::Admin) };
+    assert_eq!(tokens().list(&query).await.unwrap().total, 2);
+    assert_eq!(tokens().read(read.token.id).await.unwrap().token.name, "read");
+    tokens().revoke(wide.token.id).await.unwrap();
+    // No manager any more.
+    users.managers.lock().unwrap().clear();
+    assert!(tokens().revoke(read.token.id).await.is_err());
+    assert!(tokens().list(&query).await.is_err());
+}
+
+/// Two accounts, and a person of keyward's own, may have one e-mail address.
+#[tokio::test]
+async fn accounts_live_beside_people_of_keyward() {
+    let users = Users::default()
+        .with("Ada", editor().email("ada@example.test"))
+        .with("ada", editor().email("ada@example.test"));
+    let world = world(&users);
+    let own = world.editor().with("article.read").issue().await;
+    let app = app(&world);
+    for (name, account) in [("one", "Ada"), ("two", "ada")] {
+        let token = world.keyward.tokens().issue_admin(new(name, account, &["article.read"])).await.unwrap();
+        assert_eq!(app.get("/v1/read").bearer(&token.secret).await.assert_ok().body, account);
+    }
+    assert_eq!(app.get("/v1/read").bearer(&own.secret).await.assert_ok().body, "");
+    let owner = world.keyward.accounts().owner(&key("Ada")).await.unwrap();
+    assert_eq!((owner.display_name().as_str(), owner.email.as_str()), ("Ada", "ada@example.test"));
+    world.keyward.accounts().changed(&key("ada")).await.unwrap();
+    world.keyward.accounts().changed(&key("Ada")).await.unwrap();
+}
+
+/// Without the host's accounts, their tokens are a failure of ours.
+#[tokio::test]
+async fn tokens_of_accounts_need_the_host() {
+    let users = Users::default().with("ada", editor());
+    let one = world(&users);
+    let token = one.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    let two = World::on(one.store.clone(), one.clock.clone(), |builder| builder.admin("/v1"));
+    app_of(&two).get("/v1/read").bearer(&token.secret).await.assert_status(503);
+}
+
+fn app_of(world: &World) -> App {
+    world.guard(GuardedRouter::new().get("/v1/read", action("article.read"), || async {}))
+}
