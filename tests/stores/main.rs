@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 #![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod accounts;
 #[cfg(feature = "postgres")]
 mod node;
 #[cfg(feature = "postgres")]
