@@ -124,7 +124,7 @@ impl Drop for LookupSlot {
 mod tests {
     use super::*;
     use crate::domain::{Conditions, OsEntropy, SystemClock};
-    use crate::resolve::{CacheKeys, Limits};
+    use crate::resolve::{CacheKeys, HostAccounts, Limits};
     use crate::store::{Snapshot, Store, StoreError, Use};
     use async_trait::async_trait;
     use std::sync::atomic::{AtomicU64, Ordering};

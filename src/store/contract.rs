@@ -84,6 +84,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     people::permissions_are_replaced_as_a_whole(&fresh().await).await;
     people::owners_are_read_back_unchanged(&fresh().await).await;
     people::addresses_are_unique_in_any_case(&fresh().await).await;
+    people::accounts_are_owners_by_their_key(&fresh().await).await;
     people::ceiling_is_the_union_of_the_roles(&fresh().await).await;
     people::super_admins_have_no_ceiling(&fresh().await).await;
     people::other_super_admins_are_counted(&fresh().await).await;

@@ -77,15 +77,13 @@ impl UnitOfWork<'_> {
     }
 
     async fn add_account(&mut self, key: &AccountKey, account: Account) -> Result<Owner, ServiceError> {
-        let new = NewOwner { account: Some(key.clone()), ..NewOwner::new("") };
-        let details = json!({"account": key.as_str(), "name": account.name, "email": account.email});
-        let id = self.tx.insert_owner(new).await?;
-        let (owner, _) = as_answered(self.load_owner(id).await?, account);
-        self.tx.update_owner(id, &profile(&owner)).await?;
-        self.tx.set_owner_state(id, owner.state).await?;
+        let Account { name, email, is_active, .. } = account;
+        let details = json!({"account": key.as_str(), "name": name, "email": email});
+        let new = NewOwner { account: Some(key.clone()), firstname: name, ..NewOwner::new(email) };
+        let id = self.tx.insert_owner(new.state(OwnerState::of(is_active, false))).await?;
         self.invalidate(Tag::owner(id));
         self.audit(AuditAction::OwnerCreated, AuditTarget::Owner(id), details).await?;
-        Ok(owner)
+        self.load_owner(id).await
     }
 
     /// Sets what the store has of an account, and clamps its tokens. A missing account is suspended: only
@@ -135,11 +133,11 @@ impl UnitOfWork<'_> {
     ) -> Result<Clamped, ServiceError> {
         let (index, mut clamped) = (ceiling.index(), Clamped::default());
         for token in self.tokens_of_account(id).await? {
-            if state_changed {
-                self.invalidate(Tag::token(&token.digest));
-            }
             let (kept, gone): (Vec<Grant>, Vec<Grant>) =
                 token.grants().iter().cloned().partition(|grant| index.check(grant).is_ok());
+            if state_changed || !gone.is_empty() {
+                self.invalidate(Tag::token(&token.digest));
+            }
             if gone.is_empty() {
                 continue;
             }

@@ -1,9 +1,9 @@
 //! Roles, owners and ceilings.
 
-use super::fixtures::{begin, commit, owner, permissions, resolve, role, session};
+use super::fixtures::{begin, commit, owner, permissions, resolve, role, service, session};
 use super::{Backend, Transaction};
-use crate::domain::{Ceiling, Owner, OwnerId, OwnerState, Permission, RoleId};
-use crate::store::{NewOwner, StoreError};
+use crate::domain::{AccountKey, Ceiling, Owner, OwnerId, OwnerState, Permission, RoleId};
+use crate::store::{NewOwner, Profile, StoreError};
 
 pub(super) async fn roles_are_read_back_unchanged<S: Backend>(store: &S) {
     let mut tx = begin(store).await;
@@ -105,6 +105,41 @@ pub(super) async fn owners_are_read_back_unchanged<S: Backend>(store: &S) {
     }
     let absent = begin(store).await.owner(OwnerId(i64::MAX)).await.expect("an owner can be queried");
     assert!(absent.is_none(), "an absent owner is none, not an error");
+}
+
+pub(super) async fn accounts_are_owners_by_their_key<S: Backend>(store: &S) {
+    let key = |text: &str| AccountKey::new(text).expect("a key");
+    let account = |text: &str| NewOwner { account: Some(key(text)), ..owner("Ada@x.org", &[]) };
+    let mut tx = begin(store).await;
+    let person = tx.insert_owner(owner("ada@x.org", &[])).await.expect("a person is added");
+    let upper = tx.insert_owner(account("ADA")).await.expect("an account is added");
+    let lower = tx.insert_owner(account("ada")).await.expect("keys differ by case, and addresses need not differ");
+    commit(tx).await;
+    let again = begin(store).await.insert_owner(account("ada")).await;
+    assert!(matches!(again, Err(StoreError::Conflict(_))), "an account is one owner: {again:?}");
+    let mut tx = begin(store).await;
+    for (text, id) in [("ADA", Some(upper)), ("ada", Some(lower)), ("Ada", None)] {
+        assert_eq!(tx.owner_of_account(&key(text)).await.expect("an account can be queried"), id, "{text}");
+    }
+    assert_eq!(tx.owner_with_email("ADA@X.org").await.expect("an owner can be queried"), Some(person));
+    let profile = Profile { email: "ada@x.org".into(), firstname: "A".into(), lastname: String::new(), username: None };
+    tx.update_owner(lower, &profile).await.expect("the address of an account need not be unique");
+    let found = tx.owner(lower).await.expect("an owner can be read").expect("it exists");
+    assert_eq!((found.account, found.firstname.as_str()), (Some(key("ada")), "A"));
+    let ids = |owners: Vec<Owner>| owners.into_iter().map(|owner| owner.id).collect::<Vec<_>>();
+    assert_eq!(ids(tx.accounts(OwnerId(0), 9).await.expect("accounts can be listed")), [upper, lower]);
+    assert_eq!(ids(tx.accounts(OwnerId(0), 1).await.expect("accounts can be listed")), [upper]);
+    assert_eq!(ids(tx.accounts(upper, 9).await.expect("accounts can be listed")), [lower]);
+    let (new, origin) = (session(lower), service());
+    let digest = new.digest;
+    tx.insert_token(new).await.expect("an account has sessions");
+    commit(tx).await;
+    let (resolved, _) = resolve(store, &digest).await.record.and_then(|r| r.owner).expect("a token has its owner");
+    assert_eq!(resolved.account, Some(key("ada")));
+    let mut tx = begin(store).await;
+    tx.delete_owner(lower, &origin).await.expect("an account is deleted");
+    assert_eq!(tx.owner_of_account(&key("ada")).await.expect("an account can be queried"), None);
+    commit(tx).await;
 }
 
 pub(super) async fn addresses_are_unique_in_any_case<S: Backend>(store: &S) {
