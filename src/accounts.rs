@@ -8,5 +8,5 @@
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use crate::admin::AccountReportsWithin;
 pub use crate::admin::{AccountReports, Sweep, SweepProgress, TokenOwner};
-pub use crate::domain::{Account, AccountKey, CeilingPolicy, InvalidAccountKey};
+pub use crate::domain::{Account, AccountKey, AccountKind, CeilingPolicy, InvalidAccountKey};
 pub use crate::resolve::{Accounts, AccountsError};

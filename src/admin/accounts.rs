@@ -191,7 +191,10 @@ impl ServiceContext {
         match opened {
             // Another request, or another node, was faster.
             Ok(()) | Err(ServiceError::Store(StoreError::Conflict(_))) => Ok(()),
-            Err(ServiceError::NotFound(_)) => Err(Reason::Invalid(InvalidCredential::Unknown)),
+            // The host has no such account, or it is not a person's.
+            Err(ServiceError::NotFound(_) | ServiceError::Forbidden(_)) => {
+                Err(Reason::Invalid(InvalidCredential::Unknown))
+            }
             Err(ServiceError::OwnerInactive) => Err(Reason::OwnerInactive),
             Err(error) => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "no session was opened for an account");

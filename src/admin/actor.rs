@@ -5,7 +5,8 @@
 
 use super::ServiceError;
 use crate::domain::{
-    Action, Actor, Ceiling, ConditionClause, Fields, Owner, OwnerId, OwnerState, Permission, Token, TokenId,
+    AccountKind, Action, Actor, Ceiling, ConditionClause, Fields, Owner, OwnerId, OwnerState, Permission, Token,
+    TokenId,
 };
 use crate::resolve::HostAccounts;
 use crate::store::View;
@@ -131,7 +132,8 @@ impl Grantor {
     }
 
     /// Returns whether the actor issues, changes and revokes tokens of this owner: as the host program, as the owner
-    /// itself, or because the host says that its account manages the owner's.
+    /// itself, because the host says that its account manages the owner's, or because the owner is a service of
+    /// keyward's whose permissions the actor covers.
     pub(super) async fn manages(
         &self,
         view: &mut dyn View,
@@ -139,10 +141,16 @@ impl Grantor {
         owner: OwnerId,
     ) -> Result<bool, ServiceError> {
         let Some(own) = &self.owner else { return Ok(true) };
-        let Some(own_key) = own.account.as_ref().filter(|_| own.id != owner) else { return Ok(own.id == owner) };
-        match view.owner(owner).await?.and_then(|owner| owner.account) {
-            Some(key) => Ok(accounts.manages(own_key, &key).await?),
-            None => Ok(false),
+        if own.id == owner {
+            return Ok(true);
+        }
+        let Some(other) = view.owner(owner).await? else { return Ok(false) };
+        match (&own.account, &other.account) {
+            (Some(own), Some(other)) => Ok(accounts.manages(own, other).await?),
+            (_, None) if other.kind != AccountKind::Person => {
+                Ok(self.ceiling.covers(&load_ceiling(view, accounts, owner).await?))
+            }
+            _ => Ok(false),
         }
     }
 
@@ -165,6 +173,16 @@ impl Grantor {
     /// [`ServiceError::Forbidden`] with this reason.
     pub(super) fn ensure_covers(&self, other: &Ceiling, reason: &'static str) -> Result<(), ServiceError> {
         if self.ceiling.covers(other) { Ok(()) } else { Err(ServiceError::Forbidden(reason)) }
+    }
+}
+
+/// Rejects services and organisations, which cannot sign in.
+pub(super) fn ensure_person(owner: &Owner) -> Result<(), ServiceError> {
+    match owner.kind {
+        AccountKind::Person => Ok(()),
+        AccountKind::Service | AccountKind::Organisation => {
+            Err(ServiceError::Forbidden("a service cannot sign in: issue a token for it"))
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use super::error::FieldErrors;
 use super::owners::{check, permit_roles, sorted_roles};
 use super::unit_of_work::UnitOfWork;
 use super::{OwnerUpdate, Owners, Password, ServiceError};
-use crate::domain::{Actor, Digest, Owner, OwnerId, OwnerState, Secret, Timestamp};
+use crate::domain::{AccountKind, Actor, Digest, Owner, OwnerId, OwnerState, Secret, Timestamp};
 use crate::store::NewOwner;
 
 /// A new invitation.
@@ -26,6 +26,9 @@ impl Owners {
     /// # Errors
     /// As for [`create`](Self::create).
     pub async fn invite(&self, new: NewOwner) -> Result<Invitation, ServiceError> {
+        if new.kind != AccountKind::Person {
+            return Err(ServiceError::Impossible("a service cannot sign in: use `create`, and issue a token for it"));
+        }
         let (new, errors) = check(new.state(OwnerState::Invited))?;
         let issued = self.0.state.format.issue_invitation(&*self.0.state.entropy)?;
         let (secret, digest) = (issued.secret, issued.digest);

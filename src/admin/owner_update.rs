@@ -10,7 +10,7 @@ use super::profile::ProfileChange;
 #[cfg(feature = "people")]
 use super::profile::load_owner;
 use super::unit_of_work::UnitOfWork;
-use crate::domain::{FieldName, Owner, OwnerId, OwnerState, PasswordHash, RoleId};
+use crate::domain::{AccountKind, FieldName, Owner, OwnerId, OwnerState, PasswordHash, RoleId};
 use crate::store::Clamped;
 
 /// A change of an account. `None` leaves a field as it is.
@@ -130,7 +130,17 @@ async fn change(unit: &mut UnitOfWork<'_>, id: OwnerId, changes: Changes) -> Res
     policy.may_change(unit, &before).await?;
     unit.check_version("owner", before.version())?;
     let profile = profile.apply_to(&before);
-    if profile.email != before.email || password.is_some() {
+    if before.kind != AccountKind::Person {
+        if !profile.email.is_empty() {
+            errors.add(FieldName::Email, "a service has no e-mail address: leave it out");
+        }
+        if password.is_some() {
+            errors.add(FieldName::Password, "a service cannot sign in: issue a token for it");
+        }
+        if profile.firstname.is_empty() {
+            errors.add(FieldName::Firstname, "must be the name of the service");
+        }
+    } else if profile.email != before.email || password.is_some() {
         policy.may_become(unit, &before).await?;
     }
     let new_roles = match &roles {

@@ -7,7 +7,7 @@ use super::error::FieldErrors;
 use super::profile::{ProfileChange, load_owner};
 use super::size_limits::check_filters;
 use super::unit_of_work::UnitOfWork;
-use crate::domain::{FieldName, Owner, OwnerId, OwnerState, Role, RoleId};
+use crate::domain::{AccountKind, FieldName, Owner, OwnerId, OwnerState, Role, RoleId};
 use crate::store::{NewOwner, OwnerQuery, Page, Profile};
 
 pub use super::owner_update::OwnerUpdate;
@@ -113,16 +113,26 @@ impl Owners {
 
 /// Returns a new owner in its stored form, except for the roles, and its errors.
 pub(super) fn check(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceError> {
-    let NewOwner { account, email, firstname, lastname, username, state, roles } = new;
+    let NewOwner { account, kind, email, firstname, lastname, username, state, roles } = new;
+    if account.is_some() {
+        return Err(ServiceError::Impossible("an account of the host is added by its first token"));
+    }
+    let mut errors = FieldErrors::default();
+    let is_person = kind == AccountKind::Person;
+    if !is_person && !email.is_empty() {
+        errors.add(FieldName::Email, "a service has no e-mail address: leave it out");
+    }
+    if !is_person && firstname.trim().is_empty() {
+        errors.add(FieldName::Firstname, "must be the name of the service");
+    }
     let profile = ProfileChange {
-        email: Some(email),
+        email: is_person.then_some(email),
         firstname: Some(firstname),
         lastname: Some(lastname),
         username: Some(username),
     };
-    let mut errors = FieldErrors::default();
     let Profile { email, firstname, lastname, username } = profile.checked(&mut errors)?.into_profile();
-    Ok((NewOwner { account, email, firstname, lastname, username, state, roles }, errors))
+    Ok((NewOwner { account, kind, email, firstname, lastname, username, state, roles }, errors))
 }
 
 /// Returns roles in their stored form: sorted, each once.
@@ -148,7 +158,7 @@ pub(super) async fn permit_roles(
     let roles = policy.load_roles(unit, &new.roles, &mut errors).await?;
     errors.into_result()?;
     policy.may_give(&roles)?;
-    unit.ensure_email_available(&new.email, None).await?;
+    unit.ensure_available(&new.email, &new.firstname, None).await?;
     Ok((policy, roles))
 }
 

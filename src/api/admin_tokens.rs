@@ -98,6 +98,8 @@ pub(super) struct NewAdminToken {
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     admin_permissions: Option<Vec<SentPermission>>,
+    /// The owner: a service account that the caller manages. If left out, the caller.
+    admin_user_owner: Option<i64>,
     /// `admin`, or left out.
     #[expect(dead_code, reason = "parsed only to reject other values")]
     kind: Option<AdminKind>,
@@ -180,18 +182,18 @@ pub(super) async fn list(
     Ok(List::new(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
 }
 
-/// Creates an admin token that belongs to the caller, and returns its key.
+/// Creates an admin token of the caller, or of a service account that the caller manages, and returns its key.
 #[utoipa::path(post, path = "/admin/admin-tokens", tag = "Admin tokens", request_body = NewAdminToken, responses((status = 201, body = Data<AdminToken>)))]
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
     Body(new): Body<NewAdminToken>,
 ) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
-    let NewAdminToken { name, description, lifespan, admin_permissions, .. } = new;
+    let NewAdminToken { name, description, lifespan, admin_permissions, admin_user_owner, .. } = new;
     let tokens = api.tokens(&caller, TokenKind::Admin);
     tokens.may_change()?;
     // Every caller of an admin group has an owner; no owner has the id 0.
-    let owner = caller.owner.unwrap_or(OwnerId(0));
+    let owner = admin_user_owner.map(OwnerId).or(caller.owner).unwrap_or(OwnerId(0));
     let super_admin = api.is_super_admin(owner).await?;
     let sent =
         SentPermissions { under: GRANTS_FIELD, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };

@@ -1,7 +1,7 @@
 //! The wire format of users and their roles.
 
 use super::unchanged::is_same_object;
-use crate::domain::{Owner, OwnerState, Role, RoleId};
+use crate::domain::{AccountKind, Owner, OwnerState, Role, RoleId};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
@@ -20,6 +20,9 @@ pub(super) struct User {
     lastname: String,
     username: Option<String>,
     email: String,
+    /// `service` or `organisation`; left out for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
     /// Whether the user has registered and is not deactivated.
     pub(super) is_active: bool,
     pub(super) blocked: bool,
@@ -55,14 +58,26 @@ impl From<&Role> for RoleOfUser {
 
 impl User {
     pub(super) fn new(owner: Owner, roles: &HashMap<RoleId, Role>) -> Self {
-        let Owner { id, email, firstname, lastname, username, state, roles: role_ids, created_at, updated_at, .. } =
-            owner;
+        let Owner {
+            id,
+            kind,
+            email,
+            firstname,
+            lastname,
+            username,
+            state,
+            roles: role_ids,
+            created_at,
+            updated_at,
+            ..
+        } = owner;
         Self {
             id: id.0,
             firstname,
             lastname,
             username,
             email,
+            kind: Some(kind).filter(|kind| *kind != AccountKind::Person).map(AccountKind::as_str),
             is_active: state.is_switched_on(),
             blocked: state.is_blocked(),
             preferred_language: None,

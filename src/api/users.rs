@@ -10,7 +10,7 @@ use super::state::Api;
 use super::unchanged::{Comparison, Unchanged};
 use super::user::{RoleChoice, User};
 use crate::admin::{Invitation, OwnerUpdate, Password, ROLES};
-use crate::domain::{OwnerId, OwnerState, Role, RoleId};
+use crate::domain::{AccountKind, OwnerId, OwnerState, Role, RoleId};
 use crate::guard::Caller;
 use crate::store::{NewOwner, OwnerField, OwnerQuery, OwnerSort};
 use axum::extract::State;
@@ -50,7 +50,12 @@ pub(super) struct UserPage {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct NewUser {
+    /// Required for a person.
+    #[serde(default)]
     email: String,
+    /// `person`, or `service` for an account that never signs in: its first name is its name, and it gets no invitation.
+    #[serde(default)]
+    kind: UserKind,
     firstname: Option<String>,
     lastname: Option<String>,
     username: Option<String>,
@@ -58,6 +63,14 @@ pub(super) struct NewUser {
     roles: Vec<RoleChoice>,
     #[serde(default, rename = "preferedLanguage")]
     preferred_language: Unchanged,
+}
+
+#[derive(Deserialize, ToSchema, Default, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+enum UserKind {
+    #[default]
+    Person,
+    Service,
 }
 
 /// Changes to a user. Fields that are left out stay.
@@ -123,7 +136,7 @@ pub(super) async fn list(
     Ok(ok(UserPage { results, pagination: Pagination::new(paging, page.total) }))
 }
 
-/// Invites a user, and returns the registration token to hand over.
+/// Invites a user, and returns the registration token to hand over; or creates a service account.
 #[utoipa::path(post, path = "/admin/users", tag = "Users", request_body = NewUser, responses((status = 201, body = Data<User>)))]
 pub(super) async fn create(
     State(api): State<Api>,
@@ -134,15 +147,19 @@ pub(super) async fn create(
         Comparison::new(&()).fields([("preferedLanguage", &new.preferred_language)]).finish()?;
     }
     let roles = api.roles_by_id().await?;
+    let new_kind = new.kind;
     let new = NewOwner {
-        account: None,
-        email: new.email,
         firstname: new.firstname.unwrap_or_default(),
         lastname: new.lastname.unwrap_or_default(),
         username: new.username,
         state: OwnerState::Invited,
         roles: role_ids(&roles, &new.roles)?,
+        ..NewOwner::new(new.email)
     };
+    if new_kind == UserKind::Service {
+        let service = NewOwner { kind: AccountKind::Service, state: OwnerState::Active, ..new };
+        return Ok(created(User::new(api.owners(&caller).create(service).await?, &roles)));
+    }
     Ok(show_invitation(&roles, api.owners(&caller).invite(new).await?))
 }
 

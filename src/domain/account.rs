@@ -1,6 +1,7 @@
 //! Accounts of the host: owners that the host's own tables keep.
 
 use super::{Action, Ceiling, CeilingPolicy, Digest, Permission, Resource};
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::sync::Arc;
@@ -60,6 +61,30 @@ impl fmt::Debug for AccountKey {
     }
 }
 
+/// The kind of an owner.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AccountKind {
+    /// A person, who may sign in.
+    #[default]
+    Person,
+    /// A program. It cannot sign in: others manage its tokens.
+    Service,
+    /// An organisation, like a service: its members manage its tokens.
+    Organisation,
+}
+
+impl AccountKind {
+    /// Returns the word for the kind, as stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Service => "service",
+            Self::Organisation => "organisation",
+        }
+    }
+}
+
 /// An account of the host at one moment: its state, its names, and its ceiling.
 ///
 /// ```
@@ -75,6 +100,7 @@ pub struct Account {
     pub(crate) name: String,
     pub(crate) email: String,
     pub(crate) is_active: bool,
+    pub(crate) kind: AccountKind,
     pub(crate) ceiling: Ceiling,
 }
 
@@ -82,7 +108,16 @@ impl Account {
     /// Creates an active account with this display name, which may do nothing yet.
     pub fn new(display_name: impl Into<String>) -> Self {
         let (name, email) = (display_name.into(), String::new());
-        Self { name, email, is_active: true, ceiling: Ceiling::Of(Vec::new()) }
+        Self { name, email, is_active: true, kind: AccountKind::Person, ceiling: Ceiling::Of(Vec::new()) }
+    }
+
+    /// Sets the kind, a person by default. Services and organisations have no sessions: [`Accounts::manages`] says who
+    /// manages their tokens.
+    ///
+    /// [`Accounts::manages`]: crate::accounts::Accounts::manages
+    #[must_use]
+    pub fn kind(self, kind: AccountKind) -> Self {
+        Self { kind, ..self }
     }
 
     /// Sets the e-mail address. It is only displayed, and need not be unique.

@@ -42,7 +42,7 @@ mod token;
 mod version;
 
 pub(crate) use account::account_digest;
-pub use account::{Account, AccountKey, InvalidAccountKey};
+pub use account::{Account, AccountKey, AccountKind, InvalidAccountKey};
 pub(crate) use admitted::Admission;
 pub use admitted::AdmittedActor;
 pub use audit::{Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind};

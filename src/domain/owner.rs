@@ -1,6 +1,6 @@
 //! Owners and roles.
 
-use super::{AccountKey, OwnerId, Permission, RoleId, Timestamp, comparable};
+use super::{AccountKey, AccountKind, OwnerId, Permission, RoleId, Timestamp, comparable};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -91,7 +91,9 @@ pub struct Owner {
     /// State, names, e-mail address and ceiling of an account come from the host. What the store has of them is what was
     /// last reported, for lists.
     pub account: Option<AccountKey>,
-    /// The e-mail address, unique regardless of case. Of an account it may be empty, and need not be unique.
+    /// The kind.
+    pub kind: AccountKind,
+    /// The e-mail address, unique regardless of case. Empty without one. Of an account it need not be unique.
     pub email: String,
     /// The first name; may be empty. Of an account it is the display name.
     pub firstname: String,
@@ -112,7 +114,7 @@ pub struct Owner {
 impl Owner {
     /// Returns the text by which a store compares the owner.
     pub(crate) fn email_key(&self) -> String {
-        email_key(&self.email, self.account.as_ref())
+        email_key(&self.email, &self.firstname, self.account.as_ref())
     }
 
     /// Returns true if the owner has the super admin role.
@@ -132,10 +134,14 @@ impl Owner {
     }
 }
 
-/// Returns the text by which a store compares an owner: the comparable e-mail address, or for an account a text that no
-/// address has, as addresses have no control characters.
-pub(crate) fn email_key(email: &str, account: Option<&AccountKey>) -> String {
-    account.map_or_else(|| comparable(email), |key| format!("\u{1}{key}"))
+/// Returns the unique text by which a store compares an owner: the comparable e-mail address; for an account its key, and
+/// without an address the name. The latter two begin with control characters, which no address has.
+pub(crate) fn email_key(email: &str, name: &str, account: Option<&AccountKey>) -> String {
+    match account {
+        Some(key) => format!("\u{1}{key}"),
+        None if email.is_empty() => format!("\u{1}\u{1}{}", comparable(name)),
+        None => comparable(email),
+    }
 }
 
 /// A password hash in PHC format, or a bcrypt hash from an import. [`Debug`] does not show it.

@@ -2,9 +2,9 @@
 
 use super::requirement::{Asked, ResourceSource};
 use super::{
-    AccountKey, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision, DecisionRule,
-    EffectivePermission, Fields, Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority, TokenId,
-    TokenKind, Verdict,
+    AccountKey, AccountKind, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision,
+    DecisionRule, EffectivePermission, Fields, Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority,
+    TokenId, TokenKind, Verdict,
 };
 use std::sync::Arc;
 
@@ -62,7 +62,9 @@ impl Principal {
                 Authority::Admin { owner: actor(owner), rules }
             }
             TokenAuthority::Session { owner: id, .. } => {
-                let (owner, ceiling) = owner.filter(|(o, _)| o.id == *id)?;
+                // An account that was a person's may be a service now.
+                let is_person = |owner: &Owner| owner.id == *id && owner.kind == AccountKind::Person;
+                let (owner, ceiling) = owner.filter(|(owner, _)| is_person(owner))?;
                 let owner = actor(owner);
                 match ceiling {
                     Ceiling::Unlimited => Authority::Session { owner, rules: None },

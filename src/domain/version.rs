@@ -233,6 +233,7 @@ mod tests {
     fn owner() -> Owner {
         Owner {
             account: None,
+            kind: crate::domain::AccountKind::Person,
             id: OwnerId(7),
             email: "ada@example.test".into(),
             firstname: "Ada".into(),

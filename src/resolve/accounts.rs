@@ -199,7 +199,7 @@ impl HostAccounts {
 
 /// Returns an owner with the state, names and ceiling of its account.
 pub(crate) fn as_answered(owner: Owner, account: Account) -> (Owner, Ceiling) {
-    let Account { name, email, is_active, ceiling } = account;
+    let Account { name, email, is_active, kind, ceiling } = account;
     let state = OwnerState::of(is_active, false);
-    (Owner { email, firstname: name, lastname: String::new(), state, ..owner }, ceiling)
+    (Owner { kind, email, firstname: name, lastname: String::new(), state, ..owner }, ceiling)
 }

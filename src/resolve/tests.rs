@@ -201,6 +201,7 @@ fn an_entry_has_the_tags_of_its_token_owner_and_roles() {
     let roles = [RoleId(2), RoleId(5)];
     let owner = Owner {
         account: None,
+        kind: crate::domain::AccountKind::Person,
         id: OwnerId(3),
         email: "ada@example.org".into(),
         firstname: String::new(),

@@ -1,8 +1,8 @@
 //! New roles, owners and tokens, and records of imported ones.
 
 use crate::domain::{
-    AccountKey, Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp, TokenAuthority, TokenId,
-    email_key,
+    AccountKey, AccountKind, Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp,
+    TokenAuthority, TokenId, email_key,
 };
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ impl NewRole {
 pub struct NewOwner {
     /// The host's account that the owner is; `None` for people of keyward's own.
     pub account: Option<AccountKey>,
+    /// The kind.
+    pub kind: AccountKind,
     /// Unique, compared without case.
     pub email: String,
     /// First name; may be empty.
@@ -83,9 +85,10 @@ impl NewOwner {
     /// let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
     /// ```
     pub fn new(email: impl Into<String>) -> Self {
-        let (account, firstname, lastname) = (None, String::new(), String::new());
+        let (firstname, lastname) = (String::new(), String::new());
         Self {
-            account,
+            account: None,
+            kind: AccountKind::Person,
             email: email.into(),
             firstname,
             lastname,
@@ -95,10 +98,26 @@ impl NewOwner {
         }
     }
 
+    /// Creates an active service account with this name, without roles.
+    ///
+    /// It has no e-mail address and no password, and never signs in. Its tokens are managed by people whose permissions
+    /// cover all of its own. Its name is unique among services.
+    ///
+    /// ```
+    /// # async fn demo(keyward: keyward::Keyward, deployer: keyward::RoleId) -> Result<(), keyward::admin::ServiceError> {
+    /// use keyward::{NewAdminToken, NewOwner};
+    /// let robot = keyward.owners().create(NewOwner::service("deployments").roles([deployer])).await?;
+    /// keyward.tokens().issue_admin(NewAdminToken::new("ci", robot.id)).await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn service(name: impl Into<String>) -> Self {
+        Self { kind: AccountKind::Service, firstname: name.into(), ..Self::new("") }
+    }
+
     /// Returns the text by which a store compares the owner: the [comparable](crate::store::comparable()) e-mail address,
     /// or for an account a text that no address has.
     pub fn email_key(&self) -> String {
-        email_key(&self.email, self.account.as_ref())
+        email_key(&self.email, &self.firstname, self.account.as_ref())
     }
 
     /// Sets the names.

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use http::HeaderName;
-use keyward::accounts::{Account, AccountKey, Accounts, AccountsError};
+use keyward::accounts::{Account, AccountKey, AccountKind, Accounts, AccountsError};
 use keyward::admin::{AuditAction, AuditCause, AuditTarget, EventQuery, OwnerUpdate, ServiceError, TokenUpdate};
 use keyward::authz::{Attribute, ConditionClause, Conditions, Predicate, Value};
 use keyward::guard::{Limits, Reason, Unavailable};
@@ -477,4 +477,71 @@ async fn tokens_of_accounts_need_the_host() {
 
 fn app_of(world: &World) -> App {
     world.guard(GuardedRouter::new().get("/v1/read", action("article.read"), || async {}))
+}
+
+/// Services of keyward's own: they never sign in, and those who cover them manage their tokens.
+#[tokio::test]
+async fn services_are_managed_by_people_who_cover_them() {
+    let world = World::with(|builder| builder);
+    let routes = GuardedRouter::new().get("/admin/read", action("article.read"), || async {});
+    let app = world.guard(routes);
+    let keyward = &world.keyward;
+    let role = async |name: &str, permissions: &[&'static str]| {
+        let role = keyward::NewRole::new(name).permissions(permissions.iter().copied());
+        keyward.roles().create(role).await.unwrap().id
+    };
+    let reads = role("reads", &["article.read"]).await;
+    let person = async |email: &str, roles| keyward.owners().create(keyward::NewOwner::new(email).roles(roles)).await;
+    let wide = role("wide", &["article.read", "article.write"]).await;
+    let (ada, eve) = (person("ada@x.test", vec![wide]).await.unwrap(), person("eve@x.test", vec![]).await.unwrap());
+    let robot = keyward.owners().create(keyward::NewOwner::service("robot").roles([reads])).await.unwrap();
+    assert_eq!((robot.display_name().as_str(), robot.email.as_str()), ("robot", ""));
+    let again = keyward.owners().create(keyward::NewOwner::service("Robot")).await.unwrap_err();
+    assert_eq!(again.to_string(), "firstname: Name already taken");
+    for (new, message) in [
+        (keyward::NewOwner::service(" "), "firstname: must be the name of the service"),
+        (
+            keyward::NewOwner { email: "r@x.test".into(), ..keyward::NewOwner::service("r") },
+            "email: a service has no e-mail address: leave it out",
+        ),
+    ] {
+        assert_eq!(keyward.owners().create(new).await.unwrap_err().to_string(), message);
+    }
+    let tokens = |id| keyward.tokens().acting_as(keyward::admin::Actor::Person(id));
+    let new = |name: &str| NewAdminToken::new(name, robot.id).grants([Grant::new("article.read")]);
+    let token = tokens(ada.id).issue_admin(new("ci")).await.unwrap();
+    app.get("/admin/read").bearer(&token.secret).await.assert_ok();
+    assert!(matches!(tokens(eve.id).issue_admin(new("eve")).await, Err(ServiceError::Forbidden(_))));
+    assert!(tokens(eve.id).revoke(token.token.id).await.is_err());
+    // A person is managed by nobody else, however small.
+    let other = tokens(ada.id).issue_admin(NewAdminToken::new("other", eve.id)).await;
+    assert!(matches!(other, Err(ServiceError::Forbidden(_))));
+    // It never signs in.
+    let hour = Duration::from_secs(3600);
+    let session = keyward::admin::NewSession { owner: robot.id, idle: hour, lifespan: hour };
+    assert!(matches!(keyward.tokens().open_session(session).await, Err(ServiceError::Forbidden(_))));
+    let update = OwnerUpdate { email: Some("robot@x.test".into()), ..OwnerUpdate::default() };
+    assert!(keyward.owners().update(robot.id, update).await.is_err());
+    assert!(keyward.owners().invite(keyward::NewOwner::service("other")).await.is_err());
+    // Who no longer covers it manages it no longer.
+    keyward.owners().set_roles(ada.id, vec![]).await.unwrap();
+    assert!(tokens(ada.id).regenerate(token.token.id).await.is_err());
+    app.get("/admin/read").bearer(&token.secret).await.assert_ok();
+    keyward.owners().delete(robot.id).await.unwrap();
+    app.get("/admin/read").bearer(&token.secret).await.assert_status(401);
+}
+
+#[tokio::test]
+async fn a_service_of_the_host_has_no_session() {
+    let users = Users::default().with("bot", editor().kind(AccountKind::Service)).with("ada", editor());
+    let world = world(&users);
+    let app = app(&world);
+    let get = |user: &str| app.get("/people/me").header(HeaderName::from_static("x-user"), user);
+    get("bot").await.assert_status(401);
+    get("ada").await.assert_ok();
+    users.set("ada", editor().kind(AccountKind::Organisation));
+    world.keyward.accounts().changed(&key("ada")).await.unwrap();
+    get("ada").await.assert_status(401);
+    let token = world.keyward.tokens().issue_admin(new("t", "bot", &["article.read"])).await.unwrap();
+    app.get("/v1/read").bearer(&token.secret).await.assert_ok();
 }

@@ -334,15 +334,7 @@ mod sqlite {
         let mut tx = store.begin().await.unwrap();
         let role = tx.insert_role(role("editor")).await.unwrap();
         let (email, firstname, lastname) = ("a@b".into(), String::new(), String::new());
-        let owner = NewOwner {
-            account: None,
-            email,
-            firstname,
-            lastname,
-            username: None,
-            state: OwnerState::Active,
-            roles: vec![role],
-        };
+        let owner = NewOwner { firstname, lastname, roles: vec![role], ..NewOwner::new(email) };
         let owner = tx.insert_owner(owner).await.unwrap();
         let grants = vec![Grant::new("read").fields(Fields::only(["title"]).unwrap())];
         let token = NewToken {

@@ -167,13 +167,12 @@ impl<'u, 't> Importer<'u, 't> {
         has.sort_unstable();
         has.dedup();
         let new = NewOwner {
-            account: None,
             firstname: self.text(&what, "first name", &user.firstname, NAME_LENGTH),
             lastname: self.text(&what, "last name", &user.lastname, NAME_LENGTH),
             username: user.username.map(|name| self.text(&what, "username", &name, NAME_LENGTH)),
-            email,
             state: user.state,
             roles: has,
+            ..NewOwner::new(email)
         };
         let new = NewOwner { username: new.username.filter(|n| !n.is_empty()), ..new };
         let password = user.password.filter(|hash| self.is_importable(hash, &what));

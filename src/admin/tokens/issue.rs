@@ -2,7 +2,7 @@
 
 use super::read::{DescribedToken, describe_one};
 use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
-use crate::admin::actor::load_completed;
+use crate::admin::actor::{ensure_person, load_completed};
 use crate::admin::error::FieldErrors;
 use crate::admin::size_limits::{ACTIONS, GRANTS, is_too_long, report_oversized};
 use crate::admin::state::ScopeWithConditions;
@@ -10,7 +10,7 @@ use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
-    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, Issued, OwnerId, Secret, Token, TokenAuthority,
+    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, Issued, Owner, OwnerId, Secret, Token, TokenAuthority,
     TokenKind,
 };
 use crate::store::{NameScope, NewToken};
@@ -368,7 +368,7 @@ async fn open_session(unit: &mut UnitOfWork<'_>, new: NewSession, issued: Issued
     if !unit.grantor().await?.is_program() {
         return Err(ServiceError::Forbidden("only the host program can open sessions"));
     }
-    ensure_active(unit, owner).await?;
+    ensure_person(&ensure_active(unit, owner).await?)?;
     let authority = TokenAuthority::Session { owner, idle };
     insert(unit, new_token(issued, String::new(), String::new(), Some(lifespan), authority)).await
 }
@@ -404,9 +404,9 @@ pub(in crate::admin) fn new_token(
     )
 }
 
-async fn ensure_active(unit: &mut UnitOfWork<'_>, owner: OwnerId) -> Result<(), ServiceError> {
+async fn ensure_active(unit: &mut UnitOfWork<'_>, owner: OwnerId) -> Result<Owner, ServiceError> {
     let state = unit.state.clone();
     let owner = load_completed(unit.view(), state.resolver.accounts(), owner).await?;
     let (owner, _) = owner.ok_or(ServiceError::NotFound("owner"))?;
-    if owner.state.is_active() { Ok(()) } else { Err(ServiceError::OwnerInactive) }
+    if owner.state.is_active() { Ok(owner) } else { Err(ServiceError::OwnerInactive) }
 }

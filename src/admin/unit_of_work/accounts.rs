@@ -6,7 +6,7 @@ use crate::admin::tokens::IssuedToken;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
     AuditAction, AuditCause, AuditTarget, Digest, FieldName, Issued, Owner, OwnerId, OwnerState, PasswordHash, RoleId,
-    Tag, Timestamp, TokenKind,
+    Tag, Timestamp, TokenKind, email_key,
 };
 use crate::store::{Clamp, Clamped, NewOwner, Profile};
 use serde_json::{Value, json};
@@ -16,17 +16,19 @@ impl UnitOfWork<'_> {
         load_owner(&mut *self.tx, id).await
     }
 
-    /// Checks that no other owner has this e-mail address.
-    pub(in crate::admin) async fn ensure_email_available(
+    /// Checks that no other owner has this e-mail address; without an address, that no other service has this name.
+    pub(in crate::admin) async fn ensure_available(
         &mut self,
         email: &str,
+        name: &str,
         own: Option<OwnerId>,
     ) -> Result<(), ServiceError> {
-        match self.tx.owner_with_email(email).await? {
-            Some(id) if own != Some(id) => {
-                Err(ServiceError::Taken { field: FieldName::Email, message: "Email already taken" })
-            }
-            _ => Ok(()),
+        let key = email_key(email, name, None);
+        let taken = self.tx.owners_by_email(&[&key]).await?.into_iter().any(|(_, id)| own != Some(id));
+        match (taken, email.is_empty()) {
+            (true, true) => Err(ServiceError::Taken { field: FieldName::Firstname, message: "Name already taken" }),
+            (true, false) => Err(ServiceError::Taken { field: FieldName::Email, message: "Email already taken" }),
+            (false, _) => Ok(()),
         }
     }
 
@@ -74,7 +76,7 @@ impl UnitOfWork<'_> {
     ) -> Result<(Owner, IssuedToken), ServiceError> {
         let Profile { email, firstname, lastname, username } = profile;
         let roles = vec![RoleId::SUPER_ADMIN];
-        let new = NewOwner { account: None, email, firstname, lastname, username, state: OwnerState::Active, roles };
+        let new = NewOwner { firstname, lastname, username, roles, ..NewOwner::new(email) };
         let details = json!({"email": new.email, "roles": new.roles, "first": true});
         let id = self.tx.insert_owner(new).await?;
         self.tx.set_password(id, password).await?;
@@ -143,7 +145,7 @@ impl UnitOfWork<'_> {
             return Ok(());
         }
         let email_changes = before.email != after.email;
-        self.ensure_email_available(&after.email, Some(before.id)).await?;
+        self.ensure_available(&after.email, &after.firstname, Some(before.id)).await?;
         self.tx.update_owner(before.id, after).await?;
         if email_changes && self.tx.delete_invitations(before.id).await? > 0 {
             details.insert("invitation".to_owned(), json!({"before": true, "after": false}));

@@ -1,7 +1,7 @@
 //! Mutations of owners that are accounts of the host.
 
 use super::UnitOfWork;
-use crate::admin::actor::Grantor;
+use crate::admin::actor::{Grantor, ensure_person};
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
     Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState,
@@ -48,6 +48,7 @@ impl UnitOfWork<'_> {
     /// Opens the session that stands for requests which the host has signed in as this account. It has no secret.
     pub(in crate::admin) async fn open_account_session(&mut self, key: &AccountKey) -> Result<(), ServiceError> {
         let owner = self.owner_of_account(key).await?;
+        ensure_person(&owner)?;
         if !owner.state.is_active() {
             return Err(ServiceError::OwnerInactive);
         }
@@ -77,9 +78,9 @@ impl UnitOfWork<'_> {
     }
 
     async fn add_account(&mut self, key: &AccountKey, account: Account) -> Result<Owner, ServiceError> {
-        let Account { name, email, is_active, .. } = account;
+        let Account { name, email, is_active, kind, .. } = account;
         let details = json!({"account": key.as_str(), "name": name, "email": email});
-        let new = NewOwner { account: Some(key.clone()), firstname: name, ..NewOwner::new(email) };
+        let new = NewOwner { account: Some(key.clone()), kind, firstname: name, ..NewOwner::new(email) };
         let id = self.tx.insert_owner(new.state(OwnerState::of(is_active, false))).await?;
         self.invalidate(Tag::owner(id));
         self.audit(AuditAction::OwnerCreated, AuditTarget::Owner(id), details).await?;

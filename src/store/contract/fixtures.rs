@@ -3,8 +3,8 @@
 use super::Backend;
 use crate::domain::{
     Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, ConditionClause, Digest, Fields, Grant, HashKey,
-    OsEntropy, OwnerId, OwnerState, Permission, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId,
-    TokenKind, TokenPrefix,
+    OsEntropy, OwnerId, Permission, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId, TokenKind,
+    TokenPrefix,
 };
 use crate::store::{NameScope, NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
 
@@ -72,15 +72,7 @@ pub(super) fn role(name: &str, permissions: Vec<Permission>) -> NewRole {
 }
 
 pub(super) fn owner(email: &str, roles: &[RoleId]) -> NewOwner {
-    NewOwner {
-        account: None,
-        email: email.into(),
-        firstname: AWKWARD.into(),
-        lastname: String::new(),
-        username: None,
-        state: OwnerState::Active,
-        roles: roles.to_vec(),
-    }
+    NewOwner { firstname: AWKWARD.into(), roles: roles.to_vec(), ..NewOwner::new(email) }
 }
 
 /// A token with the digest of a generated secret.

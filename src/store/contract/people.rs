@@ -2,7 +2,7 @@
 
 use super::fixtures::{begin, commit, owner, permissions, resolve, role, service, session};
 use super::{Backend, Transaction};
-use crate::domain::{AccountKey, Ceiling, Owner, OwnerId, OwnerState, Permission, RoleId};
+use crate::domain::{AccountKey, AccountKind, Ceiling, Owner, OwnerId, OwnerState, Permission, RoleId};
 use crate::store::{NewOwner, Profile, StoreError};
 
 pub(super) async fn roles_are_read_back_unchanged<S: Backend>(store: &S) {
@@ -70,6 +70,7 @@ pub(super) async fn owners_are_read_back_unchanged<S: Backend>(store: &S) {
     let expected = Owner {
         id,
         account: None,
+        kind: AccountKind::Person,
         email,
         firstname,
         lastname,

@@ -145,10 +145,11 @@ impl WriteAccounts for Open<Lock> {
         self.ensure_email_available(&key, None)?;
         self.ensure_roles_exist(&new.roles)?;
         let (id, now) = (OwnerId(self.next_id()), self.now());
-        let NewOwner { account, email, firstname, lastname, username, state, roles } = new;
+        let NewOwner { account, kind, email, firstname, lastname, username, state, roles } = new;
         let roles = sorted(&roles);
         let (created_at, updated_at) = (now, now);
-        let owner = Owner { id, account, email, firstname, lastname, username, state, roles, created_at, updated_at };
+        let owner =
+            Owner { id, account, kind, email, firstname, lastname, username, state, roles, created_at, updated_at };
         self.content.owners.insert_mut(id, Arc::new(owner));
         self.content.by_email.insert_mut(key, id);
         Ok(id)
@@ -157,7 +158,7 @@ impl WriteAccounts for Open<Lock> {
     async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {
         let before = self.content.owners.get(&id).map(|o| (o.email_key(), o.account.clone()));
         let account = before.as_ref().and_then(|(_, account)| account.as_ref());
-        let key = email_key(&profile.email, account);
+        let key = email_key(&profile.email, &profile.firstname, account);
         self.ensure_email_available(&key, Some(id))?;
         self.change_owner(id, |owner| {
             let Profile { email, firstname, lastname, username } = profile.clone();

@@ -48,7 +48,7 @@ impl<L: Send> ReadAccounts for Open<L> {
     }
 
     async fn owner_of_account(&mut self, key: &AccountKey) -> Result<Option<OwnerId>, StoreError> {
-        Ok(self.content.by_email.get(&email_key("", Some(key))).copied())
+        Ok(self.content.by_email.get(&email_key("", "", Some(key))).copied())
     }
 
     async fn accounts(&mut self, after: OwnerId, limit: u32) -> Result<Vec<Owner>, StoreError> {

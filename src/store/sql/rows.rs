@@ -5,9 +5,9 @@ use super::error::query_error;
 use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
-    AccountKey, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess, Digest, KeyCheck,
-    KeyKind, KeyUse, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
-    TokenAuthority, TokenId, TokenKind,
+    AccountKey, AccountKind, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess,
+    Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag,
+    Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Imported, LoggedChange, Poll, Record, SignInPlace, Snapshot, StoreError};
 use serde::de::value::{Error as UnknownWord, StrDeserializer};
@@ -91,6 +91,7 @@ pub(super) fn owner(row: &Row) -> Result<Owner, StoreError> {
     Ok(Owner {
         id: OwnerId(get(row, "owner_id")?),
         account: account(row)?,
+        kind: word::<AccountKind>("owner_kind", &get::<String>(row, "owner_kind")?)?,
         email: get(row, "email")?,
         firstname: get(row, "firstname")?,
         lastname: get(row, "lastname")?,

@@ -7,7 +7,7 @@ use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
     AccountKey, Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, HashKeyId, KeyCheck,
     OwnerId, OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId,
-    TokenKind, comparable,
+    TokenKind, comparable, email_key,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
@@ -110,7 +110,8 @@ impl WriteAccounts for Writing<'_> {
             .bind(&new.username)
             .bind(events::word(&new.state))
             .bind(self.now().0)
-            .bind(new.account.as_ref().map(AccountKey::as_str));
+            .bind(new.account.as_ref().map(AccountKey::as_str))
+            .bind(new.kind.as_str());
         let id = OwnerId(self.number("id", insert).await?);
         self.insert_roles(id, &new.roles).await?;
         Ok(id)
@@ -124,7 +125,7 @@ impl WriteAccounts for Writing<'_> {
         let update = query(statements::UPDATE_OWNER)
             .bind(id.0)
             .bind(&profile.email)
-            .bind(comparable(&profile.email))
+            .bind(email_key(&profile.email, &profile.firstname, None))
             .bind(&profile.firstname)
             .bind(&profile.lastname)
             .bind(&profile.username)

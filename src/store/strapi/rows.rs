@@ -247,6 +247,7 @@ impl UserRow {
         let roles = std::mem::take(&mut self.roles);
         let owner = Owner {
             account: None,
+            kind: crate::domain::AccountKind::Person,
             id: OwnerId(self.id),
             email: self.email.clone().unwrap_or_default(),
             firstname: self.firstname.clone().unwrap_or_default(),

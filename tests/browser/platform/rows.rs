@@ -39,15 +39,7 @@ fn people(all: &[(Vec<Permission>, Vec<Grant>)]) -> (TempDir, Server, Vec<String
                 false => keyward.roles().create(role).await.unwrap().id,
             };
             let (email, firstname, state) = (format!("p{i}@example.test"), format!("P{i}"), OwnerState::Active);
-            let owner = NewOwner {
-                account: None,
-                email,
-                firstname,
-                lastname: String::new(),
-                username: None,
-                state,
-                roles: vec![role],
-            };
+            let owner = NewOwner { firstname, state, roles: vec![role], ..NewOwner::new(email) };
             let owner = keyward.owners().create(owner).await.unwrap().id;
             let (name, description, lifespan) = (format!("t{i}"), String::new(), Lifespan::Unlimited);
             let token = NewAdminToken { name, description, owner, grants: grants.clone(), lifespan };

@@ -108,6 +108,7 @@ fn token(grants: Vec<Grant>) -> Token {
 fn principal(grants: Vec<Grant>, ceiling: &Ceiling) -> Principal {
     let owner = Owner {
         account: None,
+        kind: keyward::accounts::AccountKind::Person,
         id: OwnerId(ME),
         email: String::new(),
         firstname: String::new(),

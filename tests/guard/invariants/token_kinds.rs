@@ -105,6 +105,7 @@ async fn row_with_another_kind_is_rejected() {
             };
             let other_owner = Owner {
                 account: None,
+                kind: keyward::accounts::AccountKind::Person,
                 id: owner,
                 email: String::new(),
                 firstname: String::new(),

@@ -277,6 +277,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
     use keyward::token::{Token, TokenAuthority, TokenId};
     let owner = Owner {
         account: None,
+        kind: keyward::accounts::AccountKind::Person,
         id: me,
         email: String::new(),
         firstname: String::new(),

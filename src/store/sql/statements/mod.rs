@@ -127,8 +127,8 @@ macro_rules! statements {
         );
 
         pub const INSERT_OWNER: &str = "INSERT INTO keyward_owner \
-             (email, email_key, firstname, lastname, username, state, created_at, updated_at, account) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8) RETURNING id";
+             (email, email_key, firstname, lastname, username, state, created_at, updated_at, account, kind) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7, $8, $9) RETURNING id";
         pub const OWNER: &str = concat!("SELECT ", owner!($word), " FROM keyward_owner o WHERE o.id = $1");
         pub const OWNER_WITH_EMAIL: &str = "SELECT id FROM keyward_owner WHERE email_key = $1";
         pub const OWNER_OF_ACCOUNT: &str = "SELECT id FROM keyward_owner WHERE account = $1";
@@ -303,7 +303,7 @@ macro_rules! statements {
         /// The next rows after an id with their present keys; those of the given keys that are used; and the update of
         /// keys.
         pub const KEYS_OF_ROLES: [&str; 3] = keys!($word, "keyward_role", "name", "name_key IS NULL AND ", "");
-        pub const KEYS_OF_OWNERS: [&str; 3] = keys!($word, "keyward_owner", "email", "account IS NULL AND ", "");
+        pub const KEYS_OF_OWNERS: [&str; 3] = keys!($word, "keyward_owner", "email", "account IS NULL AND email <> '' AND ", "");
         pub const KEYS_OF_TOKENS: [&str; 3] =
             keys!($word, "keyward_token", "name", "name_key IS NULL AND kind <> 'session' AND ", "kind <> 'session' AND ");
 

@@ -175,7 +175,7 @@ macro_rules! event {
 macro_rules! owner {
     ($word:ident) => {
         concat!(
-            "o.id AS owner_id, o.account, o.email, o.firstname, o.lastname, o.username, o.state, ",
+            "o.id AS owner_id, o.account, o.kind AS owner_kind, o.email, o.firstname, o.lastname, o.username, o.state, ",
             "o.created_at AS owner_created_at, o.updated_at AS owner_updated_at, ",
             role_ids!($word),
             " AS role_ids"

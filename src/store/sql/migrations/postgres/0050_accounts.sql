@@ -2,6 +2,8 @@
 
 ALTER TABLE keyward_owner ADD COLUMN account TEXT COLLATE "C";
 
+ALTER TABLE keyward_owner ADD COLUMN kind TEXT COLLATE "C" NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'service', 'organisation'));
+
 CREATE UNIQUE INDEX keyward_owner_account ON keyward_owner (account) WHERE account IS NOT NULL;
 
 -- Accounts that the host reports by SQL, from a trigger for example. A node reads them, and clamps their tokens.
@@ -39,6 +41,6 @@ $$;
 -- Records this migration. The program does the same by itself, by its own means.
 INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
     50, 'accounts', TRUE,
-    decode('723890b9957f94060634247bbe90f93cf84ea56bfb4598e14d79ac38818d84596f2a145870f59c124d69602be238c351', 'hex'),
+    decode('dcdf3c306a15822fdb634578b1e4e884fd31c272768a2dd8f9447e9625d6a6ade5e757c5125ea808422b23ca68ca6bb9', 'hex'),
     0
 );

@@ -2,6 +2,8 @@
 
 ALTER TABLE keyward_owner ADD COLUMN account TEXT;
 
+ALTER TABLE keyward_owner ADD COLUMN kind TEXT NOT NULL DEFAULT 'person' CHECK (kind IN ('person', 'service', 'organisation'));
+
 CREATE UNIQUE INDEX keyward_owner_account ON keyward_owner (account) WHERE account IS NOT NULL;
 
 -- Accounts that the host reports by SQL, from a trigger for example. A process reads them, and clamps their tokens.
@@ -24,6 +26,6 @@ END;
 -- Records this migration. The program does the same by itself, by its own means.
 INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
     50, 'accounts', TRUE,
-    x'caa32432216ae82ac214dbe7cfbc33bb433040b4154254e183d5b8677b323ad8b26ca86a995a47737d19d64e40dd3a90',
+    x'34cb132639bdb189e91c4d58caf6b27375245066c6205896e8cdfa03123cbaf9da52de1b77247f69a646ed0d1e034465',
     0
 );
