@@ -323,7 +323,6 @@ mod sqlite {
 
     /// Creates an owner with a role, and an admin token with one grant for some fields.
     async fn issue(store: &SqliteStore) -> Digest {
-        use keyward::admin::OwnerState;
         use keyward::authz::Fields;
         use keyward::store::{NameScope, NewToken};
         use keyward::testing::SecretFormat;
@@ -333,8 +332,7 @@ mod sqlite {
         let issued = format.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let mut tx = store.begin().await.unwrap();
         let role = tx.insert_role(role("editor")).await.unwrap();
-        let (email, firstname, lastname) = ("a@b".into(), String::new(), String::new());
-        let owner = NewOwner { firstname, lastname, roles: vec![role], ..NewOwner::new(email) };
+        let owner = NewOwner::new("a@b").roles([role]);
         let owner = tx.insert_owner(owner).await.unwrap();
         let grants = vec![Grant::new("read").fields(Fields::only(["title"]).unwrap())];
         let token = NewToken {
