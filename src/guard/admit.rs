@@ -29,8 +29,10 @@ pub(super) type NotAdmitted<'g> = (Reason, Option<&'g Group>);
 
 impl Gate {
     /// Decides whether a request goes on, and as which caller.
+    #[inline(always)]
     pub(super) fn admit<'g, B>(self: &'g Arc<Self>, request: &Request<B>) -> Result<Admission<'g>, NotAdmitted<'g>> {
-        let path = sent_path(request.uri(), request.extensions()).map(|path| self.base.inward(path));
+        let (headers, extensions) = (request.headers(), request.extensions());
+        let path = sent_path(request.uri(), extensions).map(|path| self.base.inward(path));
         let group = match path.and_then(|path| self.groups.classify(request.method(), path)) {
             Ok(group) => group,
             Err(reason) => return Err((reason, self.apparent_group(request))),
@@ -41,7 +43,7 @@ impl Gate {
         match &group.access {
             Access::Public => Ok(Admission::Public(group)),
             Access::Guarded { kinds, .. } => {
-                self.identify(request, group, *kinds).map_err(|reason| (reason, Some(group)))
+                self.identify(headers, extensions, group, *kinds).map_err(|reason| (reason, Some(group)))
             }
         }
     }
@@ -54,22 +56,20 @@ impl Gate {
         self.groups.find(request.method(), path)
     }
 
-    fn identify<'g, B>(
+    fn identify<'g>(
         self: &'g Arc<Self>,
-        request: &Request<B>,
+        headers: &HeaderMap,
+        extensions: &Extensions,
         group: &'g Group,
         kinds: TokenKinds,
     ) -> Result<Admission<'g>, Reason> {
-        let (headers, extensions) = (request.headers(), request.extensions());
         let secret = match self.presented(headers, group) {
             Presented::Secret(secret) => secret,
             Presented::Malformed => return Err(Reason::Invalid(InvalidCredential::Malformed)),
             Presented::Several => return Err(Reason::SeveralCredentials),
             Presented::Nothing => {
-                if let Some(admission) = self.identify_account(request, group) {
-                    return admission;
-                }
-                let public = group.public_entry().ok_or(Reason::NoCredential)?;
+                // Whom the host has signed in is not the public.
+                let public = group.public_entry().filter(|_| !group.admits_signed_in()).ok_or(Reason::NoCredential)?;
                 return Ok(Admission::Admitted(group, public.clone()));
             }
         };

@@ -6,6 +6,7 @@ use super::future::{GateFuture, PendingRequest};
 use super::gate::Gate;
 use super::rejection::{JsonRejection, MakeRejection};
 use super::response::ResponseCheck;
+use crate::domain::Reason;
 #[cfg(feature = "axum")]
 use axum::extract::connect_info::IntoMakeServiceWithConnectInfo;
 use http::{Request, Response};
@@ -113,7 +114,11 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        match self.gate.admit(&request) {
+        let mut admitted = self.gate.admit(&request);
+        if let Err((Reason::NoCredential, Some(group))) = admitted {
+            admitted = self.gate.identify_account(&request, group).map_err(|reason| (reason, Some(group)));
+        }
+        match admitted {
             Ok(Admission::Admitted(group, entry)) => {
                 let check = ResponseCheck::new(&self.gate, group, self.rejections.clone(), &mut request, entry);
                 match check.below_floor(group, &request) {

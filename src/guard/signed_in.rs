@@ -47,25 +47,28 @@ impl Gate {
         }
     }
 
-    /// Decides about a request without a credential, by the account that the host has signed in. `None` if there is none.
+    /// Decides about a request without a credential, by the account that the host has signed in.
     #[cold]
     #[inline(never)]
     pub(super) fn identify_account<'g, B>(
         self: &'g Arc<Self>,
         request: &Request<B>,
         group: &'g Group,
-    ) -> Option<Result<Admission<'g>, Reason>> {
+    ) -> Result<Admission<'g>, Reason> {
         let (headers, extensions) = (request.headers(), request.extensions());
-        let signed_in = self.signed_in.as_ref().filter(|_| group.admits_signed_in())?;
-        let key = (signed_in.account)(headers, extensions)?;
+        let signed_in = self.signed_in.as_ref().filter(|_| group.admits_signed_in());
+        let Some(key) = signed_in.and_then(|signed_in| (signed_in.account)(headers, extensions)) else {
+            let public = group.public_entry().ok_or(Reason::NoCredential)?;
+            return Ok(Admission::Admitted(group, public.clone()));
+        };
         // The host's session is in a cookie, which browsers send by themselves.
         if !is_safe(request.method()) && !is_same_origin(headers, request.uri()) {
-            return Some(Err(Reason::CrossOrigin));
+            return Err(Reason::CrossOrigin);
         }
         let secret = KnownSecret::of_account(&key, &self.resolver);
         let now = self.resolver.clock.moment();
         let address = self.addresses.of(headers, extensions);
-        Some(match self.resolver.known(&secret, now) {
+        match self.resolver.known(&secret, now) {
             Some(resolved @ Resolved::Found(_)) => {
                 judge(resolved, secret.prefix, TokenKinds::SESSION, now).map(|entry| {
                     self.resolver.note_use(&entry, now, || address);
@@ -85,7 +88,7 @@ impl Gate {
                     }),
                 ))
             }
-        })
+        }
     }
 
     async fn resolve_account(&self, key: AccountKey, secret: KnownSecret) -> Result<Resolved, Reason> {
