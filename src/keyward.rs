@@ -146,6 +146,7 @@ pub struct Builder<T = Keyward> {
     exclusive: bool,
     accounts: Option<Arc<dyn Accounts>>,
     account_changes_reported: bool,
+    caller_names: bool,
     signed_in: Option<SignedIn>,
     warm_up: u32,
     budget: Option<FailureBudget>,
@@ -379,6 +380,7 @@ impl<T> Builder<T> {
             exclusive: false,
             accounts: None,
             account_changes_reported: false,
+            caller_names: false,
             signed_in: None,
             warm_up: 0,
             budget: None,
@@ -800,6 +802,17 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Keeps the names of tokens and their owners in the cache, for [`AuthContext::token_name`] and
+    /// [`AuthContext::owner_name`]. It takes some 60 bytes and both names for each cached token. A name is as current as the
+    /// cached token.
+    ///
+    /// [`AuthContext::token_name`]: crate::AuthContext::token_name
+    /// [`AuthContext::owner_name`]: crate::AuthContext::owner_name
+    pub fn caller_names(mut self) -> Self {
+        self.caller_names = true;
+        self
+    }
+
     /// Sets another clock, for tests.
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
         self.clock = clock;
@@ -873,6 +886,9 @@ impl<T> Builder<T> {
         let gate = Arc::new(Gate::new(gate, format.clone(), resolver.clone())?);
         let settings = Settings { has_content, ..self.settings };
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone(), to_clamp));
+        if self.caller_names {
+            resolver.keep_names();
+        }
         resolver.write_uses_behind();
         resolver.warm_up(self.warm_up);
         resolver.check_keys(keys);

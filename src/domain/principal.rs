@@ -11,8 +11,17 @@ use std::sync::Arc;
 /// The resolved caller.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Principal {
-    token: Option<TokenId>,
+    /// 0 for the public principal: an optional id would be twice as long.
+    token: TokenId,
     authority: Authority,
+    names: Option<Arc<Names>>,
+}
+
+/// The names of a token and its owner.
+#[derive(PartialEq, Eq, Debug)]
+struct Names {
+    token: Box<str>,
+    owner: Option<Box<str>>,
 }
 
 /// The authority of a principal, by the kind of its token.
@@ -76,23 +85,39 @@ impl Principal {
                 }
             }
         };
-        Some(Self { token: Some(token.id), authority })
+        Some(Self { token: token.id, authority, names: None })
     }
 
     /// Creates the public principal, which may do these content actions.
     pub fn public(actions: Arc<[Action]>) -> Self {
-        Self { token: None, authority: Authority::Public { actions } }
+        Self { token: TokenId(0), authority: Authority::Public { actions }, names: None }
     }
 
     /// Creates a principal with this authority, for tests.
     #[cfg(test)]
     pub(crate) fn with(authority: Authority) -> Self {
-        Self { token: Some(TokenId(1)), authority }
+        Self { token: TokenId(1), authority, names: None }
     }
 
     /// Returns the token's id; `None` for the public principal.
     pub fn token(&self) -> Option<TokenId> {
-        self.token
+        Some(self.token).filter(|id| *id != TokenId(0))
+    }
+
+    /// Returns the name of the token, if names are kept; none for sessions and the public principal.
+    pub fn token_name(&self) -> Option<&str> {
+        self.names.as_deref().map(|names| &*names.token).filter(|name| !name.is_empty())
+    }
+
+    /// Returns the display name of the owner, if names are kept.
+    pub fn owner_name(&self) -> Option<&str> {
+        self.names.as_deref().and_then(|names| names.owner.as_deref())
+    }
+
+    /// Keeps the names of the token and of its owner.
+    pub(crate) fn with_names(self, token: &str, owner: Option<String>) -> Self {
+        let names = Names { token: token.into(), owner: owner.map(String::into_boxed_str) };
+        Self { names: Some(Arc::new(names)), ..self }
     }
 
     /// Returns the token's kind; `None` for the public principal.
@@ -250,6 +275,14 @@ impl Principal {
 
     /// Returns the approximate bytes on the heap, for the cache's limit.
     pub(crate) fn weight(&self) -> usize {
+        let names = self
+            .names
+            .as_deref()
+            .map_or(0, |names| size_of::<Names>() + names.token.len() + names.owner.as_deref().map_or(0, str::len));
+        names + self.weight_of_authority()
+    }
+
+    fn weight_of_authority(&self) -> usize {
         match &self.authority {
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
                 let guards: usize = rules.iter().map(|r| r.guard.weight()).sum();

@@ -57,6 +57,16 @@ impl AuthContext {
         self.principal().account()
     }
 
+    /// Returns the name of the token, if [names are kept](crate::Builder::caller_names); none for sessions and the public.
+    pub fn token_name(&self) -> Option<&str> {
+        self.principal().token_name()
+    }
+
+    /// Returns the display name of the token's owner, if [names are kept](crate::Builder::caller_names).
+    pub fn owner_name(&self) -> Option<&str> {
+        self.principal().owner_name()
+    }
+
     /// Returns the actor for the services: the person of a session, or the token itself; `None` for the public.
     ///
     /// It carries the credential and the requirements so far. Each change judges both again in its transaction, see
@@ -83,7 +93,7 @@ impl AuthContext {
 
     /// Returns the decision on a requirement, without requiring it: see [`require`](Self::require).
     pub fn decide(&self, requirement: &Requirement) -> Decision {
-        self.principal().decide(requirement, &self.entry.conditions)
+        self.principal().decide(requirement, self.entry.conditions())
     }
 
     /// Returns true if the caller meets this requirement for every row and field. It requires nothing: see
@@ -214,7 +224,7 @@ impl AuthContext {
         let required = self.requirements();
         let mut entry = self.entry.clone();
         loop {
-            let Some(resolver) = entry.resolver.upgrade() else { return };
+            let Some(resolver) = entry.resolver() else { return };
             let mut changes = resolver.freshness.changes();
             let now = resolver.clock.moment();
             // The first entry is the one to compare with: all that it allowed has to stay allowed.

@@ -37,7 +37,7 @@ impl axum::response::IntoResponse for NoLongerValid {
 
 /// Returns whether the entry that admitted a request would admit it now, as far as the cache knows.
 pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
-    let Some((resolver, secret)) = entry.resolver.upgrade().zip(entry.secret()) else { return false };
+    let Some((resolver, secret)) = entry.resolver().zip(entry.secret()) else { return false };
     let now = resolver.clock.moment();
     match resolver.known(&secret, now) {
         Some(Resolved::Found(known)) => Arc::ptr_eq(&known, entry) && known.judge(now).is_ok(),
@@ -50,7 +50,7 @@ pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
 pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
     let gone = Reason::Invalid(InvalidCredential::Unknown);
     let secret = entry.secret().ok_or(gone)?;
-    let resolver = entry.resolver.upgrade().ok_or(Reason::Unavailable(Unavailable::Stale))?;
+    let resolver = entry.resolver().ok_or(Reason::Unavailable(Unavailable::Stale))?;
     let now = resolver.clock.moment();
     let resolved = match resolver.known(&secret, now) {
         Some(known) => known,
@@ -61,7 +61,7 @@ pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) ->
     if current.principal.kind() != entry.principal.kind() {
         return Err(gone);
     }
-    let decide = |entry: &Entry, r: &Requirement| entry.principal.decide(r, &entry.conditions);
+    let decide = |entry: &Entry, r: &Requirement| entry.principal.decide(r, entry.conditions());
     match required.iter().all(|r| decide(&current, r).covers(&decide(entry, r))) {
         true => Ok(current),
         false => Err(Reason::Forbidden),

@@ -41,8 +41,19 @@ pub(crate) struct Entry {
     cache_key_bucket: u64,
     digest: EntryDigest,
     pub(super) stamp: Stamp,
-    pub(crate) conditions: Arc<Conditions>,
-    pub(crate) resolver: Weak<Resolver>,
+    context: Arc<EntryContext>,
+}
+
+/// All that the entries of a resolver have in common. One pointer in each entry is shorter than two.
+pub(crate) struct EntryContext {
+    conditions: Arc<Conditions>,
+    resolver: Weak<Resolver>,
+}
+
+impl EntryContext {
+    pub(super) fn new(conditions: Arc<Conditions>, resolver: Weak<Resolver>) -> Arc<Self> {
+        Arc::new(Self { conditions, resolver })
+    }
 }
 
 /// The digest of an entry's token. Strapi's digests are boxed, or all entries would be larger.
@@ -109,6 +120,10 @@ impl Entry {
                 reload = reload.min(idle_until);
             }
         }
+        let mut principal = Principal::of(token, owner)?;
+        if resolver.keeps_names() {
+            principal = principal.with_names(&token.name, owner.map(|(owner, _)| owner.display_name()));
+        }
         let owner_active = owner.is_none_or(|(owner, _)| owner.state.is_active());
         Some(Self {
             cache_key_rest: secret.cache_key.rest,
@@ -117,13 +132,12 @@ impl Entry {
             opens: opened_by(secret.prefix, token.kind()),
             is_public: false,
             prefix: secret.prefix,
-            principal: resolver.names.share(Principal::of(token, owner)?, &resolver.conditions),
+            principal: resolver.names.share(principal, &resolver.conditions),
             digest: match secret.digest {
                 Digest::Native(digest) => EntryDigest::Native(digest),
                 Digest::Strapi(digest) => EntryDigest::Strapi(Box::new(digest)),
             },
-            conditions: resolver.conditions.clone(),
-            resolver: Arc::downgrade(resolver),
+            context: resolver.entry_context(),
             stamp,
             last_checked: LastChecked::default(),
             ends,
@@ -163,8 +177,7 @@ impl Entry {
             opens: TokenKinds::default(),
             prefix: None,
             digest: EntryDigest::Public,
-            conditions,
-            resolver: Weak::new(),
+            context: EntryContext::new(conditions, Weak::new()),
             stamp: Stamp { era: 0, seq: 0 },
             last_checked: LastChecked::default(),
             ends: MonotonicTime::NEVER,
@@ -215,6 +228,16 @@ impl Entry {
 
     fn cache_key(&self) -> CacheKey {
         CacheKey { bucket: self.cache_key_bucket, rest: self.cache_key_rest }
+    }
+
+    /// Returns the meanings of conditions.
+    pub(crate) fn conditions(&self) -> &Conditions {
+        &self.context.conditions
+    }
+
+    /// Returns the resolver that made the entry; `None` if it is gone, and for the public principal.
+    pub(crate) fn resolver(&self) -> Option<Arc<Resolver>> {
+        self.context.resolver.upgrade()
     }
 
     /// Returns the digest of the token; `None` for the public principal.

@@ -23,6 +23,7 @@ pub use accounts::{Accounts, AccountsError};
 pub(crate) use accounts::{HostAccounts, as_answered};
 pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
 pub(crate) use entry::Entry;
+use entry::EntryContext;
 pub(crate) use freshness::{Freshness, LogPosition};
 pub use health::{Health, SyncMode};
 pub(crate) use lanes::Lane;
@@ -34,6 +35,7 @@ use crate::domain::{
 };
 use crate::store::{Following, Record, Store};
 use crate::sync::Arc;
+use crate::sync::atomic::{AtomicBool, Ordering};
 use freshness::Stamp;
 use health::Counts;
 use keys::Keys;
@@ -46,6 +48,7 @@ use quick_cache::sync::Cache;
 use reads::{Read, Waiting};
 use std::hash::BuildHasherDefault;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tasks::Tasks;
 use usage::Usage;
@@ -149,6 +152,8 @@ pub(crate) struct Resolver {
     waiting: Waiting,
     warm_up: WarmUp,
     accounts: HostAccounts,
+    entry_context: OnceLock<Arc<EntryContext>>,
+    keeps_names: AtomicBool,
 }
 
 /// The result of a look-up, or of a cache check.
@@ -251,7 +256,23 @@ impl Resolver {
             waiting: Waiting::default(),
             warm_up: WarmUp::default(),
             accounts,
+            entry_context: OnceLock::new(),
+            keeps_names: AtomicBool::new(false),
         }
+    }
+
+    /// Keeps the names of tokens and owners with cached principals.
+    pub(crate) fn keep_names(&self) {
+        self.keeps_names.store(true, Ordering::Relaxed);
+    }
+
+    fn keeps_names(&self) -> bool {
+        self.keeps_names.load(Ordering::Relaxed)
+    }
+
+    fn entry_context(self: &Arc<Self>) -> Arc<EntryContext> {
+        let context = || EntryContext::new(self.conditions.clone(), Arc::downgrade(self));
+        self.entry_context.get_or_init(context).clone()
     }
 
     /// Returns how long a request waits in all.
@@ -279,7 +300,7 @@ impl Resolver {
         let entry = Entry::of(record, secret, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
         let is_met = |(r, then): &(Requirement, Decision)| {
-            let now = entry.principal.decide(r, &entry.conditions);
+            let now = entry.principal.decide(r, entry.conditions());
             now.verdict() != Verdict::Denied && now.covers(then)
         };
         if required.iter().all(is_met) { Ok(()) } else { Err(Reason::Forbidden) }

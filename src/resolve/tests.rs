@@ -179,6 +179,8 @@ async fn a_warmed_entry_is_found_by_a_verified_secret_only() {
 #[tokio::test]
 async fn an_entry_weighs_its_heap_bytes_and_its_slot() {
     let (resolver, _) = start(Limits::default());
+    // Shared by all entries.
+    let _context = resolver.entry_context();
     for secret in [secret(7, 1), strapi_secret(7, 1)] {
         let (mut made, record) = (None, record(secret.digest));
         let counted = allocation_counter::measure(|| {

@@ -545,3 +545,24 @@ async fn a_service_of_the_host_has_no_session() {
     let token = world.keyward.tokens().issue_admin(new("t", "bot", &["article.read"])).await.unwrap();
     app.get("/v1/read").bearer(&token.secret).await.assert_ok();
 }
+
+#[tokio::test]
+async fn names_of_the_caller_take_no_read() {
+    let users = Users::default().with("ada", editor());
+    for kept in [true, false] {
+        let world = world_with(&users, |builder| if kept { builder.caller_names() } else { builder });
+        let names = |auth: Auth| async move { format!("{:?} {:?}", auth.token_name(), auth.owner_name()) };
+        let app = world.guard(GuardedRouter::new().get("/v1/x", authenticated(), names).get(
+            "/people/x",
+            authenticated(),
+            names,
+        ));
+        let token = world.keyward.tokens().issue_admin(new("deploy", "ada", &[])).await.unwrap();
+        for _ in 0..2 {
+            let body = app.get("/v1/x").bearer(&token.secret).await.assert_ok().body.clone();
+            assert_eq!(body, if kept { r#"Some("deploy") Some("Ada")"# } else { "None None" });
+        }
+        let body = app.get("/people/x").header(HeaderName::from_static("x-user"), "ada").await.assert_ok().body.clone();
+        assert_eq!(body, if kept { r#"None Some("Ada")"# } else { "None None" });
+    }
+}
