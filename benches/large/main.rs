@@ -30,6 +30,8 @@ use tokens::{HASH_KEY, fill};
 use tower::{ServiceExt, service_fn};
 use tower_layer::Layer;
 
+/// The number of owners.
+const PEOPLE: usize = 1_000;
 /// The number of look-ups that are measured, one after another.
 const TIMED: usize = 10_000;
 /// The number of concurrent requests that fill a cache.

@@ -8,13 +8,12 @@ use keyward::{HashKey, Keyward, NewOwner, NewRole, Permission};
 use std::time::Instant;
 
 pub(crate) const HASH_KEY: &str = "Vd3kQ9sLx0Zt7BpY2mHc8RfJ5wNgA1uE";
-const PEOPLE: usize = 1_000;
 const ROLES: usize = 10;
 const BATCH: usize = 50_000;
 
 /// Inserts the tokens in batches, and returns their secrets. Batches are large, because each one touches most pages of
 /// the index of digests.
-pub(crate) async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec<String> {
+pub(crate) async fn fill(keyward: &Keyward, address: &str, tokens: usize, people: usize) -> Vec<String> {
     let began = Instant::now();
     let mut roles = Vec::new();
     for i in 0..ROLES {
@@ -24,7 +23,7 @@ pub(crate) async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec
     }
     let mut tx = keyward.store().begin().await.unwrap();
     let mut first = None;
-    for i in 0..PEOPLE {
+    for i in 0..people {
         let new = NewOwner::new(format!("person-{i}@example.test")).roles([roles[i % ROLES]]);
         first.get_or_insert(tx.insert_owner(new).await.unwrap());
     }
@@ -48,7 +47,7 @@ pub(crate) async fn fill(keyward: &Keyward, address: &str, tokens: usize) -> Vec
             sqlx::query_as("SELECT coalesce(max(id), 0) FROM keyward_token").fetch_one(&mut *tx).await.unwrap();
         let new_tokens = format!(
             "INSERT INTO keyward_token (kind, name, description, digest, salt_id, tag, hint, owner_id, created_at, updated_at) \
-             SELECT 'admin', 'token ' || ({count} + n), '', digest, '0', 0, 'hint', {first} + n % {PEOPLE}, 1, 1 FROM {elements} AS new"
+             SELECT 'admin', 'token ' || ({count} + n), '', digest, '0', 0, 'hint', {first} + n % {people}, 1, 1 FROM {elements} AS new"
         );
         let json = serde_json::to_string(&digests).unwrap();
         sqlx::query(sqlx::AssertSqlSafe(new_tokens)).bind(json).execute(&mut *tx).await.unwrap();
