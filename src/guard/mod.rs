@@ -24,6 +24,8 @@ mod groups;
 #[cfg(feature = "axum")]
 mod guarded_handler;
 mod mark;
+#[cfg(any(feature = "api", feature = "ui"))]
+mod mount;
 mod origin;
 mod page;
 mod path;
@@ -52,6 +54,8 @@ pub use credential_headers::InvalidCredentialHeader;
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
 pub use groups::{Group, InvalidGroups};
+#[cfg(any(feature = "api", feature = "ui"))]
+pub use mount::Mount;
 pub use rejection::{GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
 pub use require::{Require, RequireFuture, RequireService};
 pub use revalidate::NoLongerValid;
@@ -76,6 +80,8 @@ pub(crate) use credential_headers::CredentialHeaders;
 #[cfg(feature = "api")]
 pub(crate) use credential_headers::title_case;
 pub(crate) use gate::{Gate, GateSettings};
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) use mount::Mounts;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]

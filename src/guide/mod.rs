@@ -41,7 +41,11 @@ page!(conditions, "conditions.md");
 page!(
     walkthrough,
     "walkthrough.md",
-    "api": ["api::router" => "crate::api::router"],
+    "api": [
+        "api::router" => "crate::api::router",
+        "Mount::own_tokens" => "crate::guard::Mount::own_tokens",
+        "Mount::sign_in" => "crate::guard::Mount::sign_in",
+    ],
     "ui": ["ui::router" => "crate::ui::router"],
 );
 page!(
