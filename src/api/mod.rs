@@ -18,6 +18,8 @@
 //! `{"data": null, "error": {"status", "name", "message", "details"}}`, where `details.errors` names each invalid field by
 //! its path. `GET /admin/openapi.json` describes all routes.
 //!
+//! [`RouteSecurity`] adds the requirements of your own routes to your own OpenAPI document.
+//!
 //! Handlers parse the request, call a service on behalf of the caller, and render the result. The services hold the
 //! rules.
 
@@ -37,6 +39,7 @@ mod permission;
 mod query;
 mod request;
 mod roles;
+mod route_security;
 mod schema;
 mod sessions;
 mod state;
@@ -44,6 +47,8 @@ mod token;
 mod unchanged;
 mod user;
 mod users;
+
+pub use route_security::RouteSecurity;
 
 use crate::domain::{Requirement, action, authenticated};
 use crate::guard::{Group, GuardedRouter, Mount, RejectionFormat};

@@ -16,6 +16,8 @@ mod credential_headers;
 mod declared;
 #[cfg(any(feature = "api", feature = "ui"))]
 mod device;
+#[cfg(feature = "api")]
+mod documented;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -79,6 +81,8 @@ pub(crate) use caller::Caller;
 pub(crate) use credential_headers::CredentialHeaders;
 #[cfg(feature = "api")]
 pub(crate) use credential_headers::title_case;
+#[cfg(feature = "api")]
+pub(crate) use declared::DeclaredRoute;
 pub(crate) use gate::{Gate, GateSettings};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use mount::Mounts;

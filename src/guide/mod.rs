@@ -36,7 +36,7 @@ macro_rules! page {
 
 page!(tutorial, "tutorial.md");
 page!(concepts, "concepts.md");
-page!(guarding, "guarding.md");
+page!(guarding, "guarding.md", "api": ["RouteSecurity" => "crate::api::RouteSecurity"]);
 page!(conditions, "conditions.md");
 page!(
     walkthrough,

@@ -8,6 +8,8 @@ mod escalation;
 #[cfg(feature = "sqlite")]
 mod histories;
 #[cfg(feature = "full")]
+mod host_document;
+#[cfg(feature = "full")]
 mod lists;
 #[cfg(feature = "full")]
 mod mounts;
