@@ -46,7 +46,7 @@ impl Mount {
     }
 
     /// Sends people without a session to this sign-in page of yours, for pages with the own tokens. They then have no
-    /// sign-in and sign-out of their own.
+    /// sign-in and sign-out of their own. No effect on the API.
     ///
     /// The page gets the path to come back to in the query parameter `redirectTo`. It opens a session for the person
     /// whom you have authenticated, and sets the cookie:
@@ -114,12 +114,13 @@ impl Mounts {
         if let Some((mount, _)) = all.iter().find(|(mount, _)| mount.is_whole && mount.sign_in.is_some()) {
             return Err(InvalidGroups::SignIn(mount.path.clone()));
         }
-        for (i, (a, is_api)) in all.iter().enumerate() {
-            let overlaps = |(b, is_api_too): &&(&Mount, bool)| {
-                a.path == b.path && (is_api == is_api_too || !a.is_whole || !b.is_whole)
+        for (i, (mount, is_api)) in all.iter().enumerate() {
+            let conflicts = |(other, other_is_api): &(&Mount, bool)| {
+                let are_whole = mount.is_whole && other.is_whole;
+                mount.path == other.path && (is_api == other_is_api || !are_whole)
             };
-            if all[i + 1..].iter().any(|other| overlaps(&other)) {
-                return Err(InvalidGroups::MountedTwice(a.path.clone()));
+            if all[..i].iter().any(conflicts) {
+                return Err(InvalidGroups::MountedTwice(mount.path.clone()));
             }
         }
         Ok(())

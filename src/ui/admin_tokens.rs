@@ -21,7 +21,7 @@ use crate::store::{EventQuery, Paging};
 use askama::Template;
 use axum::response::Response;
 
-/// Pages of admin tokens: all that the viewer may see, or only the own ones.
+/// Pages of admin tokens: of all that the viewer may see, or only of those that belong to the viewer.
 pub(super) struct OwnedTokens<const ONLY_OWN: bool>;
 
 pub(super) type AdminTokens = OwnedTokens<false>;

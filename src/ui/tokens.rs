@@ -401,7 +401,7 @@ async fn render_existing<P: TokenPages>(
         name: text("name", &token.name),
         description: text("description", &token.description),
         lifespans: Vec::new(),
-        readonly: !may::<P>(&viewer, |actions| actions.update),
+        readonly: !may::<P>(viewer, |actions| actions.update),
     };
     let frame = viewer.frame(P::LIST, &token.name).with_address(format!("{}/{}", P::LIST, token.id));
     P::render_existing(pages, viewer, frame, token_form, described, form).await
@@ -424,8 +424,8 @@ fn describe_existing<P: TokenPages>(
         lifespan: format_lifespan(token.lifespan),
         hint: token.hint.clone(),
         can_view: pages.keeps_keys(),
-        can_regenerate: may::<P>(&viewer, |actions| actions.regenerate),
-        can_delete: may::<P>(&viewer, |actions| actions.delete),
+        can_regenerate: may::<P>(viewer, |actions| actions.regenerate),
+        can_delete: may::<P>(viewer, |actions| actions.delete),
     }
 }
 

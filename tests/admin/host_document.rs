@@ -65,6 +65,7 @@ fn routes() -> GuardedRouter {
         .get("/site/articles", action("articles.find"), articles)
         .get("/site/drafts", action("drafts.find"), drafts)
         .public("/healthz", get(healthz))
+        .public("/other", get(elsewhere))
 }
 
 fn settings(builder: Builder) -> Builder {
