@@ -5,15 +5,13 @@ use crate::domain::{
     AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy,
     Reason, SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
 };
-#[cfg(feature = "ui")]
-use crate::guard::SessionCookie;
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
     InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
     SignedIn,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
-use crate::guard::{BODY_DEADLINE, BodyReader};
+use crate::guard::{BODY_DEADLINE, BodyReader, Mounts};
 use crate::resolve::{Accounts, CacheKeys, Health, HostAccounts, Limits, Resolver};
 use crate::store::{Store, WriteStore};
 use futures_util::future::BoxFuture;
@@ -69,8 +67,8 @@ pub struct Guard {
     admin: Arc<AdminState>,
     #[cfg(any(feature = "api", feature = "ui"))]
     bodies: BodyReader,
-    #[cfg(feature = "ui")]
-    session_cookie: SessionCookie,
+    #[cfg(any(feature = "api", feature = "ui"))]
+    mounts: Arc<Mounts>,
 }
 
 impl fmt::Debug for Keyward {
@@ -154,8 +152,8 @@ pub struct Builder<T = Keyward> {
     #[cfg(any(feature = "api", feature = "ui"))]
     body_deadline: Duration,
     base_path: String,
-    #[cfg(feature = "ui")]
-    session_cookie: SessionCookie,
+    #[cfg(any(feature = "api", feature = "ui"))]
+    mounts: Mounts,
     accepted_keys: Vec<KeyKind>,
 }
 
@@ -348,9 +346,10 @@ impl Guard {
         &self.admin.settings
     }
 
-    #[cfg(feature = "ui")]
-    pub(crate) fn session_cookie(&self) -> SessionCookie {
-        self.session_cookie
+    /// Returns where the management API and the pages are mounted.
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) fn mounts(&self) -> &Mounts {
+        &self.mounts
     }
 
     #[cfg(feature = "ui")]
@@ -388,8 +387,8 @@ impl<T> Builder<T> {
             #[cfg(any(feature = "api", feature = "ui"))]
             body_deadline: BODY_DEADLINE,
             base_path: String::new(),
-            #[cfg(feature = "ui")]
-            session_cookie: SessionCookie::default(),
+            #[cfg(any(feature = "api", feature = "ui"))]
+            mounts: Mounts::default(),
             accepted_keys: Vec::new(),
         }
     }
@@ -457,23 +456,21 @@ impl<T> Builder<T> {
         self.group(Group::public(path))
     }
 
+    /// Adds a group of the management API, unless there is one like it. Its rejections look like errors of the API,
+    /// unless the form of the group is set.
     #[cfg(feature = "api")]
-    pub(crate) fn has_admin(&self, path: &str) -> bool {
-        self.groups.iter().any(|group| group.is_admin_at(path))
-    }
-
-    /// Makes rejections of this admin group look like errors of the management API, unless its form is set.
-    #[cfg(feature = "api")]
-    pub(crate) fn admin_in_strapi_form(mut self, path: &str) -> Self {
-        let groups = self.groups.iter_mut().filter(|group| group.is_admin_at(path));
-        groups.for_each(|group| group.default_rejection_format(RejectionFormat::Strapi));
+    pub(crate) fn api_group(mut self, group: Group) -> Self {
+        match self.groups.iter_mut().find(|present| present.is_like(&group)) {
+            Some(present) => present.default_rejection_format(RejectionFormat::Strapi),
+            None => self.groups.push(group.rejection_format(RejectionFormat::Strapi)),
+        }
         self
     }
 
-    #[cfg(feature = "ui")]
-    pub(crate) fn session_cookie(mut self, cookie: SessionCookie) -> Self {
-        self.session_cookie = cookie;
-        self
+    /// Returns where the management API and the pages are mounted.
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) fn mounts_mut(&mut self) -> &mut Mounts {
+        &mut self.mounts
     }
 
     /// Sets the conditions that permissions may use, instead of Strapi's two.
@@ -864,6 +861,8 @@ impl<T> Builder<T> {
         };
         #[cfg(any(feature = "api", feature = "ui"))]
         let bodies = BodyReader::new(self.body_deadline, addresses.clone());
+        #[cfg(any(feature = "api", feature = "ui"))]
+        self.mounts.check()?;
         let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
         let headers = self.credential_headers.as_deref().map(CredentialHeaders::parse).transpose()?.unwrap_or_default();
         let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref(), headers)?;
@@ -900,8 +899,8 @@ impl<T> Builder<T> {
             admin,
             #[cfg(any(feature = "api", feature = "ui"))]
             bodies,
-            #[cfg(feature = "ui")]
-            session_cookie: self.session_cookie,
+            #[cfg(any(feature = "api", feature = "ui"))]
+            mounts: Arc::new(self.mounts),
         };
         Ok((self.finish)(guard))
     }

@@ -36,7 +36,7 @@ impl Front {
         }
         let secure = self.secure_cookies.unwrap_or(!alone);
         let cookie = if secure { SessionCookie::default() } else { SessionCookie::for_plain_http_on_loopback() };
-        builder.base_path(self.base_path).ui(cookie)
+        builder.base_path(self.base_path).ui("/admin", cookie)
     }
 }
 

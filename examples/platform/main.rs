@@ -93,7 +93,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         .hash_key(options.hash_keys)
         .catalogue(catalogue::catalogue())
         .rejection_format(RejectionFormat::Strapi)
-        .api()
+        .api("/admin")
         .content("/api")
         .public("/healthz")
         .public("/readyz")

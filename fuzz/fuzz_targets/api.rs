@@ -61,7 +61,7 @@ thread_local! {
 
 impl Installation {
     async fn new() -> Self {
-        let world = World::with(keyward::Builder::api);
+        let world = World::with(|builder| builder.api("/admin"));
         world.keyward.set_up().await.unwrap();
         let root = world.super_admin().sign_in().await;
         let session = HeaderValue::from_str(&format!("Bearer {}", root.secret.expose())).unwrap();

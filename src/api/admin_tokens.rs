@@ -1,4 +1,4 @@
-//! `/admin/admin-tokens`: tokens that belong to the account that created them.
+//! `/admin-tokens`: tokens that belong to the account that created them.
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
@@ -13,7 +13,7 @@ use super::unchanged::{Comparison, Unchanged, is_not_later, is_same_lifespan, is
 use crate::admin::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate};
 use crate::domain::{Owner, OwnerId, TokenId, TokenKind};
 use crate::guard::Caller;
-use crate::store::{TokenField, TokenSort};
+use crate::store::{TokenField, TokenQuery, TokenSort};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -165,7 +165,7 @@ impl AdminTokenUpdate {
 }
 
 /// Lists admin tokens by name, page by page: the caller's own; for super admins all. Keys are never included.
-#[utoipa::path(get, path = "/admin/admin-tokens", tag = "Admin tokens", params(
+#[utoipa::path(get, path = "/admin-tokens", tag = "Admin tokens", params(
     LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
     ("_q" = Option<String>, Query, description = "A part of the name, the description or the owner's name"),
@@ -176,14 +176,30 @@ pub(super) async fn list(
     caller: Caller,
     params: Params,
 ) -> Result<Json<List<AdminToken>>, Failure> {
-    let owner = ("adminUserOwner", TokenSort::Owner, TokenField::Owner, FieldType::Id);
-    let query = token_query(params, TokenKind::Admin, owner)?;
-    let page = api.tokens(&caller, TokenKind::Admin).list(&query).await?;
+    list_of(&api, &caller, params, None).await
+}
+
+/// Lists the admin tokens that the caller sees: of this owner, or all.
+pub(super) async fn list_of(
+    api: &Api,
+    caller: &Caller,
+    params: Params,
+    owner: Option<OwnerId>,
+) -> Result<Json<List<AdminToken>>, Failure> {
+    let of_owner = ("adminUserOwner", TokenSort::Owner, TokenField::Owner, FieldType::Id);
+    let query = TokenQuery { owner, ..token_query(params, TokenKind::Admin, of_owner)? };
+    let page = api.tokens(caller, TokenKind::Admin).list(&query).await?;
     Ok(List::new(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
 }
 
+/// Returns the owner of the session or token that calls.
+pub(super) fn owner_of(caller: &Caller) -> OwnerId {
+    // Every caller of an admin group has an owner; no owner has the id 0.
+    caller.owner.unwrap_or(OwnerId(0))
+}
+
 /// Creates an admin token of the caller, or of a service account that the caller manages, and returns its key.
-#[utoipa::path(post, path = "/admin/admin-tokens", tag = "Admin tokens", request_body = NewAdminToken, responses((status = 201, body = Data<AdminToken>)))]
+#[utoipa::path(post, path = "/admin-tokens", tag = "Admin tokens", request_body = NewAdminToken, responses((status = 201, body = Data<AdminToken>)))]
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -192,8 +208,7 @@ pub(super) async fn create(
     let NewAdminToken { name, description, lifespan, admin_permissions, admin_user_owner, .. } = new;
     let tokens = api.tokens(&caller, TokenKind::Admin);
     tokens.may_change()?;
-    // Every caller of an admin group has an owner; no owner has the id 0.
-    let owner = admin_user_owner.map(OwnerId).or(caller.owner).unwrap_or(OwnerId(0));
+    let owner = admin_user_owner.map_or_else(|| owner_of(&caller), OwnerId);
     let super_admin = api.is_super_admin(owner).await?;
     let sent =
         SentPermissions { under: GRANTS_FIELD, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
@@ -212,13 +227,13 @@ pub(super) async fn create(
 
 /// Returns the calling admin token: its id, name, expiry, permissions and last use. No permission is required. A
 /// session gets 403.
-#[utoipa::path(get, path = "/admin/admin-tokens/self", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
+#[utoipa::path(get, path = "/admin-tokens/self", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read_self(State(api): State<Api>, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
     Ok(ok(AdminToken::from(api.tokens(&caller, TokenKind::Admin).read_own().await?)))
 }
 
 /// Reads an admin token. Sessions of its owner get the key too, if it was kept.
-#[utoipa::path(get, path = "/admin/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
+#[utoipa::path(get, path = "/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
     let token = api.tokens(&caller, TokenKind::Admin).open(TokenId(id)).await?;
     let (access_key, access_key_error) = key_fields(&token.secret);
@@ -226,7 +241,7 @@ pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> 
 }
 
 /// Changes an admin token: its name, description and permissions. Fields that are left out stay.
-#[utoipa::path(put, path = "/admin/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), request_body = AdminTokenUpdate, responses((status = 200, body = Data<AdminToken>)))]
+#[utoipa::path(put, path = "/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), request_body = AdminTokenUpdate, responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn update(
     State(api): State<Api>,
     Id(id): Id,
@@ -259,7 +274,7 @@ pub(super) async fn update(
 }
 
 /// Revokes an admin token.
-#[utoipa::path(delete, path = "/admin/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
+#[utoipa::path(delete, path = "/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     Id(id): Id,
@@ -275,7 +290,7 @@ pub(super) async fn delete(
 }
 
 /// Issues a new key for an admin token. Only its owner and the token itself may do this.
-#[utoipa::path(post, path = "/admin/admin-tokens/{id}/regenerate", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
+#[utoipa::path(post, path = "/admin-tokens/{id}/regenerate", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
 pub(super) async fn regenerate(
     State(api): State<Api>,
     Id(id): Id,
@@ -287,7 +302,7 @@ pub(super) async fn regenerate(
 }
 
 /// Lists the permissions that the owner of an admin token may grant. For the owner and super admins.
-#[utoipa::path(get, path = "/admin/admin-tokens/{id}/owner-permissions", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<Vec<Permission>>)))]
+#[utoipa::path(get, path = "/admin-tokens/{id}/owner-permissions", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn owner_permissions(
     State(api): State<Api>,
     Id(id): Id,

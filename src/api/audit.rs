@@ -1,4 +1,4 @@
-//! `/admin/audit-logs`: the audit log.
+//! `/audit-logs`: the audit log.
 
 use super::answer::{Answer, Data, ok};
 use super::failure::Failure;
@@ -172,7 +172,7 @@ impl IntoParams for TargetFilters {
 
 /// Lists audit events, the latest first. A reader who is not a super admin sees as much of an event as of its target
 /// elsewhere. Events of a target that the reader may not see are left out, as if there were none.
-#[utoipa::path(get, path = "/admin/audit-logs", tag = "Audit log", params(
+#[utoipa::path(get, path = "/audit-logs", tag = "Audit log", params(
     SmallPages,
     EventFilters,
     TargetFilters,
@@ -191,7 +191,7 @@ pub(super) async fn list(
 }
 
 /// Lists the audit events of one admin token. For its owner and super admins.
-#[utoipa::path(get, path = "/admin/admin-tokens/{id}/audit-logs", tag = "Audit log", params(
+#[utoipa::path(get, path = "/admin-tokens/{id}/audit-logs", tag = "Audit log", params(
     ("id" = i64, Path),
     SmallPages,
     EventFilters,
@@ -211,7 +211,7 @@ pub(super) async fn list_by_admin_token(
 }
 
 /// Reads an audit event. The parts that the caller may not see are withheld, as in the list.
-#[utoipa::path(get, path = "/admin/audit-logs/{id}", tag = "Audit log", params(("id" = i64, Path)), responses((status = 200, body = Data<Event>)))]
+#[utoipa::path(get, path = "/audit-logs/{id}", tag = "Audit log", params(("id" = i64, Path)), responses((status = 200, body = Data<Event>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<Event>, Failure> {
     let query = EventQuery { id: Some(id), ..EventQuery::all(Paging { page: 1, page_size: 1 }) };
     let page = api.audit(&caller).list(&query).await?;

@@ -1,4 +1,4 @@
-//! `/admin/permissions`: the catalogue of actions, resources and conditions, in Strapi's form.
+//! `/permissions`: the catalogue of actions, resources and conditions, in Strapi's form.
 
 use super::answer::Data;
 use super::state::Api;
@@ -131,7 +131,7 @@ pub(super) fn render(catalogue: &Catalogue, conditions: &Conditions) -> Bytes {
 }
 
 /// Lists actions, subjects, fields and conditions that permissions can name.
-#[utoipa::path(get, path = "/admin/permissions", tag = "Roles", responses((status = 200, body = Data<Permissions>)))]
+#[utoipa::path(get, path = "/permissions", tag = "Roles", responses((status = 200, body = Data<Permissions>)))]
 pub(super) async fn list(State(api): State<Api>) -> Response {
     ([(CONTENT_TYPE, "application/json")], api.documents.catalogue).into_response()
 }

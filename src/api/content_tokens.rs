@@ -1,4 +1,4 @@
-//! `/admin/api-tokens`: tokens for the content API. They have no owner.
+//! `/api-tokens`: tokens for the content API. They have no owner.
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
@@ -210,7 +210,7 @@ fn token_failure(error: ServiceError) -> Failure {
 }
 
 /// Lists content tokens by name, page by page. Keys are never included.
-#[utoipa::path(get, path = "/admin/api-tokens", tag = "Content tokens", params(
+#[utoipa::path(get, path = "/api-tokens", tag = "Content tokens", params(
     LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
     ("_q" = Option<String>, Query, description = "A part of the name or the description"),
@@ -229,7 +229,7 @@ pub(super) async fn list(
 }
 
 /// Creates a content token and returns its key.
-#[utoipa::path(post, path = "/admin/api-tokens", tag = "Content tokens", request_body = NewContentToken, responses((status = 201, body = Data<ContentToken>)))]
+#[utoipa::path(post, path = "/api-tokens", tag = "Content tokens", request_body = NewContentToken, responses((status = 201, body = Data<ContentToken>)))]
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -247,7 +247,7 @@ pub(super) async fn create(
 }
 
 /// Reads a content token. Sessions get the key too, if it was kept.
-#[utoipa::path(get, path = "/admin/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
+#[utoipa::path(get, path = "/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<ContentToken>, Failure> {
     let token = api.tokens(&caller, TokenKind::Content).open(TokenId(id)).await?;
     let (access_key, access_key_error) = key_fields(&token.secret);
@@ -255,7 +255,7 @@ pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> 
 }
 
 /// Changes a content token: its name, description and access. Fields that are left out stay.
-#[utoipa::path(put, path = "/admin/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), request_body = ContentTokenUpdate, responses((status = 200, body = Data<ContentToken>)))]
+#[utoipa::path(put, path = "/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), request_body = ContentTokenUpdate, responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn update(
     State(api): State<Api>,
     Id(id): Id,
@@ -273,7 +273,7 @@ pub(super) async fn update(
 }
 
 /// Revokes a content token.
-#[utoipa::path(delete, path = "/admin/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
+#[utoipa::path(delete, path = "/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     Id(id): Id,
@@ -284,7 +284,7 @@ pub(super) async fn delete(
 }
 
 /// Issues a new key for a content token.
-#[utoipa::path(post, path = "/admin/api-tokens/{id}/regenerate", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
+#[utoipa::path(post, path = "/api-tokens/{id}/regenerate", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
 pub(super) async fn regenerate(
     State(api): State<Api>,
     Id(id): Id,

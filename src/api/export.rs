@@ -1,4 +1,4 @@
-//! `/admin/audit-logs/export`: the audit log as a file, streamed.
+//! `/audit-logs/export`: the audit log as a file, streamed.
 
 use super::audit::{Event, EventFilters, TargetFilters, action_word, event_query, resolve_names};
 use super::failure::Failure;
@@ -27,7 +27,7 @@ enum Format {
 
 /// Exports audit events, the latest first: the same events as in the list, with the same parts withheld. The response
 /// is streamed. The body ends with an error if the credential is revoked or the store fails.
-#[utoipa::path(get, path = "/admin/audit-logs/export", tag = "Audit log", params(
+#[utoipa::path(get, path = "/audit-logs/export", tag = "Audit log", params(
     ("format" = Option<String>, Query, description = "`csv` (RFC 4180), or `ndjson`: a JSON object a line, as in the list; `csv` if left out"),
     EventFilters,
     TargetFilters,

@@ -1,4 +1,4 @@
-//! `/admin/users/me`: the caller's own account.
+//! `/users/me`: the caller's own account.
 
 use super::answer::{Answer, Data, List, ok};
 use super::body::{Body, NoBody};
@@ -89,7 +89,7 @@ impl MySession {
 }
 
 /// Reads the caller's own account. A token reads its owner's.
-#[utoipa::path(get, path = "/admin/users/me", tag = "Me", responses((status = 200, body = Data<User>)))]
+#[utoipa::path(get, path = "/users/me", tag = "Me", responses((status = 200, body = Data<User>)))]
 pub(super) async fn read(State(api): State<Api>, caller: Caller) -> Result<Answer<User>, Failure> {
     let (owner, roles) = api.sessions(&caller).me().await?;
     Ok(ok(User::new(owner, &roles.into_iter().map(|role| (role.id, role)).collect())))
@@ -97,7 +97,7 @@ pub(super) async fn read(State(api): State<Api>, caller: Caller) -> Result<Answe
 
 /// Changes the caller's own account. A new e-mail address or password requires the current password, and ends all
 /// sessions.
-#[utoipa::path(put, path = "/admin/users/me", tag = "Me", request_body = MyUpdate, responses((status = 200, body = Data<User>)))]
+#[utoipa::path(put, path = "/users/me", tag = "Me", request_body = MyUpdate, responses((status = 200, body = Data<User>)))]
 pub(super) async fn update(
     State(api): State<Api>,
     caller: Caller,
@@ -129,14 +129,14 @@ pub(super) async fn update(
 }
 
 /// Lists the caller's permissions: those of a person's roles, or the effective permissions of a token.
-#[utoipa::path(get, path = "/admin/users/me/permissions", tag = "Me", responses((status = 200, body = Data<Vec<Permission>>)))]
+#[utoipa::path(get, path = "/users/me/permissions", tag = "Me", responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn permissions(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<Permission>>, Failure> {
     let permissions = api.sessions(&caller).permissions().await?;
     Ok(ok(show_permissions(&permissions)))
 }
 
 /// Lists the caller's own sessions, page by page.
-#[utoipa::path(get, path = "/admin/users/me/sessions", tag = "Me", params(LargePages), responses((status = 200, body = List<MySession>)))]
+#[utoipa::path(get, path = "/users/me/sessions", tag = "Me", params(LargePages), responses((status = 200, body = List<MySession>)))]
 pub(super) async fn list_sessions(
     State(api): State<Api>,
     caller: Caller,
@@ -149,7 +149,7 @@ pub(super) async fn list_sessions(
 }
 
 /// Ends one of the caller's own sessions.
-#[utoipa::path(delete, path = "/admin/users/me/sessions/{id}", tag = "Me", params(("id" = i64, Path)), responses((status = 200, body = Data<MySession>)))]
+#[utoipa::path(delete, path = "/users/me/sessions/{id}", tag = "Me", params(("id" = i64, Path)), responses((status = 200, body = Data<MySession>)))]
 pub(super) async fn end_session(
     State(api): State<Api>,
     Id(id): Id,
@@ -161,7 +161,7 @@ pub(super) async fn end_session(
 }
 
 /// Ends the caller's own sessions: all, or with `keepCurrent=true` all but the current one.
-#[utoipa::path(delete, path = "/admin/users/me/sessions", tag = "Me", params(("keepCurrent" = Option<bool>, Query)), responses((status = 200, body = Data<Vec<MySession>>)))]
+#[utoipa::path(delete, path = "/users/me/sessions", tag = "Me", params(("keepCurrent" = Option<bool>, Query)), responses((status = 200, body = Data<Vec<MySession>>)))]
 pub(super) async fn end_sessions(
     State(api): State<Api>,
     mut params: Params,

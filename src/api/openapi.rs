@@ -1,20 +1,23 @@
-//! `/admin/openapi.json`: the OpenAPI document of the management API.
+//! `/openapi.json`: the OpenAPI document of the management API.
 
 use super::failure::ErrorAnswer;
 use super::state::Api;
-use super::{admin_tokens, audit, catalogue, content_tokens, export, me, roles, sessions, users};
-use crate::guard::{Base, CredentialHeaders, title_case};
+use super::{admin_tokens, audit, catalogue, content_tokens, export, me, own_tokens, roles, sessions, users};
+use crate::guard::{Base, CredentialHeaders, Mount, title_case};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
+use http::Method;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
 };
-use utoipa::openapi::{Content, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{Components, Content, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
+
+const NO_SCOPES: [&str; 0] = [];
 
 #[derive(OpenApi)]
 #[openapi(
@@ -35,10 +38,35 @@ use utoipa::{Modify, OpenApi};
 )]
 struct ManagementApi;
 
-/// Renders the document, which stays the same for the life of the process.
-pub(super) fn render(headers: &CredentialHeaders) -> Bytes {
-    let mut document = ManagementApi::openapi();
-    add_security(&mut document, headers);
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "keyward", description = "Manages the own tokens of a signed-in person."),
+    paths(
+        own_tokens::list, own_tokens::create, own_tokens::read, own_tokens::update, own_tokens::delete,
+        own_tokens::regenerate, document,
+    ),
+    components(schemas(ErrorAnswer)),
+    modifiers(&ErrorResponses, &OperationIds),
+)]
+struct OwnTokensApi;
+
+/// Renders the document of a mount, which stays the same for the life of the process.
+pub(super) fn render(mount: &Mount, headers: &CredentialHeaders) -> Bytes {
+    let (mut document, omitted) = match mount.is_whole() {
+        true => (ManagementApi::openapi(), ""),
+        // The operations are named after tokens, but their paths are those of the mount.
+        false => (OwnTokensApi::openapi(), "/tokens"),
+    };
+    let components = document.components.get_or_insert_with(Default::default);
+    let schemes = add_schemes(components, headers, "An admin token, or the secret of a session.");
+    // One of them is enough.
+    document.security = Some(schemes.iter().map(|name| SecurityRequirement::new(name, NO_SCOPES)).collect());
+    let paths = std::mem::take(&mut document.paths.paths).into_iter();
+    let mounted = paths.map(|(path, item)| {
+        let below = path.strip_prefix(omitted).unwrap_or(&path);
+        (format!("{}{below}", mount.path()), item)
+    });
+    document.paths.paths = mounted.collect();
     // Serializing cannot fail: the document consists of texts, numbers and lists.
     serde_json::to_vec(&document).unwrap_or_default().into()
 }
@@ -55,31 +83,48 @@ fn add_server(document: &Bytes, base: &Base) -> Bytes {
 }
 
 /// Returns this document.
-#[utoipa::path(get, path = "/admin/openapi.json", tag = "Document", security(()), responses((status = 200, body = Object)))]
+#[utoipa::path(get, path = "/openapi.json", tag = "Document", security(()), responses((status = 200, body = Object)))]
 pub(super) async fn document(State(api): State<Api>, parts: Parts) -> Response {
     let base = api.keyward.gate().base_of(&parts.headers, &parts.extensions);
     ([(CONTENT_TYPE, "application/json")], add_server(&api.documents.openapi, &base)).into_response()
 }
 
-/// Adds a security scheme for each header that may hold a credential. One of them is enough.
-fn add_security(document: &mut Document, headers: &CredentialHeaders) {
-    const DESCRIPTION: &str = "An admin token, or the secret of a session.";
-    let scheme = |name: &HeaderName| match *name == AUTHORIZATION {
+/// Adds a security scheme for each header that may hold a credential, and returns their names. A scheme of the document
+/// that means the same stays in its place.
+pub(super) fn add_schemes(components: &mut Components, headers: &CredentialHeaders, description: &str) -> Vec<String> {
+    let mut add = |header: &HeaderName| {
+        let (mut name, scheme) = scheme_of(header, description);
+        if components.security_schemes.get(&name).is_some_and(|present| !is_same_scheme(present, &scheme)) {
+            name = format!("keyward-{name}");
+        }
+        components.security_schemes.entry(name.clone()).or_insert(RefOr::T(scheme));
+        name
+    };
+    headers.names().iter().map(&mut add).collect()
+}
+
+fn scheme_of(header: &HeaderName, description: &str) -> (String, SecurityScheme) {
+    match *header == AUTHORIZATION {
         true => {
-            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(DESCRIPTION)).build();
+            let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
             ("bearer".to_owned(), SecurityScheme::Http(bearer))
         }
         false => {
-            let key = ApiKeyValue::with_description(title_case(name), DESCRIPTION.to_owned());
-            (name.as_str().to_owned(), SecurityScheme::ApiKey(ApiKey::Header(key)))
+            let key = ApiKeyValue::with_description(title_case(header), description.to_owned());
+            (header.as_str().to_owned(), SecurityScheme::ApiKey(ApiKey::Header(key)))
         }
-    };
-    let schemes: Vec<_> = headers.names().iter().map(scheme).collect();
-    let no_scopes: [&str; 0] = [];
-    let requirement = |(name, _): &(String, SecurityScheme)| SecurityRequirement::new(name, no_scopes);
-    document.security = Some(schemes.iter().map(requirement).collect());
-    let components = document.components.get_or_insert_with(Default::default);
-    schemes.into_iter().for_each(|(name, scheme)| components.add_security_scheme(name, scheme));
+    }
+}
+
+/// Returns whether both schemes put a credential in the same place. Their descriptions may differ.
+fn is_same_scheme(present: &RefOr<SecurityScheme>, scheme: &SecurityScheme) -> bool {
+    match (present, scheme) {
+        (RefOr::T(SecurityScheme::Http(a)), SecurityScheme::Http(b)) => a.scheme == b.scheme,
+        (RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(a))), SecurityScheme::ApiKey(ApiKey::Header(b))) => {
+            a.name.eq_ignore_ascii_case(&b.name)
+        }
+        _ => false,
+    }
 }
 
 /// Adds the error responses of each route, which follow from its parameters and its body.
@@ -94,12 +139,21 @@ impl Modify for ErrorResponses {
 }
 
 /// Returns the operations of a path with their methods.
-fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
-    let all = [("get", &mut item.get), ("post", &mut item.post), ("put", &mut item.put), ("delete", &mut item.delete)];
+pub(super) fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::HEAD, &mut item.head),
+        (Method::POST, &mut item.post),
+        (Method::PUT, &mut item.put),
+        (Method::PATCH, &mut item.patch),
+        (Method::DELETE, &mut item.delete),
+        (Method::OPTIONS, &mut item.options),
+        (Method::TRACE, &mut item.trace),
+    ];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
-/// Names operations by method and path: `GET /admin/users/{id}` is `getUsersById`. Generators of clients need names
+/// Names operations by method and path: `GET /users/{id}` is `getUsersById`. Generators of clients need names
 /// that are unique and stable.
 struct OperationIds;
 
@@ -107,15 +161,15 @@ impl Modify for OperationIds {
     fn modify(&self, document: &mut Document) {
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
-                operation.operation_id = Some(operation_id(method, path));
+                operation.operation_id = Some(operation_id(&method, path));
             }
         }
     }
 }
 
-fn operation_id(method: &str, path: &str) -> String {
-    let mut name = method.to_owned();
-    for part in path.strip_prefix("/admin").unwrap_or(path).split('/').filter(|part| !part.is_empty()) {
+fn operation_id(method: &Method, path: &str) -> String {
+    let mut name = method.as_str().to_ascii_lowercase();
+    for part in path.split('/').filter(|part| !part.is_empty()) {
         let parameter = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
         name.push_str(if parameter.is_some() { "By" } else { "" });
         for word in parameter.unwrap_or(part).split(|c: char| !c.is_ascii_alphanumeric()) {

@@ -1,4 +1,4 @@
-//! `/admin/roles`: named sets of permissions that bound users and their tokens.
+//! `/roles`: named sets of permissions that bound users and their tokens.
 
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
@@ -98,7 +98,7 @@ async fn load(api: &Api, id: RoleId) -> Result<Role, Failure> {
 }
 
 /// Lists roles, page by page.
-#[utoipa::path(get, path = "/admin/roles", tag = "Roles", params(
+#[utoipa::path(get, path = "/roles", tag = "Roles", params(
     LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `name:DESC`; `id` if left out"),
     ("_q" = Option<String>, Query, description = "A part of the name or the description"),
@@ -171,7 +171,7 @@ impl Role {
 }
 
 /// Creates a role without permissions.
-#[utoipa::path(post, path = "/admin/roles", tag = "Roles", request_body = NewRole, responses((status = 201, body = Data<Role>)))]
+#[utoipa::path(post, path = "/roles", tag = "Roles", request_body = NewRole, responses((status = 201, body = Data<Role>)))]
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -183,13 +183,13 @@ pub(super) async fn create(
 }
 
 /// Reads a role.
-#[utoipa::path(get, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
+#[utoipa::path(get, path = "/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id) -> Result<Answer<Role>, Failure> {
     load(&api, RoleId(id)).await.map(ok)
 }
 
 /// Changes a role's name and description. Fields that are left out stay.
-#[utoipa::path(put, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), request_body = RoleUpdate, responses((status = 200, body = Data<Role>)))]
+#[utoipa::path(put, path = "/roles/{id}", tag = "Roles", params(("id" = i64, Path)), request_body = RoleUpdate, responses((status = 200, body = Data<Role>)))]
 pub(super) async fn update(
     State(api): State<Api>,
     Id(id): Id,
@@ -212,7 +212,7 @@ pub(super) async fn update(
 }
 
 /// Deletes a role that no user has.
-#[utoipa::path(delete, path = "/admin/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
+#[utoipa::path(delete, path = "/roles/{id}", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Role>)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     Id(id): Id,
@@ -224,7 +224,7 @@ pub(super) async fn delete(
 }
 
 /// Lists a role's permissions.
-#[utoipa::path(get, path = "/admin/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Vec<Permission>>)))]
+#[utoipa::path(get, path = "/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn permissions(
     State(api): State<Api>,
     Id(id): Id,
@@ -236,7 +236,7 @@ pub(super) async fn permissions(
 }
 
 /// Replaces a role's permissions. Tokens of its users lose grants that their owners no longer hold.
-#[utoipa::path(put, path = "/admin/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), request_body = RolePermissions, responses((status = 200, body = Data<Vec<Permission>>)))]
+#[utoipa::path(put, path = "/roles/{id}/permissions", tag = "Roles", params(("id" = i64, Path)), request_body = RolePermissions, responses((status = 200, body = Data<Vec<Permission>>)))]
 pub(super) async fn set_permissions(
     State(api): State<Api>,
     Id(id): Id,

@@ -71,7 +71,7 @@ pub(super) struct Session {
 }
 
 /// Signs in.
-#[utoipa::path(post, path = "/admin/login", tag = "Sessions", security(()), request_body = Login, responses((status = 200, body = Data<Session>)))]
+#[utoipa::path(post, path = "/login", tag = "Sessions", security(()), request_body = Login, responses((status = 200, body = Data<Session>)))]
 pub(super) async fn login(
     State(api): State<Api>,
     caller: Caller,
@@ -82,7 +82,7 @@ pub(super) async fn login(
 }
 
 /// Registers the first super admin and signs them in.
-#[utoipa::path(post, path = "/admin/register-admin", tag = "Sessions", security(()), request_body = NewFirstAdmin, responses((status = 200, body = Data<Session>)))]
+#[utoipa::path(post, path = "/register-admin", tag = "Sessions", security(()), request_body = NewFirstAdmin, responses((status = 200, body = Data<Session>)))]
 pub(super) async fn register_admin(
     State(api): State<Api>,
     caller: Caller,
@@ -101,7 +101,7 @@ pub(super) async fn register_admin(
 }
 
 /// Accepts an invitation and signs the new user in.
-#[utoipa::path(post, path = "/admin/register", tag = "Sessions", security(()), request_body = NewRegistration, responses((status = 200, body = Data<Session>)))]
+#[utoipa::path(post, path = "/register", tag = "Sessions", security(()), request_body = NewRegistration, responses((status = 200, body = Data<Session>)))]
 pub(super) async fn register(
     State(api): State<Api>,
     caller: Caller,
@@ -130,7 +130,7 @@ fn show_session(SignedIn { owner, roles, session }: SignedIn) -> Response {
 }
 
 /// Signs out.
-#[utoipa::path(post, path = "/admin/logout", tag = "Sessions", responses((status = 200, body = Data<Nothing>)))]
+#[utoipa::path(post, path = "/logout", tag = "Sessions", responses((status = 200, body = Data<Nothing>)))]
 pub(super) async fn logout(State(api): State<Api>, caller: Caller, _: NoBody) -> Result<Answer<Nothing>, Failure> {
     let session = caller.token.ok_or(ServiceError::Forbidden("sign in first"))?;
     api.sessions(&caller).sign_out(session).await?;

@@ -22,9 +22,9 @@ pub(super) struct Api {
 /// Response bodies that stay the same for the life of the process.
 #[derive(Clone)]
 pub(super) struct Documents {
-    /// `GET /admin/permissions`
+    /// `GET /permissions`
     pub(super) catalogue: Bytes,
-    /// `GET /admin/openapi.json`
+    /// `GET /openapi.json`
     pub(super) openapi: Bytes,
 }
 

@@ -1,4 +1,4 @@
-//! `/admin/users`: accounts of people, as other people see and change them.
+//! `/users`: accounts of people, as other people see and change them.
 
 use super::answer::{Answer, Data, created, ok};
 use super::body::{Body, NoBody};
@@ -77,7 +77,7 @@ enum UserKind {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
 pub(super) struct UserUpdate {
-    /// After the user has registered, only a super admin can change it here, and the user in `/admin/users/me`.
+    /// After the user has registered, only a super admin can change it here, and the user in their own account.
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     email: Option<String>,
@@ -114,7 +114,7 @@ pub(super) struct UserUpdate {
 }
 
 /// Lists users, page by page.
-#[utoipa::path(get, path = "/admin/users", tag = "Users", params(
+#[utoipa::path(get, path = "/users", tag = "Users", params(
     SmallPages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `email:DESC`"),
     ("_q" = Option<String>, Query, description = "A part of the e-mail address or a name"),
@@ -137,7 +137,7 @@ pub(super) async fn list(
 }
 
 /// Invites a user, and returns the registration token to hand over; or creates a service account.
-#[utoipa::path(post, path = "/admin/users", tag = "Users", request_body = NewUser, responses((status = 201, body = Data<User>)))]
+#[utoipa::path(post, path = "/users", tag = "Users", request_body = NewUser, responses((status = 201, body = Data<User>)))]
 pub(super) async fn create(
     State(api): State<Api>,
     caller: Caller,
@@ -164,14 +164,14 @@ pub(super) async fn create(
 }
 
 /// Reads a user.
-#[utoipa::path(get, path = "/admin/users/{id}", tag = "Users", params(("id" = i64, Path)), responses((status = 200, body = Data<User>)))]
+#[utoipa::path(get, path = "/users/{id}", tag = "Users", params(("id" = i64, Path)), responses((status = 200, body = Data<User>)))]
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<User>, Failure> {
     let owner = api.owners(&caller).read(OwnerId(id)).await?;
     Ok(ok(User::new(owner, &api.roles_by_id().await?)))
 }
 
 /// Changes a user's account. Fields that are left out stay.
-#[utoipa::path(put, path = "/admin/users/{id}", tag = "Users", params(("id" = i64, Path)), request_body = UserUpdate, responses((status = 200, body = Data<User>)))]
+#[utoipa::path(put, path = "/users/{id}", tag = "Users", params(("id" = i64, Path)), request_body = UserUpdate, responses((status = 200, body = Data<User>)))]
 pub(super) async fn update(
     State(api): State<Api>,
     Id(id): Id,
@@ -208,7 +208,7 @@ pub(super) async fn update(
 }
 
 /// Deletes a user with their tokens and sessions.
-#[utoipa::path(delete, path = "/admin/users/{id}", tag = "Users", params(("id" = i64, Path)), responses((status = 200, body = Data<User>)))]
+#[utoipa::path(delete, path = "/users/{id}", tag = "Users", params(("id" = i64, Path)), responses((status = 200, body = Data<User>)))]
 pub(super) async fn delete(
     State(api): State<Api>,
     Id(id): Id,
@@ -222,7 +222,7 @@ pub(super) async fn delete(
 }
 
 /// Issues a new invitation to a user who has not registered. Older ones end.
-#[utoipa::path(post, path = "/admin/users/{id}/invitation", tag = "Users", params(("id" = i64, Path)), responses((status = 201, body = Data<User>)))]
+#[utoipa::path(post, path = "/users/{id}/invitation", tag = "Users", params(("id" = i64, Path)), responses((status = 201, body = Data<User>)))]
 pub(super) async fn invite_again(
     State(api): State<Api>,
     Id(id): Id,

@@ -138,6 +138,22 @@ impl Requirement {
         self.parts().into_iter().map(|part| part.action).collect()
     }
 
+    /// Returns the sets of actions that meet the requirement, each by itself. Without any, nothing meets it; the empty set
+    /// is any valid principal.
+    #[allow(dead_code, reason = "only OpenAPI documents list them")]
+    pub(crate) fn alternatives(&self) -> Vec<Vec<&Action>> {
+        match &self.0 {
+            Asked::Authenticated => vec![Vec::new()],
+            Asked::Action(action, _) => vec![vec![action]],
+            Asked::AnyOf(list) => list.iter().flat_map(Self::alternatives).collect(),
+            Asked::AllOf(list) if list.is_empty() => Vec::new(),
+            Asked::AllOf(list) => list.iter().map(Self::alternatives).fold(vec![Vec::new()], |all, each| {
+                all.iter().flat_map(|one| each.iter().map(move |more| [&one[..], more].concat())).collect()
+            }),
+            Asked::Whole(inner) => inner.alternatives(),
+        }
+    }
+
     /// Returns what `unknown` finds in the actions without which nothing meets the requirement: of alternatives, nothing
     /// if it finds nothing in one of them.
     #[allow(dead_code, reason = "only a guarded router checks its requirements")]
@@ -204,5 +220,28 @@ mod tests {
             assert_eq!(resolved.resolve(&|_| Some("other".into())), resolved);
         }
         assert!(!authenticated().has_params() && !action("x").has_params());
+    }
+
+    #[test]
+    fn each_alternative_meets_a_requirement_by_itself() {
+        let (none, a, b, c) = (Vec::<&str>::new(), || action("a"), || action("b"), || action("c"));
+        for (requirement, alternatives) in [
+            (authenticated(), vec![none.clone()]),
+            (a().on("article").whole(), vec![vec!["a"]]),
+            (any_of([a(), b()]), vec![vec!["a"], vec!["b"]]),
+            (all_of([authenticated(), a(), b()]), vec![vec!["a", "b"]]),
+            (all_of([a(), any_of([b(), c()])]), vec![vec!["a", "b"], vec!["a", "c"]]),
+            (any_of([authenticated(), a()]), vec![none, vec!["a"]]),
+            (any_of([]), vec![]),
+            (all_of([]), vec![]),
+            (all_of([a(), any_of([])]), vec![]),
+        ] {
+            let texts = |set: &Vec<&Action>| set.iter().map(|action| action.as_str().to_owned()).collect::<Vec<_>>();
+            assert_eq!(
+                requirement.alternatives().iter().map(texts).collect::<Vec<_>>(),
+                alternatives,
+                "{requirement:?}"
+            );
+        }
     }
 }

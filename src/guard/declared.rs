@@ -2,13 +2,19 @@
 
 use super::groups::Groups;
 use crate::domain::{Catalogue, Requirement};
+use axum::routing::MethodFilter;
 use std::collections::BTreeSet;
 
 /// A declared route. Without a requirement it is for public groups.
 #[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "api"), allow(dead_code, reason = "only OpenAPI documents tell methods apart"))]
 pub(crate) struct DeclaredRoute {
     pub(super) path: String,
     pub(super) requirement: Option<Requirement>,
+    /// The methods, unless a method router or a service selects them.
+    pub(super) methods: Option<MethodFilter>,
+    /// Whether the route has everything below its path.
+    pub(super) is_prefix: bool,
 }
 
 /// The mistakes in declared routes, a sentence each.
@@ -23,14 +29,14 @@ pub(crate) struct RouteMistakes {
 
 impl DeclaredRoute {
     pub(super) fn new(path: &str, requirement: Option<&Requirement>) -> Self {
-        Self { path: path.to_owned(), requirement: requirement.cloned() }
+        Self { path: path.to_owned(), requirement: requirement.cloned(), methods: None, is_prefix: false }
     }
 
     pub(super) fn below(&self, prefix: &str) -> Self {
         let prefix = prefix.trim_end_matches('/');
         // A nested router serves its root without a slash.
         let path = if self.path == "/" { "" } else { &self.path };
-        Self { path: format!("{prefix}{path}"), requirement: self.requirement.clone() }
+        Self { path: format!("{prefix}{path}"), ..self.clone() }
     }
 }
 
@@ -38,7 +44,7 @@ impl RouteMistakes {
     /// Finds the mistakes in these routes. Without a catalogue, every name may be right.
     pub(super) fn find(routes: &[DeclaredRoute], groups: &Groups, catalogue: Option<&Catalogue>) -> Self {
         let mut mistakes = Self::default();
-        for DeclaredRoute { path, requirement } in routes {
+        for DeclaredRoute { path, requirement, .. } in routes {
             if let Some(requirement) = requirement {
                 let unknown = unknown_names(path, requirement, catalogue).into_iter();
                 mistakes.unknown.extend(unknown.map(|name| format!("{path}: there is no {name}")));

@@ -111,6 +111,17 @@ pub enum InvalidGroups {
         /// The base path.
         base: String,
     },
+    /// An invalid path of the management API or the pages.
+    #[error(
+        "invalid mount `{0}`: start it with one `/`, as in `/settings/keys`, do not end it with one, and use letters, digits and `-._~`"
+    )]
+    Mount(String),
+    /// Two mounts at the same path.
+    #[error("two mounts at `{0}`: give each a path of its own")]
+    MountedTwice(String),
+    /// A sign-in page for a whole mount, whose people register and sign in on its own pages.
+    #[error("the mount at `{0}` has its own sign-in: leave out `.sign_in(..)`, or mount own tokens")]
+    SignIn(String),
     /// An invalid cookie name, sign-in path or start path.
     #[error(
         "invalid page group `{0}`: give it a cookie name, and paths to sign in and to start that begin with one `/`"
@@ -146,10 +157,14 @@ impl Group {
         }
     }
 
+    /// Returns whether both are prefixes of the same path that the same kinds of token open, and not of pages.
     #[cfg(feature = "api")]
-    pub(crate) fn is_admin_at(&self, path: &str) -> bool {
-        let admin = matches!(self.access, Access::Guarded { kinds: TokenKinds::ADMIN, .. });
-        admin && self.path == path && self.method.is_none()
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let prefix = |group: &Self| match &group.access {
+            Access::Guarded { kinds, public: None } if group.method.is_none() && group.pages.is_none() => Some(*kinds),
+            _ => None,
+        };
+        self.path == other.path && prefix(self).is_some_and(|kinds| prefix(other) == Some(kinds))
     }
 
     /// Returns whether it is a group of a content API, with a public.
@@ -530,8 +545,8 @@ mod tests {
     /// The management API is served only where admin tokens and sessions open everything below its path.
     #[cfg(feature = "api")]
     #[test]
-    fn is_admin_at_holds_only_for_an_admin_prefix() {
-        assert!(Group::admin("/admin").is_admin_at("/admin"));
+    fn an_admin_prefix_is_like_no_other_group() {
+        assert!(Group::admin("/admin").is_like(&Group::admin("/admin")));
         for other in [
             Group::admin("/other"),
             Group::admin("/admin").exact(Method::GET),
@@ -540,8 +555,9 @@ mod tests {
             Group::pages("/admin", "sid", "/login"),
             Group::public("/admin"),
         ] {
-            assert!(!other.is_admin_at("/admin"), "{other:?}");
+            assert!(!other.is_like(&Group::admin("/admin")), "{other:?}");
         }
+        assert!(!Group::pages("/me", "sid", "/login").is_like(&Group::sessions("/me")));
     }
 
     #[test]

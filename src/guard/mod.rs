@@ -16,6 +16,8 @@ mod credential_headers;
 mod declared;
 #[cfg(any(feature = "api", feature = "ui"))]
 mod device;
+#[cfg(feature = "api")]
+mod documented;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -24,6 +26,8 @@ mod groups;
 #[cfg(feature = "axum")]
 mod guarded_handler;
 mod mark;
+#[cfg(any(feature = "api", feature = "ui"))]
+mod mount;
 mod origin;
 mod page;
 mod path;
@@ -53,6 +57,8 @@ pub use credential_headers::InvalidCredentialHeader;
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
 pub use groups::{Group, InvalidGroups};
+#[cfg(any(feature = "api", feature = "ui"))]
+pub use mount::Mount;
 pub use rejection::{GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
 pub use require::{Require, RequireFuture, RequireService};
 pub use revalidate::NoLongerValid;
@@ -76,7 +82,11 @@ pub(crate) use caller::Caller;
 pub(crate) use credential_headers::CredentialHeaders;
 #[cfg(feature = "api")]
 pub(crate) use credential_headers::title_case;
+#[cfg(feature = "api")]
+pub(crate) use declared::DeclaredRoute;
 pub(crate) use gate::{Gate, GateSettings};
+#[cfg(any(feature = "api", feature = "ui"))]
+pub(crate) use mount::Mounts;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]

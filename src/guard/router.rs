@@ -68,7 +68,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::route`]: if the path is invalid or overlaps another.
     pub fn route(self, path: &str, requirement: Requirement, handler: MethodRouter<S>) -> Self {
         // `layer`, not `route_layer`, also guards `any` and the method router's own fallback.
-        self.declare(path, Some(&requirement)).map(|r| r.route(path, handler.layer(Require::new(requirement))))
+        let route = DeclaredRoute::new(path, Some(&requirement));
+        self.declare(route).map(|router| router.route(path, handler.layer(Require::new(requirement))))
     }
 
     /// Adds a route of this handler for `GET` and `HEAD` requests.
@@ -125,7 +126,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         requirement: Requirement,
         handler: H,
     ) -> Self {
-        let this = self.declare(path, Some(&requirement));
+        let route = DeclaredRoute { methods: Some(methods), ..DeclaredRoute::new(path, Some(&requirement)) };
+        let this = self.declare(route);
         let requirement = RouteRequirement::new(requirement);
         this.map(|router| router.route(path, routing::on(methods, GuardedHandler { handler, requirement })))
     }
@@ -141,8 +143,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         B: http_body::Body<Data = Bytes> + Default + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        self.declare(path, Some(&requirement))
-            .map(|router| router.route_service(path, Require::new(requirement).layer(service)))
+        let route = DeclaredRoute::new(path, Some(&requirement));
+        self.declare(route).map(|router| router.route_service(path, Require::new(requirement).layer(service)))
     }
 
     /// Nests a service under a path, with one requirement for everything below. The service sees the rest of the path.
@@ -156,8 +158,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         B: http_body::Body<Data = Bytes> + Default + Send + 'static,
         B::Error: Into<axum::BoxError>,
     {
-        self.declare(path, Some(&requirement))
-            .map(|router| router.nest_service(path, Require::new(requirement).layer(service)))
+        let route = DeclaredRoute { is_prefix: true, ..DeclaredRoute::new(path, Some(&requirement)) };
+        self.declare(route).map(|router| router.nest_service(path, Require::new(requirement).layer(service)))
     }
 
     /// Adds a route without a requirement, for paths of public groups. In a protected group its requests are rejected.
@@ -165,7 +167,7 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::route`].
     pub fn public(self, path: &str, handler: MethodRouter<S>) -> Self {
-        self.declare(path, None).map(|router| router.route(path, handler.layer(Require::public())))
+        self.declare(DeclaredRoute::new(path, None)).map(|router| router.route(path, handler.layer(Require::public())))
     }
 
     /// Nests another guarded router under a path.
@@ -205,8 +207,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         GuardedRouter { router: self.router.with_state(state), declared: self.declared }
     }
 
-    fn declare(mut self, path: &str, requirement: Option<&Requirement>) -> Self {
-        self.declared.push(DeclaredRoute::new(path, requirement));
+    fn declare(mut self, route: DeclaredRoute) -> Self {
+        self.declared.push(route);
         self
     }
 

@@ -36,12 +36,16 @@ macro_rules! page {
 
 page!(tutorial, "tutorial.md");
 page!(concepts, "concepts.md");
-page!(guarding, "guarding.md");
+page!(guarding, "guarding.md", "api": ["RouteSecurity" => "crate::api::RouteSecurity"]);
 page!(conditions, "conditions.md");
 page!(
     walkthrough,
     "walkthrough.md",
-    "api": ["api::router" => "crate::api::router"],
+    "api": [
+        "api::router" => "crate::api::router",
+        "Mount::own_tokens" => "crate::guard::Mount::own_tokens",
+        "Mount::sign_in" => "crate::guard::Mount::sign_in",
+    ],
     "ui": ["ui::router" => "crate::ui::router"],
 );
 page!(

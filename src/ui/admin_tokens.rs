@@ -7,21 +7,25 @@ use super::grants::Selection;
 use super::lifespan::{Expiry, parse_lifespan};
 use super::matrix::{Matrix, MatrixKind};
 use super::page::render;
-use super::paths::ADMIN_TOKENS;
+use super::paths::{ADMIN_TOKENS, OWN_TOKENS};
 use super::state::Pages;
 use super::time::RelativeTime;
 use super::tokens::{PageActions, Row, TokenForm, TokenOwner, TokenPages, TokenTexts};
 use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{
-    AuditAction, AuditCause, Ceiling, Grant, Owner, OwnerState, Permission, Resource, Timestamp, Token, TokenId,
-    TokenKind,
+    AuditAction, AuditCause, Ceiling, Grant, Owner, OwnerId, OwnerState, Permission, Resource, Timestamp, Token,
+    TokenId, TokenKind,
 };
 use crate::store::{EventQuery, Paging};
 use askama::Template;
 use axum::response::Response;
 
-pub(super) struct AdminTokens;
+/// Pages of admin tokens: of all that the viewer may see, or only of those that belong to the viewer.
+pub(super) struct OwnedTokens<const ONLY_OWN: bool>;
+
+pub(super) type AdminTokens = OwnedTokens<false>;
+pub(super) type OwnTokens = OwnedTokens<true>;
 
 #[derive(Template)]
 #[template(path = "admin_token.html")]
@@ -42,6 +46,50 @@ struct ClampedGrant {
     at: RelativeTime,
     reason: String,
 }
+
+const ACTIONS: PageActions = PageActions {
+    access: "admin::admin-tokens.access",
+    create: "admin::admin-tokens.create",
+    read: "admin::admin-tokens.read",
+    update: "admin::admin-tokens.update",
+    regenerate: "admin::admin-tokens.regenerate",
+    delete: "admin::admin-tokens.delete",
+};
+
+const TEXTS: TokenTexts = TokenTexts {
+    title: "Admin Tokens",
+    intro: "Keys for agents, CI/CD jobs and scripts. A token can never do more than its owner.",
+    create: "Create new Admin Token",
+    new_title: "Create Admin Token",
+    empty_title: "No admin tokens yet",
+    empty_text: "Create one for each agent, job or script, with only the permissions that it needs. You can revoke it at any time.",
+    searched: "name, description or owner",
+    kept_key: "Copy it now. Only you can view it here again.",
+    shown_key: "Only you can view it. Each view is recorded in the audit log.",
+};
+
+const OWN_TEXTS: TokenTexts = TokenTexts {
+    title: "My tokens",
+    intro: "Keys for your agents, jobs and scripts. A token can never do more than you can.",
+    create: "Create new token",
+    new_title: "Create token",
+    empty_title: "No tokens yet",
+    searched: "name or description",
+    ..TEXTS
+};
+
+type Column = (&'static str, Option<&'static str>);
+
+const COLUMNS: [Column; 6] = [
+    ("Name", Some("name")),
+    ("Description", None),
+    ("Created", Some("created")),
+    ("Last used", Some("used")),
+    ("Owner", Some("owner")),
+    ("Expires", Some("expires")),
+];
+
+const OWN_COLUMNS: [Column; 5] = [COLUMNS[0], COLUMNS[1], COLUMNS[2], COLUMNS[3], COLUMNS[5]];
 
 /// Returns the state of an account in which tokens do not work.
 fn inactive_state(state: OwnerState) -> Option<&'static str> {
@@ -66,41 +114,21 @@ fn can_manage(viewer: &Viewer, token: &Token) -> bool {
     token.owner() == Some(viewer.id) || viewer.is_super_admin()
 }
 
-impl TokenPages for AdminTokens {
+impl<const ONLY_OWN: bool> TokenPages for OwnedTokens<ONLY_OWN> {
     const KIND: TokenKind = TokenKind::Admin;
-    const LIST: &'static str = ADMIN_TOKENS;
-    const ACTIONS: PageActions = PageActions {
-        access: "admin::admin-tokens.access",
-        create: "admin::admin-tokens.create",
-        read: "admin::admin-tokens.read",
-        update: "admin::admin-tokens.update",
-        regenerate: "admin::admin-tokens.regenerate",
-        delete: "admin::admin-tokens.delete",
-    };
-    const TEXTS: &'static TokenTexts = &TokenTexts {
-        title: "Admin Tokens",
-        intro: "Keys for agents, CI/CD jobs and scripts. A token can never do more than its owner.",
-        create: "Create new Admin Token",
-        new_title: "Create Admin Token",
-        empty_title: "No admin tokens yet",
-        empty_text: "Create one for each agent, job or script, with only the permissions that it needs. You can revoke it at any time.",
-        searched: "name, description or owner",
-        kept_key: "Copy it now. Only you can view it here again.",
-        shown_key: "Only you can view it. Each view is recorded in the audit log.",
-    };
-    const COLUMNS: [(&'static str, Option<&'static str>); 6] = [
-        ("Name", Some("name")),
-        ("Description", None),
-        ("Created", Some("created")),
-        ("Last used", Some("used")),
-        ("Owner", Some("owner")),
-        ("Expires", Some("expires")),
-    ];
+    const LIST: &'static str = if ONLY_OWN { OWN_TOKENS } else { ADMIN_TOKENS };
+    const ACTIONS: Option<PageActions> = if ONLY_OWN { None } else { Some(ACTIONS) };
+    const TEXTS: &'static TokenTexts = if ONLY_OWN { &OWN_TEXTS } else { &TEXTS };
+    const COLUMNS: &'static [(&'static str, Option<&'static str>)] = if ONLY_OWN { &OWN_COLUMNS } else { &COLUMNS };
+
+    fn only_owner(viewer: &Viewer) -> Option<OwnerId> {
+        ONLY_OWN.then_some(viewer.id)
+    }
 
     fn complete_row(viewer: &Viewer, row: Row, described: &DescribedToken) -> Row {
         let can_manage = can_manage(viewer, &described.token);
         Row {
-            owner: Some(describe_owner(described.owner.as_ref())),
+            owner: (!ONLY_OWN).then(|| describe_owner(described.owner.as_ref())),
             can_update: row.can_update && can_manage,
             can_delete: row.can_delete && can_manage,
             ..row
@@ -196,9 +224,12 @@ impl TokenPages for AdminTokens {
         Ok(TokenUpdate { grants, ..TokenUpdate::default() })
     }
 
-    /// Returns a request that every admin token may send.
-    fn example_request(_: &Pages) -> (&'static str, &str) {
-        ("Try it:", "/admin/users/me/permissions")
+    /// Returns a request that every admin token may send, if there is a management API.
+    fn example_request(pages: &Pages) -> (&'static str, String) {
+        match pages.keyward.mounts().api_path() {
+            Some(api) => ("Try it:", format!("{api}/users/me/permissions")),
+            None => ("Try it with a path of your service:", "/".to_owned()),
+        }
     }
 }
 

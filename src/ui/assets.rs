@@ -5,9 +5,9 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use sha2::{Digest, Sha256};
 use std::sync::LazyLock;
 
-pub(super) const STYLE: &str = "/admin/assets/keyward.css";
-pub(super) const SCRIPT: &str = "/admin/assets/keyward.js";
-pub(super) const ICON: &str = "/admin/assets/keyward.svg";
+pub(super) const STYLE: &str = "/assets/keyward.css";
+pub(super) const SCRIPT: &str = "/assets/keyward.js";
+pub(super) const ICON: &str = "/assets/keyward.svg";
 
 const STYLE_TEXT: &str = include_str!("assets/keyward.css");
 const ICON_TEXT: &str = include_str!("assets/keyward.svg");

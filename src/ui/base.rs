@@ -1,6 +1,7 @@
-//! Addresses as browsers see them. Code uses the paths of the routes; templates and redirects add the base path.
+//! Addresses as browsers see them. Code uses the paths of the routes; templates and redirects add where the pages are.
 
-use crate::guard::{Base, Gate};
+use super::paths::SIGN_IN;
+use crate::guard::{Base, Gate, Mount};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{Redirect, Response};
@@ -10,28 +11,69 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 tokio::task_local! {
-    static BASE: Base;
+    static PLACE: Place;
+}
+
+/// Where the browser that sent the current request sees the pages.
+#[derive(Clone, Default)]
+struct Place {
+    /// The base path of the installation.
+    base: Base,
+    /// The path of the pages, with the base path.
+    pages: String,
+    /// The path of the sign-in page, with the base path.
+    sign_in: String,
+}
+
+impl Place {
+    fn new(base: Base, mount: &Mount) -> Self {
+        let pages = format!("{}{}", base.as_str(), mount.path());
+        let sign_in = match mount.sign_in_page() {
+            Some(page) => format!("{}{page}", base.as_str()),
+            None => format!("{pages}{SIGN_IN}"),
+        };
+        Self { base, pages, sign_in }
+    }
+}
+
+fn place() -> Place {
+    PLACE.try_with(Clone::clone).unwrap_or_default()
 }
 
 /// Returns the base path of the current request: empty, or like `/keys`.
 pub(super) fn request_base() -> Base {
-    BASE.try_with(Clone::clone).unwrap_or_default()
+    place().base
 }
 
-/// Returns the same for templates: `href="{{ crate::ui::base() }}/admin/me"`.
+/// Returns the path of the pages: `href="{{ crate::ui::base() }}/me"`.
 pub(super) fn base() -> String {
-    request_base().as_str().to_owned()
+    place().pages
+}
+
+/// Returns the path of the sign-in page.
+pub(super) fn sign_in() -> String {
+    place().sign_in
 }
 
 /// Redirects to one of the pages.
 pub(super) fn redirect(path: &str) -> Redirect {
-    Redirect::to(&format!("{}{path}", request_base().as_str()))
+    Redirect::to(&(base() + path))
 }
 
-/// Runs a request with its base path in scope.
-pub(super) async fn scope_base(State(gate): State<Arc<Gate>>, request: Request, next: Next) -> Response {
+/// Runs a request with the place of the pages in scope.
+pub(super) async fn scope_place(
+    State((gate, mount)): State<(Arc<Gate>, Arc<Mount>)>,
+    request: Request,
+    next: Next,
+) -> Response {
     let base = gate.base_of(request.headers(), request.extensions());
-    BASE.scope(base, next.run(request)).await
+    PLACE.scope(Place::new(base, &mount), next.run(request)).await
+}
+
+/// Runs a function with the place of these pages in scope.
+#[cfg(test)]
+pub(super) fn scoped<T>(base: &str, mount: &Mount, run: impl FnOnce() -> T) -> T {
+    PLACE.sync_scope(Place::new(Base::parse(base).unwrap_or_default(), mount), run)
 }
 
 /// Returns the origin for addresses that people copy. Templates escape it, because the client sent it.

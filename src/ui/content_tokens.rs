@@ -45,14 +45,14 @@ fn render_page(pages: &Pages, frame: Frame, form: TokenForm<'_>, selection: Acce
 impl TokenPages for ContentTokens {
     const KIND: TokenKind = TokenKind::Content;
     const LIST: &'static str = CONTENT_TOKENS;
-    const ACTIONS: PageActions = PageActions {
+    const ACTIONS: Option<PageActions> = Some(PageActions {
         access: "admin::api-tokens.access",
         create: "admin::api-tokens.create",
         read: "admin::api-tokens.read",
         update: "admin::api-tokens.update",
         regenerate: "admin::api-tokens.regenerate",
         delete: "admin::api-tokens.delete",
-    };
+    });
     const TEXTS: &'static TokenTexts = &TokenTexts {
         title: "API Tokens",
         intro: "Keys for sites, apps and imports that read or write content. They have no owner and give no access to the administration.",
@@ -64,7 +64,7 @@ impl TokenPages for ContentTokens {
         kept_key: "Copy it now. Everyone with access to API tokens here can also view it later.",
         shown_key: "Each view is recorded in the audit log.",
     };
-    const COLUMNS: [(&'static str, Option<&'static str>); 6] = [
+    const COLUMNS: &'static [(&'static str, Option<&'static str>)] = &[
         ("Name", Some("name")),
         ("Description", None),
         ("Type", Some("type")),
@@ -120,7 +120,7 @@ impl TokenPages for ContentTokens {
         Ok(TokenUpdate { access, ..TokenUpdate::default() })
     }
 
-    fn example_request(pages: &Pages) -> (&'static str, &str) {
-        ("Try it with a path of your content API:", pages.keyward.content_path().unwrap_or_default())
+    fn example_request(pages: &Pages) -> (&'static str, String) {
+        ("Try it with a path of your content API:", pages.keyward.content_path().unwrap_or_default().to_owned())
     }
 }

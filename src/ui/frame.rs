@@ -18,6 +18,10 @@ pub(super) struct Profile {
     pub(super) name: String,
     pub(super) email: String,
     pub(super) initials: String,
+    /// The path of their profile, if there is such a page.
+    pub(super) href: Option<&'static str>,
+    /// Whether the session began on these pages, where it can be ended.
+    pub(super) can_sign_out: bool,
 }
 
 /// A link of the navigation.

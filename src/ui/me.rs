@@ -1,6 +1,6 @@
 //! My profile: names, e-mail address, password and sessions.
 
-use super::base::redirect;
+use super::base::{base, redirect};
 use super::failure::Failure;
 use super::form::{FormFields, Id, Query};
 use super::form_errors::FormErrors;
@@ -213,7 +213,8 @@ async fn save_password(State(pages): State<Pages>, viewer: Viewer, form: FormFie
 
 /// Redirects to the sign-in, which confirms that the e-mail address or the password changed.
 fn sign_in_again(pages: &Pages, changed: &str) -> Response {
-    clear_session(pages, &address(SIGN_IN, &[("redirectTo", ME), ("done", changed)]))
+    let back = base() + ME;
+    clear_session(pages, &address(SIGN_IN, &[("redirectTo", &back), ("done", changed)]))
 }
 
 fn form_errors(error: ServiceError) -> Result<(StatusCode, FormErrors), Failure> {

@@ -1,23 +1,24 @@
-//! The settings pages: tokens, roles, users and the audit log in a browser, under `/admin`.
+//! The settings pages: tokens, roles, users and the audit log in a browser.
 //!
-//! [`router`] has all pages, each with its own requirement. [`Builder::ui`](crate::Builder::ui) adds the route groups.
-//! The pages are rendered on the server: there is no build step, and they load nothing from other origins.
+//! [`Builder::ui`](crate::Builder::ui) mounts them at a path, with their route groups. [`router`] has the pages, each with
+//! its own requirement. They are rendered on the server: there is no build step, and they load nothing from other origins.
 //!
 //! ```
 //! # tokio_test::block_on(async {
 //! use keyward::guard::SessionCookie;
 //! use keyward::{HashKey, Keyward, MemoryStore, ui};
 //! let (hash_key, _) = HashKey::generate()?;
-//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).ui(SessionCookie::default()).build()?;
+//! let cookie = SessionCookie::default();
+//! let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).ui("/admin", cookie).build()?;
 //! let app = keyward.guard(ui::router(&keyward));
 //! # let _ = app;
 //! # Ok::<_, Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
 //!
-//! A person signs in at `/admin/auth/login` and gets a session cookie, which is valid on these pages only, never on the
-//! API. A page without a valid session redirects to it, and the sign-in redirects back. Forms have to come from a page
-//! of the same origin.
+//! A person signs in at `/admin/auth/login` and gets a session cookie, which is valid on pages only, never on the API. A
+//! page without a valid session redirects to it, and the sign-in redirects back. Forms have to come from a page of the
+//! same origin.
 //!
 //! The cookie is `SameSite=Strict`, so browsers do not send it when a person follows a link in an e-mail. The sign-in
 //! page then loads itself again from its own site, and redirects if there is a session. After a sign-in it checks that
@@ -60,38 +61,62 @@ mod users;
 mod viewer;
 
 use crate::domain::authenticated;
-use crate::guard::{Group, GuardedRouter, SessionCookie};
+use crate::guard::{Group, GuardedRouter, Mount, SessionCookie};
 use crate::keyward::{Builder, Keyward};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::Redirect;
 use axum::routing::get;
-use base::{base, redirect};
+use base::{base, redirect, sign_in};
 use http::Method;
-use paths::{ENTRANCE, HOME, ME, REGISTER, REGISTER_FIRST, SESSION, SIGN_IN, SIGN_OUT};
+use paths::{HOME, ME, OWN_TOKENS, REGISTER, REGISTER_FIRST, SESSION, SIGN_IN, SIGN_OUT};
 use state::Pages;
 
-/// Pages that need no session. Their forms have to come from the same origin.
-const PUBLIC: [&str; 3] = [SIGN_IN, REGISTER_FIRST, REGISTER];
-
-/// Returns all pages. Merge them with your own routes, and guard both.
+/// Returns the pages, at each path where they are [mounted](Builder::ui). Merge them with your own routes, and guard
+/// both.
 ///
 /// Behind a proxy that adds a prefix to all paths, set [`Builder::base_path`].
+///
+/// # Panics
+/// If they are mounted nowhere.
 pub fn router(keyward: &Keyward) -> GuardedRouter {
+    let mounts = &keyward.mounts().pages;
+    assert!(!mounts.is_empty(), "the pages are mounted nowhere: add `.ui(\"/admin\", ..)` to the builder");
+    mounts.iter().fold(GuardedRouter::new(), |router, (mount, cookie)| {
+        router.nest(mount.path(), routes(Pages::new(keyward, mount, *cookie)))
+    })
+}
+
+/// Returns the routes of a mount, without its path.
+fn routes(pages: Pages) -> GuardedRouter {
+    let place = (pages.keyward.gate().clone(), pages.mount.clone());
+    let shown = if pages.mount.is_whole() { all_pages() } else { tokens::routes::<admin_tokens::OwnTokens>() };
+    let sign_in = match pages.mount.sign_in_page() {
+        Some(_) => GuardedRouter::new(),
+        None => sign_in::sign_in_routes(),
+    };
     GuardedRouter::new()
-        .public(ENTRANCE, get(|| async { redirect(HOME) }))
         .public(assets::STYLE, get(assets::style))
         .public(assets::SCRIPT, get(assets::script))
         .public(assets::ICON, get(assets::icon))
-        .merge(GuardedRouter::new().route(HOME, authenticated(), get(home)))
-        .merge(sign_in::routes())
+        .merge(sign_in::session_routes())
+        .merge(sign_in)
+        .merge(shown)
+        .with_state(pages)
+        .layer(from_fn_with_state(place, base::scope_place))
+        .layer(map_response(page::add_security_headers))
+}
+
+fn all_pages() -> GuardedRouter<Pages> {
+    GuardedRouter::new()
+        .public("/", get(|| async { redirect(HOME) }))
+        .route(HOME, authenticated(), get(home))
+        .merge(sign_in::registration_routes())
         .merge(tokens::routes::<admin_tokens::AdminTokens>())
         .merge(roles::routes())
         .merge(users::routes())
         .merge(tokens::routes::<content_tokens::ContentTokens>())
         .merge(me::routes())
         .merge(audit::routes())
-        .with_state(Pages::new(keyward))
-        .layer(axum::middleware::from_fn_with_state(keyward.gate().clone(), base::scope_base))
-        .layer(axum::middleware::map_response(page::add_security_headers))
 }
 
 async fn home(viewer: viewer::Viewer) -> Redirect {
@@ -99,20 +124,51 @@ async fn home(viewer: viewer::Viewer) -> Redirect {
 }
 
 impl<T> Builder<T> {
-    /// Adds the groups of the settings pages, `/admin/settings`, `/admin/me` and `/admin/auth`: see
-    /// [`ui::router`](router).
+    /// Mounts the [settings pages](crate::ui) at this path: all of them, or the [own tokens](Mount::own_tokens) of
+    /// signed-in people. They may be mounted at several paths. A session is valid at each: the path of its cookie is `/`,
+    /// as browsers require for `__Host-`, or the [base path](Self::base_path).
     ///
-    /// `/admin` itself redirects to the pages. Other paths below it do not belong to them.
-    pub fn ui(self, cookie: SessionCookie) -> Self {
-        let pages = |path| Group::pages(path, cookie.name(), SIGN_IN).for_people(ENTRANCE);
-        let public = PUBLIC.into_iter().flat_map(|path| {
-            let group = |method| Group::public(path).exact(method).same_origin_only().for_people(ENTRANCE);
+    /// At `/admin` this adds the groups `/admin/settings`, `/admin/me` and `/admin/auth`, and a redirect at `/admin`
+    /// itself. Other paths below do not belong to the pages, so the management API may be there too. Own tokens take
+    /// their path and everything below.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::guard::{Mount, SessionCookie};
+    /// use keyward::{HashKey, Keyward, MemoryStore, ui};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let keyward = Keyward::builder(MemoryStore::default())
+    ///     .hash_key(hash_key)
+    ///     .ui("/operators", SessionCookie::default())
+    ///     .ui(Mount::own_tokens("/settings/keys"), SessionCookie::default())
+    ///     .build()?;
+    /// let app = keyward.guard(ui::router(&keyward));
+    /// # let _ = app;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn ui(mut self, mount: impl Into<Mount>, cookie: SessionCookie) -> Self {
+        let mount = mount.into();
+        let at = |below: &str| format!("{}{below}", mount.path());
+        let sign_in = mount.sign_in_page().map_or_else(|| at(SIGN_IN), str::to_owned);
+        let pages = |below: &str| Group::pages(at(below), cookie.name(), sign_in.as_str()).for_people(at(""));
+        let get = |below: &str| Group::public(at(below)).exact(Method::GET);
+        let form = |below: &str| {
+            let group = |method| Group::public(at(below)).exact(method).same_origin_only().for_people(at(""));
             [group(Method::GET), group(Method::POST)]
-        });
-        let assets =
-            [assets::STYLE, assets::SCRIPT, assets::ICON, SESSION].map(|path| Group::public(path).exact(Method::GET));
-        let entrance = Group::public(ENTRANCE).exact(Method::GET).for_people(ENTRANCE);
-        let all = [pages(HOME), pages(ME), pages(SIGN_OUT), entrance];
-        all.into_iter().chain(public).chain(assets).fold(self.session_cookie(cookie), Self::group)
+        };
+        let mut groups = vec![get(assets::STYLE), get(assets::SCRIPT), get(assets::ICON), get(SESSION)];
+        if mount.sign_in_page().is_none() {
+            groups.extend(form(SIGN_IN));
+        }
+        match mount.is_whole() {
+            true => {
+                groups.extend([pages(HOME), pages(ME), pages(SIGN_OUT), get("").for_people(at(""))]);
+                groups.extend([REGISTER_FIRST, REGISTER].into_iter().flat_map(form));
+            }
+            false => groups.push(pages(OWN_TOKENS)),
+        }
+        self.mounts_mut().pages.push((mount, cookie));
+        groups.into_iter().fold(self, Self::group)
     }
 }

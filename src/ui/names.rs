@@ -74,15 +74,17 @@ impl Names {
 
     /// Loads the name of a token, or a name from the log if the object is deleted.
     async fn load_one(&mut self, viewer: &Viewer, target: AuditTarget) -> Result<(), Failure> {
-        let can_open = |actions: &PageActions| viewer.holds(actions.access) && viewer.holds(actions.read);
+        let can_open = |actions: Option<PageActions>| {
+            actions.is_none_or(|actions| viewer.holds(actions.access) && viewer.holds(actions.read))
+        };
         // The latest of these events has the name in its details.
         let sources: &[AuditAction] = match target {
             AuditTarget::Owner(id) if !self.people.contains_key(&id) => &[AuditAction::OwnerDeleted],
             AuditTarget::Role(id) if !self.roles.contains_key(&id) => &[AuditAction::RoleDeleted],
             AuditTarget::Token(id, kind @ (TokenKind::Admin | TokenKind::Content)) => {
                 let opens = match kind {
-                    TokenKind::Admin => can_open(&AdminTokens::ACTIONS),
-                    _ => can_open(&ContentTokens::ACTIONS),
+                    TokenKind::Admin => can_open(AdminTokens::ACTIONS),
+                    _ => can_open(ContentTokens::ACTIONS),
                 };
                 let token =
                     if opens { viewer.tokens(kind).read(id).await } else { Err(ServiceError::NotFound("token")) };

@@ -1,34 +1,39 @@
 //! Sign-in, sign-out and registration.
 
-use super::base::{redirect, request_base};
+use super::base::{base, redirect, request_base};
 use super::failure::Failure;
 use super::form::{FormFields, Query};
 use super::form_errors::FormErrors;
 use super::frame::Frame;
 use super::list::address;
 use super::page::render;
-use super::paths::{HOME, ME, REGISTER, REGISTER_FIRST, SESSION, SIGN_IN, SIGN_OUT};
+use super::paths::{ME, REGISTER, REGISTER_FIRST, SESSION, SIGN_IN, SIGN_OUT};
 use super::state::Pages;
 use super::viewer::Viewer;
 use crate::admin::{FirstAdmin, Password, Registration, ServiceError, Sessions, SignedIn};
 use crate::domain::{Actor, authenticated, is_loopback_host};
-use crate::guard::{Caller, GuardedRouter, SessionCheck};
+use crate::guard::{Caller, GuardedRouter, Mount, SessionCheck};
 use askama::Template;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{get, post};
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, SET_COOKIE};
 use http::request::Parts;
 use serde::Deserialize;
 
-pub(super) fn routes() -> GuardedRouter<Pages> {
+pub(super) fn session_routes() -> GuardedRouter<Pages> {
+    GuardedRouter::new().public(SESSION, get(session_status))
+}
+
+pub(super) fn sign_in_routes() -> GuardedRouter<Pages> {
+    GuardedRouter::new().public(SIGN_IN, get(show).post(sign_in)).route(SIGN_OUT, authenticated(), post(sign_out))
+}
+
+pub(super) fn registration_routes() -> GuardedRouter<Pages> {
     GuardedRouter::new()
-        .public(SIGN_IN, get(show).post(sign_in))
-        .public(SESSION, get(session_status))
         .public(REGISTER_FIRST, get(show_register_first).post(register_first))
         .public(REGISTER, get(show_register).post(register))
-        .route(SIGN_OUT, authenticated(), post(sign_out))
 }
 
 #[derive(Template)]
@@ -103,12 +108,12 @@ struct InvitationQuery {
 }
 
 async fn show(State(pages): State<Pages>, Query(query): Query<SignInQuery>, parts: Parts) -> Result<Response, Failure> {
-    if pages.keyward.sessions().setup_code().await?.is_some() {
+    if pages.mount.is_whole() && pages.keyward.sessions().setup_code().await?.is_some() {
         return Ok(redirect(REGISTER_FIRST).into_response());
     }
     let session = pages.check_session(&parts).await;
     match session {
-        SessionCheck::Valid => return Ok(redirect(safe_redirect(&query.redirect_to)).into_response()),
+        SessionCheck::Valid => return Ok(Redirect::to(&safe_redirect(&pages, &query.redirect_to)).into_response()),
         // Other pages would redirect back here, whatever the cookie is.
         SessionCheck::Overridden => {
             let page = OverriddenPage { frame: Frame::signed_out("Not signed in") };
@@ -117,7 +122,7 @@ async fn show(State(pages): State<Pages>, Query(query): Query<SignInQuery>, part
         // The browser sent no cookie, or only invalid ones.
         SessionCheck::NoCookie | SessionCheck::Invalid if !query.check.is_empty() => {
             tracing::debug!("a browser did not send the session's cookie back right after signing in");
-            let is_secure = pages.keyward.session_cookie().is_secure();
+            let is_secure = pages.cookie.is_secure();
             let page = NoCookiePage { frame: Frame::signed_out("Not signed in yet"), is_secure };
             return Ok(render(StatusCode::OK, &page));
         }
@@ -188,22 +193,33 @@ fn visitor_sessions(pages: &Pages, caller: &Caller) -> Sessions {
 /// Sets the cookie of a new session, and redirects to the sign-in page, which checks that the browser kept it and
 /// redirects further.
 fn start_session(pages: &Pages, signed_in: &SignedIn, redirect_to: &str) -> Response {
-    let cookie = pages.keyward.session_cookie().set_at(&request_base(), &signed_in.session.secret);
-    let next = address(SIGN_IN, &[("check", "1"), ("redirectTo", safe_redirect(redirect_to))]);
+    let cookie = pages.cookie.set_at(&request_base(), &signed_in.session.secret);
+    let next = address(SIGN_IN, &[("check", "1"), ("redirectTo", &safe_redirect(pages, redirect_to))]);
     ([(SET_COOKIE, cookie)], redirect(&next)).into_response()
 }
 
-/// Returns the address if it is one of the pages, else [`HOME`].
-fn safe_redirect(address: &str) -> &str {
-    // Browsers send the address with the base path.
-    let base = request_base();
-    let address = base.inward(address);
+/// Returns the address if it is one of the pages, else that of the page where people start. Both are as the browser sees
+/// them.
+fn safe_redirect(pages: &Pages, address: &str) -> String {
+    match is_page(&pages.mount, address) {
+        true => address.to_owned(),
+        false => base() + pages.home(),
+    }
+}
+
+fn is_page(mount: &Mount, address: &str) -> bool {
     let path = address.split_once('?').map_or(address, |(path, _)| path);
     // Paths of the pages contain no characters to encode, and browsers read `%2e%2e` as `..`.
     let is_plain = address.bytes().all(|b| b.is_ascii_graphic() && b != b'\\')
         && !["//", "..", "%", "#"].iter().any(|part| path.contains(part));
-    let is_page = path.starts_with("/admin/settings/") || path == ME;
-    if is_plain && is_page { address } else { HOME }
+    is_plain
+        && path.strip_prefix(&base()).is_some_and(|below| match mount.is_whole() {
+            true => below.starts_with("/settings/") || below == ME,
+            false => {
+                below.is_empty()
+                    || (below.starts_with('/') && !["/auth/", "/assets/"].iter().any(|p| below.starts_with(p)))
+            }
+        })
 }
 
 async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response, Failure> {
@@ -214,7 +230,7 @@ async fn sign_out(State(pages): State<Pages>, viewer: Viewer) -> Result<Response
 
 /// Clears the session cookie and redirects.
 pub(super) fn clear_session(pages: &Pages, to: &str) -> Response {
-    ([(SET_COOKIE, pages.keyward.session_cookie().cleared_at(&request_base()))], redirect(to)).into_response()
+    ([(SET_COOKIE, pages.cookie.cleared_at(&request_base()))], redirect(to)).into_response()
 }
 
 async fn show_register_first(State(pages): State<Pages>, caller: Caller) -> Result<Response, Failure> {
@@ -326,17 +342,24 @@ async fn register(State(pages): State<Pages>, caller: Caller, form: FormFields) 
 
 #[cfg(test)]
 mod tests {
+    use super::super::base::scoped;
     use super::*;
 
     #[test]
     fn redirects_lead_to_pages_only() {
+        let is_page = |address: &str| {
+            let mount = Mount::whole("/admin");
+            let at = |base: &str, address: &str| scoped(base, &mount, || super::is_page(&mount, address));
+            assert_eq!(at("", address), at("/keys", &format!("/keys{address}")), "{address}");
+            at("", address)
+        };
         for page in [
             "/admin/settings/roles/7",
             "/admin/settings/users?q=a&page=2",
             "/admin/settings/audit-logs?by=a%40b..c",
             "/admin/me",
         ] {
-            assert_eq!(safe_redirect(page), page);
+            assert!(is_page(page), "{page}");
         }
         for other in [
             "",
@@ -354,8 +377,34 @@ mod tests {
             "/admin/auth/logout",
             "admin/settings/",
             "/admin/settingsx",
+            "/settings/roles",
         ] {
-            assert_eq!(safe_redirect(other), HOME, "{other:?}");
+            assert!(!is_page(other), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn redirects_of_own_tokens_stay_below_their_path() {
+        let mount = Mount::own_tokens("/settings/keys");
+        let is_page = |address: &str| scoped("/app", &mount, || super::is_page(&mount, address));
+        for page in
+            ["/app/settings/keys", "/app/settings/keys?page=2", "/app/settings/keys/create", "/app/settings/keys/7"]
+        {
+            assert!(is_page(page), "{page}");
+        }
+        for other in [
+            "",
+            "/app",
+            "/settings/keys",
+            "/app/settings",
+            "/app/settings/keysx",
+            "/app/settings/keys/../x",
+            "/app/settings/keys//evil.test",
+            "/app/settings/keys/auth/logout",
+            "/app/settings/keys/assets/keyward.js",
+            "https://evil.test/app/settings/keys",
+        ] {
+            assert!(!is_page(other), "{other:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The pages that admin tokens and API tokens share.
 
-use super::base::{base, public_origin, redirect};
+use super::base::{public_origin, redirect, request_base};
 use super::failure::Failure;
 use super::form::{FormFields, Id, Query};
 use super::form_errors::FormErrors;
@@ -12,7 +12,7 @@ use super::state::Pages;
 use super::time::RelativeTime;
 use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, SecretAccess, ServiceError, TokenUpdate, Tokens};
-use crate::domain::{Secret, Token, TokenId, TokenKind};
+use crate::domain::{OwnerId, Requirement, Secret, Token, TokenId, TokenKind, authenticated};
 use crate::guard::GuardedRouter;
 use crate::store::{Paging, TokenQuery, TokenSort};
 use askama::Template;
@@ -26,10 +26,16 @@ pub(super) trait TokenPages: Send + Sync + 'static {
     const KIND: TokenKind;
     /// The path of the list. All other pages are below it.
     const LIST: &'static str;
-    const ACTIONS: PageActions;
+    /// The required actions. Without any, every person may manage the tokens that these pages list.
+    const ACTIONS: Option<PageActions>;
     const TEXTS: &'static TokenTexts;
     /// The title and the name of each column. A column with a name can be sorted by; the first one is the default.
-    const COLUMNS: [(&'static str, Option<&'static str>); 6];
+    const COLUMNS: &'static [(&'static str, Option<&'static str>)];
+
+    /// Returns the owner without whose tokens there are none on these pages.
+    fn only_owner(_: &Viewer) -> Option<OwnerId> {
+        None
+    }
 
     /// Adds the columns that only this kind has.
     fn complete_row(viewer: &Viewer, row: Row, described: &DescribedToken) -> Row;
@@ -63,10 +69,11 @@ pub(super) trait TokenPages: Send + Sync + 'static {
     fn parse_update(pages: &Pages, before: &DescribedToken, form: &FormFields) -> Result<TokenUpdate, Failure>;
 
     /// Returns a label for an example request, and its path.
-    fn example_request(pages: &Pages) -> (&'static str, &str);
+    fn example_request(pages: &Pages) -> (&'static str, String);
 }
 
 /// The actions that the pages require.
+#[derive(Clone, Copy)]
 pub(super) struct PageActions {
     pub(super) access: &'static str,
     pub(super) create: &'static str,
@@ -74,6 +81,32 @@ pub(super) struct PageActions {
     pub(super) update: &'static str,
     pub(super) regenerate: &'static str,
     pub(super) delete: &'static str,
+}
+
+/// Selects one of the actions.
+type Select = fn(&PageActions) -> &'static str;
+
+/// Returns the requirement of a page: to see tokens, and more.
+fn requires<P: TokenPages>(more: Option<Select>) -> Requirement {
+    let Some(actions) = P::ACTIONS else { return authenticated() };
+    let more = more.map(|select| select(&actions));
+    require(&[actions.access, actions.read].into_iter().chain(more).collect::<Vec<_>>())
+}
+
+/// Returns whether the viewer may do this with the tokens of these pages.
+fn may<P: TokenPages>(viewer: &Viewer, select: Select) -> bool {
+    P::ACTIONS.is_none_or(|actions| viewer.holds(select(&actions)))
+}
+
+/// Returns the id of a token, unless it does not belong on these pages. A token never changes its owner.
+async fn listed<P: TokenPages>(viewer: &Viewer, id: i64) -> Result<TokenId, Failure> {
+    let id = TokenId(id);
+    if let Some(owner) = P::only_owner(viewer)
+        && viewer.tokens(P::KIND).read(id).await?.token.owner() != Some(owner)
+    {
+        return Err(Failure::not_found());
+    }
+    Ok(id)
 }
 
 /// The texts of the pages.
@@ -134,6 +167,7 @@ pub(super) struct TokenOwner {
 pub(super) struct TokenForm<'a> {
     pub(super) status: StatusCode,
     pub(super) list: &'static str,
+    pub(super) texts: &'static TokenTexts,
     pub(super) notice: Option<&'static str>,
     pub(super) key: Option<ShownKey>,
     pub(super) errors: &'a FormErrors,
@@ -183,17 +217,22 @@ const KEY_UNAVAILABLE: &str =
     "This key cannot be shown: it was not kept, or it cannot be decrypted. Regenerate it to get a new one";
 
 pub(super) fn routes<P: TokenPages>() -> GuardedRouter<Pages> {
-    let PageActions { access, create, read, update, regenerate, delete } = P::ACTIONS;
     let list = P::LIST;
     let one = format!("{list}/{{id}}");
+    // A nested router has its own path at `/`.
+    let root = if list.is_empty() { "/" } else { list };
+    let read = || requires::<P>(None);
+    let action = |select: Select| requires::<P>(Some(select));
+    let (create, update) = (action(|actions| actions.create), action(|actions| actions.update));
+    let (regenerate, delete) = (action(|actions| actions.regenerate), action(|actions| actions.delete));
     GuardedRouter::new()
-        .route(list, require(&[access, read]), get(show_list::<P>))
-        .route(&format!("{list}/create"), require(&[access, read, create]), get(show_new::<P>).post(create_token::<P>))
-        .route(&one, require(&[access, read]), get(show::<P>))
-        .route(&one, require(&[access, read, update]), post(save::<P>))
-        .route(&format!("{one}/view"), require(&[access, read]), post(reveal::<P>))
-        .route(&format!("{one}/regenerate"), require(&[access, read, regenerate]), post(regenerate_key::<P>))
-        .route(&format!("{one}/delete"), require(&[access, read, delete]), post(delete_token::<P>))
+        .route(root, read(), get(show_list::<P>))
+        .route(&format!("{list}/create"), create, get(show_new::<P>).post(create_token::<P>))
+        .route(&one, read(), get(show::<P>))
+        .route(&one, update, post(save::<P>))
+        .route(&format!("{one}/view"), read(), post(reveal::<P>))
+        .route(&format!("{one}/regenerate"), regenerate, post(regenerate_key::<P>))
+        .route(&format!("{one}/delete"), delete, post(delete_token::<P>))
 }
 
 async fn show_list<P: TokenPages>(
@@ -216,6 +255,7 @@ async fn show_list<P: TokenPages>(
             _ => TokenSort::Name,
         },
         descending: sort.descending,
+        owner: P::only_owner(&viewer),
         ..TokenQuery::of(P::KIND)
     };
     let mut listed = tokens.list(&query(page_query.page.parse().unwrap_or(1).max(1))).await?;
@@ -238,8 +278,8 @@ async fn show_list<P: TokenPages>(
             used: token.last_used_at.map(|at| RelativeTime::past(at, now)),
             owner: None,
             expiry: Expiry::new(token, now),
-            can_update: viewer.holds(P::ACTIONS.update),
-            can_delete: viewer.holds(P::ACTIONS.delete),
+            can_update: may::<P>(&viewer, |actions| actions.update),
+            can_delete: may::<P>(&viewer, |actions| actions.delete),
         };
         P::complete_row(&viewer, row, &described)
     };
@@ -248,8 +288,8 @@ async fn show_list<P: TokenPages>(
         list: P::LIST,
         texts: P::TEXTS,
         notice: (page_query.done == "deleted").then_some("The token is deleted. Requests with it get 401 from now on."),
-        can_create: viewer.holds(P::ACTIONS.create),
-        columns: column_heads(P::LIST, &page_query, sort, &P::COLUMNS),
+        can_create: may::<P>(&viewer, |actions| actions.create),
+        columns: column_heads(P::LIST, &page_query, sort, P::COLUMNS),
         rows: listed.items.into_iter().map(row).collect(),
         query: page_query.q,
         sort: sort.to_param(),
@@ -288,6 +328,7 @@ async fn render_new<P: TokenPages>(
     let token_form = TokenForm {
         status,
         list: P::LIST,
+        texts: P::TEXTS,
         notice: None,
         key: None,
         errors,
@@ -323,7 +364,7 @@ fn show_key<P: TokenPages>(
     secret: &Secret,
 ) -> ShownKey {
     let (example, path) = P::example_request(pages);
-    let url = format!("{}{}{path}", public_origin(headers), base());
+    let url = format!("{}{}{path}", public_origin(headers), request_base().as_str());
     ShownKey { title, text, secret: secret.expose().to_owned(), example, url }
 }
 
@@ -333,7 +374,7 @@ async fn show<P: TokenPages>(
     Id(id): Id,
     Query(query): Query<PageQuery>,
 ) -> Result<Response, Failure> {
-    let described = viewer.tokens(P::KIND).read(TokenId(id)).await?;
+    let described = viewer.tokens(P::KIND).read(listed::<P>(&viewer, id).await?).await?;
     let notice = (query.done == "saved").then_some("Saved. The change applies from the next request on.");
     render_existing::<P>(&pages, &viewer, &described, PageState { notice, ..PageState::default() }).await
 }
@@ -351,6 +392,7 @@ async fn render_existing<P: TokenPages>(
         // Only a form that failed to save is shown again.
         status: if form.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK },
         list: P::LIST,
+        texts: P::TEXTS,
         notice,
         key,
         errors: &errors,
@@ -359,7 +401,7 @@ async fn render_existing<P: TokenPages>(
         name: text("name", &token.name),
         description: text("description", &token.description),
         lifespans: Vec::new(),
-        readonly: !viewer.holds(P::ACTIONS.update),
+        readonly: !may::<P>(viewer, |actions| actions.update),
     };
     let frame = viewer.frame(P::LIST, &token.name).with_address(format!("{}/{}", P::LIST, token.id));
     P::render_existing(pages, viewer, frame, token_form, described, form).await
@@ -382,8 +424,8 @@ fn describe_existing<P: TokenPages>(
         lifespan: format_lifespan(token.lifespan),
         hint: token.hint.clone(),
         can_view: pages.keeps_keys(),
-        can_regenerate: viewer.holds(P::ACTIONS.regenerate),
-        can_delete: viewer.holds(P::ACTIONS.delete),
+        can_regenerate: may::<P>(viewer, |actions| actions.regenerate),
+        can_delete: may::<P>(viewer, |actions| actions.delete),
     }
 }
 
@@ -394,13 +436,14 @@ async fn save<P: TokenPages>(
     form: FormFields,
 ) -> Result<Response, Failure> {
     let tokens = viewer.tokens(P::KIND);
-    let before = tokens.read(TokenId(id)).await?;
+    let id = listed::<P>(&viewer, id).await?;
+    let before = tokens.read(id).await?;
     let update = TokenUpdate {
         name: Some(form.text("name").to_owned()),
         description: Some(form.text("description").to_owned()),
         ..P::parse_update(&pages, &before, &form)?
     };
-    match tokens.if_version(form.version()?).update(TokenId(id), update).await {
+    match tokens.if_version(form.version()?).update(id, update).await {
         Ok(_) => Ok(redirect(&format!("{}/{id}?done=saved", P::LIST)).into_response()),
         Err(error) => {
             let errors = FormErrors::from_service(error)?;
@@ -416,7 +459,8 @@ async fn reveal<P: TokenPages>(
     headers: HeaderMap,
     Id(id): Id,
 ) -> Result<Response, Failure> {
-    let token = viewer.tokens(P::KIND).open(TokenId(id)).await?;
+    let id = listed::<P>(&viewer, id).await?;
+    let token = viewer.tokens(P::KIND).open(id).await?;
     let (errors, key) = match &token.secret {
         SecretAccess::Shown(secret) => {
             let key = show_key::<P>(&pages, &headers, "The key of this token", P::TEXTS.shown_key, secret);
@@ -436,11 +480,13 @@ async fn regenerate_key<P: TokenPages>(
     Id(id): Id,
     form: FormFields,
 ) -> Result<Response, Failure> {
-    let issued = viewer.tokens(P::KIND).if_version(form.version()?).regenerate(TokenId(id)).await?;
+    let id = listed::<P>(&viewer, id).await?;
+    let issued = viewer.tokens(P::KIND).if_version(form.version()?).regenerate(id).await?;
     show_new_key::<P>(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 
 async fn delete_token<P: TokenPages>(viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
-    viewer.tokens(P::KIND).if_version(form.version()?).revoke(TokenId(id)).await?;
+    let id = listed::<P>(&viewer, id).await?;
+    viewer.tokens(P::KIND).if_version(form.version()?).revoke(id).await?;
     Ok(redirect(&format!("{}?done=deleted", P::LIST)).into_response())
 }

@@ -7,7 +7,6 @@ use super::state::Pages;
 use crate::admin::{AuditLog, Owners, Roles, Sessions, Tokens};
 use crate::domain::{AdmittedActor, Ceiling, Owner, OwnerId, TokenId, TokenKind, Verdict, action};
 use crate::guard::{AuthContext, Caller};
-use crate::keyward::Keyward;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use std::net::IpAddr;
@@ -31,14 +30,25 @@ pub(super) struct Viewer {
     actor: AdmittedActor,
     address: Option<IpAddr>,
     auth: AuthContext,
-    keyward: Keyward,
+    pages: Pages,
 }
 
 impl Viewer {
     pub(super) fn frame(&self, section: &str, title: &str) -> Frame {
         let name = self.owner.display_name();
         let initials = name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect::<String>();
-        let profile = Profile { name, email: self.owner.email.clone(), initials: initials.to_uppercase() };
+        let is_whole = self.pages.mount.is_whole();
+        let email = self.owner.email.clone();
+        let profile = Profile {
+            name,
+            email,
+            initials: initials.to_uppercase(),
+            href: is_whole.then_some(ME),
+            can_sign_out: self.pages.mount.sign_in_page().is_none(),
+        };
+        if !is_whole {
+            return Frame::signed_in(title, profile, Vec::new());
+        }
         let nav = self.sections().map(|(href, name, icon, _)| Link { href, name, icon, is_current: section == href });
         Frame::signed_in(title, profile, nav.collect())
     }
@@ -70,23 +80,23 @@ impl Viewer {
     }
 
     pub(super) fn owners(&self) -> Owners {
-        self.keyward.owners().acting_as(&self.actor).from_address(self.address)
+        self.pages.keyward.owners().acting_as(&self.actor).from_address(self.address)
     }
 
     pub(super) fn roles(&self) -> Roles {
-        self.keyward.roles().acting_as(&self.actor).from_address(self.address)
+        self.pages.keyward.roles().acting_as(&self.actor).from_address(self.address)
     }
 
     pub(super) fn sessions(&self) -> Sessions {
-        self.keyward.sessions().acting_as(&self.actor).from_address(self.address)
+        self.pages.keyward.sessions().acting_as(&self.actor).from_address(self.address)
     }
 
     pub(super) fn tokens(&self, kind: TokenKind) -> Tokens {
-        self.keyward.tokens().only(kind).acting_as(&self.actor).from_address(self.address)
+        self.pages.keyward.tokens().only(kind).acting_as(&self.actor).from_address(self.address)
     }
 
     pub(super) fn audit(&self) -> AuditLog {
-        self.keyward.audit().acting_as(&self.actor).from_address(self.address)
+        self.pages.keyward.audit().acting_as(&self.actor).from_address(self.address)
     }
 }
 
@@ -102,8 +112,7 @@ impl FromRequestParts<Pages> for Viewer {
         if parts.uri.query().is_some_and(|query| query.contains("%00")) {
             return Err(Failure::invalid_address());
         }
-        let keyward = pages.keyward.clone();
-        let (owner, _) = keyward.sessions().acting_as(&actor).me().await?;
-        Ok(Self { id, owner, session, actor, address, auth, keyward })
+        let (owner, _) = pages.keyward.sessions().acting_as(&actor).me().await?;
+        Ok(Self { id, owner, session, actor, address, auth, pages: pages.clone() })
     }
 }

@@ -37,7 +37,7 @@ impl Api {
             .resource(ResourceEntry::collection("article", "Article").fields(["title"]))
             .content_action("article.find");
         let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
-        let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue).api();
+        let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue).api("/admin");
         let keyward = keyward.allow_open_setup().build().unwrap();
         let super_admin = NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN]);
         let super_admin = keyward.owners().create(super_admin).await.unwrap().id;
@@ -294,7 +294,7 @@ fn mutate(value: &mut Value, way: &[usize], by: Value) {
 #[tokio::test]
 async fn client_address_comes_from_a_trusted_proxy() {
     let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
-    let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api();
+    let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).api("/admin");
     let keyward = builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::Forwarded).build().unwrap();
     let super_admin =
         keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
@@ -360,7 +360,7 @@ proptest! {
 /// A reader of the audit log who may not see everything in it.
 #[tokio::test]
 async fn audit_log_withholds_details_the_reader_may_not_list() {
-    let world = keyward::testing::World::with(|builder| builder.api());
+    let world = keyward::testing::World::with(|builder| builder.api("/admin"));
     let app = world.guard(api::router(&world.keyward));
     let reader = world.editor().holds("admin::audit-logs.read").sign_in().await;
     let ada = world.super_admin().sign_in().await;
@@ -401,7 +401,7 @@ async fn audit_log_withholds_details_the_reader_may_not_list() {
 
 #[tokio::test]
 async fn ids_of_tokens_of_others_answer_like_unknown_ids() {
-    let world = keyward::testing::World::with(|builder| builder.api());
+    let world = keyward::testing::World::with(|builder| builder.api("/admin"));
     let app = world.guard(api::router(&world.keyward));
     let actions = ["read", "update", "delete", "regenerate"].map(|deed| format!("admin::admin-tokens.{deed}"));
     let eve = actions.iter().fold(world.editor(), |cast, action| cast.holds(action.as_str())).sign_in().await;
@@ -430,7 +430,7 @@ async fn ids_of_tokens_of_others_answer_like_unknown_ids() {
 
 #[tokio::test]
 async fn too_many_changes_are_429_with_retry_after() {
-    let world = keyward::testing::World::with(|builder| builder.api());
+    let world = keyward::testing::World::with(|builder| builder.api("/admin"));
     let app = world.guard(api::router(&world.keyward));
     let token = world.editor().with("admin::admin-tokens.regenerate").issue().await;
     let path = format!("/admin/admin-tokens/{}/regenerate", token.token);
@@ -449,8 +449,10 @@ async fn too_many_changes_are_429_with_retry_after() {
 #[tokio::test]
 async fn open_setup_accepts_loopback_host_names_only() {
     let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
-    let builder =
-        Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().ui(keyward::guard::SessionCookie::default());
+    let builder = Keyward::builder(MemoryStore::default())
+        .hash_key(hash_key)
+        .api("/admin")
+        .ui("/admin", keyward::guard::SessionCookie::default());
     let keyward = builder.allow_open_setup().build().unwrap();
     let app = App::from_service(keyward.guard(api::router(&keyward).merge(keyward::ui::router(&keyward))));
     let first = json!({"email": "a@example.test", "firstname": "f", "password": "Passw0rd!"});

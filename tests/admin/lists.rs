@@ -21,7 +21,7 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        let world = World::with(|builder| builder.api());
+        let world = World::with(|builder| builder.api("/admin"));
         let owners = world.keyward.owners();
         let new = |email: &str, name: &str| NewOwner::new(email).named(name, "Lovelace");
         let ada = owners.create(new("ada@example.test", "Ada").roles([RoleId::SUPER_ADMIN])).await.unwrap().id;

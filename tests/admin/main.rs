@@ -8,7 +8,11 @@ mod escalation;
 #[cfg(feature = "sqlite")]
 mod histories;
 #[cfg(feature = "full")]
+mod host_document;
+#[cfg(feature = "full")]
 mod lists;
+#[cfg(feature = "full")]
+mod mounts;
 #[cfg(feature = "full")]
 mod openapi;
 #[cfg(feature = "sqlite")]

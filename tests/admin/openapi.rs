@@ -76,7 +76,7 @@ fn app() -> App {
         .hash_key(HashKey::generate().unwrap().0)
         .catalogue(catalogue)
         .encryption(EncryptionKeys::parse("2025:4bX0qPz81hVnR7sYw2Lm5Kc9Tj3Ga6Fd").unwrap())
-        .api()
+        .api("/admin")
         .allow_open_setup()
         .build()
         .unwrap();

@@ -19,7 +19,7 @@ struct Panel {
 impl Panel {
     /// Returns a platform with one super admin.
     async fn new() -> Self {
-        let world = World::with(|builder| builder.api());
+        let world = World::with(|builder| builder.api("/admin"));
         let owners = world.keyward.owners();
         let ada = owners.create(NewOwner::new(EMAIL).named("Ada", "").roles([RoleId::SUPER_ADMIN])).await.unwrap();
         owners.set_password(ada.id, Password::new(PASSWORD)).await.unwrap();

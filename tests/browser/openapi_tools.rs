@@ -28,7 +28,7 @@ async fn documents() -> (TempDir, [PathBuf; 2]) {
     for (base, file) in ["", "/keys"].into_iter().zip(&files) {
         let hash_key = HashKey::generate().unwrap().0;
         let keyward =
-            Keyward::builder(MemoryStore::default()).hash_key(hash_key).api().base_path(base).build().unwrap();
+            Keyward::builder(MemoryStore::default()).hash_key(hash_key).api("/admin").base_path(base).build().unwrap();
         let app = App::from_service(keyward.guard(api::router(&keyward)));
         let document = app.get("/admin/openapi.json").await;
         std::fs::write(file, &document.assert_status(200).body).unwrap();

@@ -190,9 +190,9 @@ async fn openapi_names_the_headers() {
         let document = app.get("/admin/openapi.json").await.json();
         (document["components"]["securitySchemes"].clone(), document["security"].clone())
     };
-    let (default, security) = schemes(World::with(keyward::Builder::api)).await;
+    let (default, security) = schemes(World::with(|builder| builder.api("/admin"))).await;
     assert_eq!((&default["bearer"]["scheme"], security), (&"bearer".into(), serde_json::json!([{"bearer": []}])));
-    let named = World::with(|b| b.api().credential_headers(["authorization", "x-api-key"]));
+    let named = World::with(|b| b.api("/admin").credential_headers(["authorization", "x-api-key"]));
     let (named, security) = schemes(named).await;
     let key = &named["x-api-key"];
     assert_eq!((&key["type"], &key["in"], &key["name"]), (&"apiKey".into(), &"header".into(), &"X-Api-Key".into()));

@@ -82,7 +82,7 @@ async fn invalid_realm_fails_the_build() {
 #[cfg(feature = "api")]
 #[tokio::test]
 async fn groups_of_the_management_api_have_its_form() {
-    let world = World::with(keyward::Builder::api);
+    let world = World::with(|builder| builder.api("/admin"));
     let app = world.guard(keyward::api::router(&world.keyward));
     for (path, status) in [("/admin/users", 401), ("/admin/openapi.json/none", 401), ("/admin//x", 400)] {
         let answer = app.get(path).await;

@@ -17,7 +17,7 @@ fn shared() -> Permission {
 }
 
 fn open() -> (World, App) {
-    let world = World::with(|builder| builder.api());
+    let world = World::with(|builder| builder.api("/admin"));
     let app = world.guard(api::router(&world.keyward));
     (world, app)
 }

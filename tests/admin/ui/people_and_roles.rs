@@ -55,7 +55,8 @@ impl Setup {
             .resource(article)
             .action(ActionEntry::on_resources(READ, "Read", ["article"]).with_fields())
             .action(ActionEntry::settings(HOOKS, "Webhooks", "Read"));
-        let world = World::with(|builder| builder.catalogue(catalogue).ui(keyward::guard::SessionCookie::default()));
+        let world =
+            World::with(|builder| builder.catalogue(catalogue).ui("/admin", keyward::guard::SessionCookie::default()));
         let pages = world.keyward.guard(ui::router(&world.keyward));
         Self { world, pages }
     }

@@ -66,7 +66,7 @@ const FILES: [&str; 3] = ["/admin/assets/keyward.css", "/admin/assets/keyward.js
 
 /// Pages and API, as in the example platform.
 fn app() -> (World, App) {
-    let world = World::with(|builder| builder.api().ui(SessionCookie::default()));
+    let world = World::with(|builder| builder.api("/admin").ui("/admin", SessionCookie::default()));
     let app = world.guard(api::router(&world.keyward).merge(ui::router(&world.keyward)));
     (world, app)
 }

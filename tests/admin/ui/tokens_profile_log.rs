@@ -19,7 +19,7 @@ fn app() -> (World, App) {
     let catalogue = Catalogue::default().content_action(FIND).content_action("api::article.article.create");
     let world = World::with(|builder| {
         builder
-            .ui(keyward::guard::SessionCookie::default())
+            .ui("/admin", keyward::guard::SessionCookie::default())
             .catalogue(catalogue)
             .encryption(EncryptionKeys::parse(KEYS).unwrap())
     });

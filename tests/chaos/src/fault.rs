@@ -266,7 +266,7 @@ impl Site {
         let database: String = sqlx::query_scalar("SELECT current_database()").fetch_one(&mut sql).await?;
         sqlx::raw_sql("CREATE SCHEMA other").execute(&mut sql).await?;
         let store = PostgresStore::connect_with(&self.url, PostgresOptions::default().schema("other")).await?;
-        let other = Keyward::builder(store).hash_key(HashKey::parse(OTHER_SALT)?).api().build()?;
+        let other = Keyward::builder(store).hash_key(HashKey::parse(OTHER_SALT)?).api("/admin").build()?;
         other.set_up().await?;
         let found = sqlx::AssertSqlSafe(format!("ALTER DATABASE \"{database}\" SET search_path = other, public"));
         sqlx::raw_sql(found).execute(&mut sql).await?;

@@ -63,7 +63,7 @@ pub(crate) async fn serve(words: &[String]) -> Result<(), BoxError> {
         .hash_key(HashKey::parse(hash_key)?)
         .limits(limits)
         .clock(clock.clone())
-        .api()
+        .api("/admin")
         .build()?;
     // Without a lease it would answer only 503.
     while !keyward.health().ready {

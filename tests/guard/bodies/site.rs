@@ -82,8 +82,8 @@ impl Site {
 
     pub async fn with(set: impl FnOnce(keyward::Builder) -> keyward::Builder) -> Self {
         let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
-        let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue()).api();
-        let keyward = set(builder.ui(SessionCookie::default())).build().unwrap();
+        let builder = Keyward::builder(MemoryStore::default()).hash_key(hash_key).catalogue(catalogue()).api("/admin");
+        let keyward = set(builder.ui("/admin", SessionCookie::default())).build().unwrap();
         let service = keyward.guard(api::router(&keyward).merge(ui::router(&keyward)));
         let root =
             keyward.owners().create(NewOwner::new("root@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();

@@ -19,7 +19,7 @@ struct Setup {
 
 impl Setup {
     async fn new() -> Self {
-        let (world, shim) = shim::world(|builder| builder.api().ui(SessionCookie::default()));
+        let (world, shim) = shim::world(|builder| builder.api("/admin").ui("/admin", SessionCookie::default()));
         let mut editor = world.editor();
         for kind in ["admin-tokens", "api-tokens"] {
             for deed in ["access", "create", "read", "update", "regenerate"] {
@@ -116,7 +116,7 @@ async fn invitation_is_shown_when_the_store_fails_after_commit() {
 
 #[tokio::test]
 async fn session_is_shown_when_the_store_fails_after_commit() {
-    let (world, shim) = shim::world(|builder| builder.api());
+    let (world, shim) = shim::world(|builder| builder.api("/admin"));
     let app = world.guard(api::router(&world.keyward));
     let editor = world.editor().sign_in().await;
     let setup = Setup { world, shim, app, editor: editor.clone() };

@@ -73,7 +73,7 @@ struct Scene {
 
 impl Scene {
     async fn new() -> Self {
-        let world = World::with(|builder| builder.api().ui(SessionCookie::default()));
+        let world = World::with(|builder| builder.api("/admin").ui("/admin", SessionCookie::default()));
         let permissions = ACTIONS.map(Permission::new);
         let person = permissions.iter().cloned().fold(world.editor(), |cast, p| cast.holds(p)).sign_in().await;
         let keyward = &world.keyward;
