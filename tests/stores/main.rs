@@ -7,6 +7,8 @@
 mod node;
 #[cfg(feature = "postgres")]
 mod outage;
+#[cfg(feature = "sqlite")]
+mod own_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
