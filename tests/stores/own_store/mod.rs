@@ -1,6 +1,8 @@
 //! The guide's store over an application's own tables.
 
 mod mistakes;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[path = "../../../examples/own_store/store.rs"]
 mod store;
 
@@ -39,7 +41,7 @@ async fn memory() -> SqlitePool {
 }
 
 /// Returns a guard that sees changes by hints only: it polls once a minute.
-fn guard(store: &AppStore) -> Guard {
+fn guard<S: Store + Clone>(store: &S) -> Guard {
     let mut limits = Limits::default();
     (limits.poll_every, limits.max_staleness) = (Duration::from_secs(60), Duration::from_secs(600));
     let guard = Guard::builder(store.clone()).hash_key(HashKey::generate().unwrap().0).limits(limits);
@@ -171,13 +173,14 @@ async fn unavailable_own_store_is_a_503() {
 fn guide_shows_the_example() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap();
-    let (page, store) = (read("src/guide/own_stores.md"), read("examples/own_store/store.rs"));
+    let page = read("src/guide/own_stores.md");
+    let code = read("examples/own_store/store.rs") + &read("tests/stores/own_store/postgres.rs");
     let blocks: Vec<&str> = ["```rust,ignore\n", "\n```sql\n"]
         .into_iter()
         .flat_map(|fence| page.split(fence).skip(1).map(|block| block.split("```").next().unwrap()))
         .collect();
-    assert_eq!(blocks.len(), 6);
+    assert_eq!(blocks.len(), 8);
     for block in blocks {
-        assert!(store.contains(block), "not in examples/own_store/store.rs:\n{block}");
+        assert!(code.contains(block), "neither in examples/own_store/store.rs nor in this test:\n{block}");
     }
 }
