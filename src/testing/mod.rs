@@ -14,7 +14,7 @@
 //! let key = world.editor().with("admin::webhooks.read").issue().await;
 //!
 //! app.get("/admin/webhooks").bearer(&key.secret).await.assert_ok();
-//! world.keyward.tokens().revoke(key.token).await.unwrap();
+//! world.keyward.tokens().revoke(key.id).await.unwrap();
 //! app.get("/admin/webhooks").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
 //! # });
 //! ```
