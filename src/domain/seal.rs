@@ -212,6 +212,13 @@ mod tests {
     }
 
     #[test]
+    fn missing_variable_is_named_once() {
+        let error = EncryptionKeys::from_env("KEYWARD_NO_SUCH_VARIABLE").unwrap_err();
+        assert_eq!(error.to_string().matches("KEYWARD_NO_SUCH_VARIABLE").count(), 1, "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "a source would be shown once more");
+    }
+
+    #[test]
     fn invalid_encryption_keys_are_rejected() {
         for bad in ["", "short", &format!("{OLD},{OLD}")] {
             assert!(EncryptionKeys::parse(bad).is_err(), "{bad}");

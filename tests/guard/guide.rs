@@ -37,6 +37,19 @@ fn known_failures_name_existing_tests() {
     assert!(headings > 25, "{headings} were read");
 }
 
+/// A `main` that returns an error prints its `Debug` form, without the remedy.
+#[test]
+fn programs_to_copy_print_the_text_of_errors() {
+    let mut programs = vec![root().join("src/guide/tutorial.md"), root().join("examples/quickstart.rs")];
+    programs
+        .extend(["beside_strapi", "own_store", "platform"].map(|name| root().join(format!("examples/{name}/main.rs"))));
+    for program in programs {
+        let text = fs::read_to_string(&program).unwrap();
+        assert!(text.contains("fn main() -> ExitCode"), "{}: its main returns no exit code", program.display());
+        assert!(!text.contains("fn main() -> Result"), "{}: its main returns an error", program.display());
+    }
+}
+
 /// Builds each step as a reader does: without the hidden lines, and with the dependencies and features that the page names.
 ///
 /// It takes a minute or two, so it runs only if `KEYWARD_BUILD_TUTORIAL` is set.
