@@ -2,8 +2,8 @@
 
 use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
-    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, Issued as NewSecret, KeyKind, NoEntropy,
-    OsEntropy, SecretFormat, StrapiHashKey, SystemClock, TokenKind, TokenPrefix,
+    Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NewSecret, NoEntropy, OsEntropy,
+    SecretFormat, StrapiHashKey, SystemClock, TokenKind, TokenPrefix,
 };
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;

@@ -4,8 +4,8 @@
 //! With [`EncryptionKeys`] the store also keeps a sealed copy, so that the owner can view the secret again.
 
 pub use crate::domain::{
-    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, Issued as NewSecret,
-    MalformedId, NoEntropy, OsEntropy, OwnerId, Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind,
+    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, MalformedId,
+    NewSecret, NoEntropy, OsEntropy, OwnerId, Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind,
     TokenPrefix, Unsealable,
 };
 #[cfg(feature = "reveal")]

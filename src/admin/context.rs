@@ -3,7 +3,7 @@
 use super::actor::ResolvedActor;
 use super::state::AdminState;
 use super::{Policy, ServiceError};
-use crate::domain::{Actor, Admission, AdmittedActor, AuditOrigin, Issued, TokenKind, Version};
+use crate::domain::{Actor, Admission, AdmittedActor, AuditOrigin, NewSecret, TokenKind, Version};
 use crate::store::{View, WriteStore};
 use crate::sync::Arc;
 use std::fmt;
@@ -79,7 +79,7 @@ impl ServiceContext {
         &self.state.settings.policy
     }
 
-    pub(super) fn issue(&self, kind: TokenKind) -> Result<Issued, ServiceError> {
+    pub(super) fn issue(&self, kind: TokenKind) -> Result<NewSecret, ServiceError> {
         Ok(self.state.format.issue(kind, &*self.state.entropy)?)
     }
 }

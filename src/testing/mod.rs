@@ -28,4 +28,4 @@ pub use clock::{ManualClock, SeededEntropy};
 pub use world::{Cast, HASH_KEY, Key, World};
 
 /// Issuing and verifying secrets without a store, for tests of hosts and stores.
-pub use crate::domain::{Issued, SecretFormat, TokenKinds, VerifiedSecret, VerifyError};
+pub use crate::domain::{SecretFormat, TokenKinds, VerifiedSecret, VerifyError};

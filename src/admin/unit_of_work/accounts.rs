@@ -5,8 +5,8 @@ use crate::admin::profile::load_owner;
 use crate::admin::tokens::IssuedToken;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Digest, FieldName, Issued, Owner, OwnerId, OwnerState, PasswordHash, RoleId,
-    Tag, Timestamp, TokenKind,
+    AuditAction, AuditCause, AuditTarget, Digest, FieldName, NewSecret, Owner, OwnerId, OwnerState, PasswordHash,
+    RoleId, Tag, Timestamp, TokenKind,
 };
 use crate::store::{Clamp, Clamped, NewOwner, Profile};
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ impl UnitOfWork<'_> {
         &mut self,
         profile: Profile,
         password: &PasswordHash,
-        session: Issued,
+        session: NewSecret,
     ) -> Result<(Owner, IssuedToken), ServiceError> {
         let Profile { email, firstname, lastname, username } = profile;
         let roles = vec![RoleId::SUPER_ADMIN];
@@ -90,7 +90,7 @@ impl UnitOfWork<'_> {
         before: &Owner,
         profile: &Profile,
         password: &PasswordHash,
-        session: Issued,
+        session: NewSecret,
     ) -> Result<(Owner, IssuedToken), ServiceError> {
         let id = before.id;
         self.tx.update_owner(id, profile).await?;
