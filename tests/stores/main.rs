@@ -14,6 +14,8 @@ mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_ops;
 #[cfg(feature = "sqlite")]
+mod read_only;
+#[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
 mod sqlite_host;
