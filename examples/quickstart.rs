@@ -6,14 +6,27 @@ use keyward::{
     Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, SqliteStore, action,
 };
 use std::error::Error;
+use std::process::ExitCode;
 use std::{env, path::Path};
 
 const FILE: &str = "quickstart.db";
 const READ_WEBHOOKS: &str = "admin::webhooks.read";
 const FIND_ARTICLES: &str = "api::article.article.find";
 
+/// Prints an error with its causes: a `main` that returns it would print its `Debug` form.
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("caused by: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let is_first = !Path::new(FILE).exists();
     let keyward = Keyward::builder(SqliteStore::open(FILE).await?)
         .hash_key(hash_key(is_first)?)

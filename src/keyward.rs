@@ -2,8 +2,8 @@
 
 use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
-    AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy,
-    Reason, SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
+    AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NewSecret, NoEntropy,
+    OsEntropy, Reason, SecretFormat, StrapiHashKey, SystemClock, TokenKind, TokenPrefix,
 };
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
@@ -241,6 +241,30 @@ impl Guard {
     /// proxy](Builder::trusted_proxies). Put it before the links and redirects of your own pages.
     pub fn base_path_of(&self, headers: &HeaderMap, extensions: &Extensions) -> String {
         self.gate.base_of(headers, extensions).as_str().to_owned()
+    }
+
+    /// Draws a secret of this kind for a token in a table of your own, with its digest. Stores nothing.
+    ///
+    /// The prefix, the check characters and the digest are those that this installation verifies. The
+    /// [services](Keyward::tokens) issue tokens of keyward's own tables; [own stores](crate::guide::own_stores) has the
+    /// whole of one.
+    ///
+    /// ```
+    /// # use keyward::guard::Guard;
+    /// # use keyward::token::{NoEntropy, TokenKind};
+    /// # fn insert(_: (String, &str, &str)) {}
+    /// fn issue(guard: &Guard) -> Result<(), NoEntropy> {
+    ///     let new = guard.new_secret(TokenKind::Admin)?;
+    ///     insert((new.digest.to_hex(), new.hash_key.as_str(), new.secret.hint()));
+    ///     println!("keep this: {}", new.secret.expose());
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Returns [`NoEntropy`] if no random bytes are available.
+    pub fn new_secret(&self, kind: TokenKind) -> Result<NewSecret, NoEntropy> {
+        self.admin.format.issue(kind, &*self.admin.entropy)
     }
 
     /// Returns a regular expression with which secret scanners find this installation's secrets.

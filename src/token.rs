@@ -5,8 +5,8 @@
 
 pub use crate::domain::{
     ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, MalformedId,
-    NoEntropy, OsEntropy, OwnerId, Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind, TokenPrefix,
-    Unsealable,
+    NewSecret, NoEntropy, OsEntropy, OwnerId, Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind,
+    TokenPrefix, Unsealable,
 };
 #[cfg(feature = "reveal")]
 pub use crate::domain::{EncryptionKeys, InvalidEncryptionKey};

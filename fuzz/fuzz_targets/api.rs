@@ -70,7 +70,7 @@ impl Installation {
             .grants([Grant::new("admin::webhooks.read")])
             .lifespan(Lifespan::Unlimited);
         let token = world.keyward.tokens().issue_admin(new).await.unwrap().token.id;
-        let content = world.content(keyward::token::ContentAccess::ReadOnly).await.token;
+        let content = world.content(keyward::token::ContentAccess::ReadOnly).await.id;
         let ids = [("TOKEN", token.0), ("CONTENT", content.0), ("USER", editor.owner().0), ("ROLE", editor.role().0)];
         let service = world.keyward.guard(api::router(&world.keyward));
         Self { service, session, ids, _world: world }

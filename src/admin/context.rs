@@ -3,7 +3,7 @@
 use super::actor::{ResolvedActor, load_ceiling};
 use super::state::AdminState;
 use super::{Policy, ServiceError};
-use crate::domain::{Actor, Admission, AdmittedActor, AuditOrigin, Ceiling, Issued, OwnerId, TokenKind, Version};
+use crate::domain::{Actor, Admission, AdmittedActor, AuditOrigin, Ceiling, NewSecret, OwnerId, TokenKind, Version};
 use crate::store::{View, WriteStore};
 use crate::sync::Arc;
 use std::fmt;
@@ -84,7 +84,7 @@ impl ServiceContext {
         &self.state.settings.policy
     }
 
-    pub(super) fn issue(&self, kind: TokenKind) -> Result<Issued, ServiceError> {
+    pub(super) fn issue(&self, kind: TokenKind) -> Result<NewSecret, ServiceError> {
         Ok(self.state.format.issue(kind, &*self.state.entropy)?)
     }
 }

@@ -8,7 +8,7 @@ use super::profile::ProfileChange;
 use super::sessions::{Sessions, SignedIn, reject_tokens};
 use super::unit_of_work::UnitOfWork;
 use crate::domain::{
-    Actor, Digest, FieldName, Issued, Owner, OwnerState, PasswordHash, Secret, TokenKind, is_loopback_host,
+    Actor, Digest, FieldName, NewSecret, Owner, OwnerState, PasswordHash, Secret, TokenKind, is_loopback_host,
 };
 use crate::store::{Profile, View};
 use std::fmt;
@@ -184,7 +184,7 @@ async fn create_first(
     unit: &mut UnitOfWork<'_>,
     profile: Profile,
     password: PasswordHash,
-    issued: Issued,
+    issued: NewSecret,
 ) -> Result<SignedIn, ServiceError> {
     // Two may have registered at the same time.
     if unit.view().has_owners().await? {
@@ -199,7 +199,7 @@ async fn accept(
     invitation: Digest,
     profile: ProfileChange,
     password: PasswordHash,
-    issued: Issued,
+    issued: NewSecret,
 ) -> Result<SignedIn, ServiceError> {
     // The invitation may have been accepted or have expired while the password was hashed.
     let before = load_invited(unit.view(), &invitation).await?;

@@ -8,7 +8,7 @@ use super::profile::{checked_email, load_roles_of};
 use super::tokens::IssuedToken;
 use super::unit_of_work::UnitOfWork;
 use crate::domain::{
-    Actor, Issued, Owner, OwnerId, PasswordHash, Role, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
+    Actor, NewSecret, Owner, OwnerId, PasswordHash, Role, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Paging, TokenQuery, TokenSort};
 
@@ -216,7 +216,7 @@ async fn sign_in(
     id: OwnerId,
     verified: PasswordHash,
     rehashed: Option<PasswordHash>,
-    issued: Issued,
+    issued: NewSecret,
 ) -> Result<SignedIn, ServiceError> {
     // The account may have changed while the password was hashed.
     let owner = unit.view().owner(id).await?.filter(|o| o.state.is_active());

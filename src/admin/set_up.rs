@@ -5,7 +5,7 @@ use super::catalogue_renames::apply_renames;
 use super::context::ServiceContext;
 use super::tokens::new_token;
 use super::unit_of_work::UnitOfWork;
-use crate::domain::{AuditAction, ContentAccess, HashKeyId, Issued, KeyKind, KeyUse, TokenAuthority, TokenKind};
+use crate::domain::{AuditAction, ContentAccess, HashKeyId, KeyKind, KeyUse, NewSecret, TokenAuthority, TokenKind};
 use crate::keyward::Keyward;
 use crate::store::{EventQuery, NewToken, Paging};
 use crate::sync::Arc;
@@ -91,7 +91,7 @@ async fn tidy(context: ServiceContext) -> Result<(), ServiceError> {
     Ok(())
 }
 
-type DefaultToken = (Issued, &'static str, &'static str, ContentAccess);
+type DefaultToken = (NewSecret, &'static str, &'static str, ContentAccess);
 
 async fn set_up(unit: &mut UnitOfWork<'_>, defaults: Vec<DefaultToken>) -> Result<SetUp, ServiceError> {
     unit.act_as_service();

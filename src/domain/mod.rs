@@ -82,7 +82,7 @@ pub use seal::{EncryptionKeys, InvalidEncryptionKey};
 pub use seal::{SealedSecret, Unsealable};
 pub use secret::{Entropy, InvalidTokenPrefix, NoEntropy, OsEntropy, Secret, TokenPrefix};
 #[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "the feature exports them"))]
-pub use secret::{Issued, SecretFormat, VerifiedSecret, VerifyError};
+pub use secret::{NewSecret, SecretFormat, VerifiedSecret, VerifyError};
 #[cfg(feature = "people")]
 pub(crate) use sketch::CellWindows;
 pub(crate) use sketch::{Sketch, network};

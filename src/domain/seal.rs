@@ -50,7 +50,15 @@ pub enum Unsealable {
 #[cfg(feature = "reveal")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("invalid encryption key (same form as a hash key): {0}")]
-pub struct InvalidEncryptionKey(#[from] InvalidHashKey);
+pub struct InvalidEncryptionKey(InvalidHashKey);
+
+// The text has that of the hash key, so it is no source, which would be shown once more.
+#[cfg(feature = "reveal")]
+impl From<InvalidHashKey> for InvalidEncryptionKey {
+    fn from(error: InvalidHashKey) -> Self {
+        Self(error)
+    }
+}
 
 /// The encryption keys of an installation: the first seals, all open. At most four.
 ///
@@ -69,6 +77,15 @@ struct EncryptionKey {
 
 #[cfg(feature = "reveal")]
 impl EncryptionKeys {
+    /// Reads encryption keys from this environment variable, in the form that [`parse`](Self::parse) takes.
+    ///
+    /// # Errors
+    /// Returns [`InvalidEncryptionKey`] if the variable is not set or no Unicode, else like [`parse`](Self::parse).
+    pub fn from_env(variable: &str) -> Result<Self, InvalidEncryptionKey> {
+        let text = std::env::var(variable).map_err(|_| InvalidHashKey::Variable(variable.to_owned()))?;
+        Self::parse(&text)
+    }
+
     /// Parses `KEY` or `NAME:KEY`, several separated by commas, the sealing one first.
     ///
     /// Each has at least 32 random bytes, as `openssl rand -hex 32` prints them.
@@ -192,6 +209,13 @@ mod tests {
         let shown = format!("{old:?} {sealed:?}");
         assert!(!shown.contains(&sealed.text) && !shown.contains("4bX0"));
         assert_eq!(shown, "[\"2025\"] SealedSecret(2025)");
+    }
+
+    #[test]
+    fn missing_variable_is_named_once() {
+        let error = EncryptionKeys::from_env("KEYWARD_NO_SUCH_VARIABLE").unwrap_err();
+        assert_eq!(error.to_string().matches("KEYWARD_NO_SUCH_VARIABLE").count(), 1, "{error}");
+        assert!(std::error::Error::source(&error).is_none(), "a source would be shown once more");
     }
 
     #[test]

@@ -181,7 +181,7 @@ impl Default for TokenPrefix {
 
 /// A new secret, with its digest.
 #[derive(Debug)]
-pub struct Issued {
+pub struct NewSecret {
     /// The secret to hand over, once.
     pub secret: Secret,
     /// The digest to store.
@@ -245,7 +245,7 @@ impl SecretFormat {
     ///
     /// # Errors
     /// Returns [`NoEntropy`] if no random bytes are available.
-    pub fn issue(&self, kind: TokenKind, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
+    pub fn issue(&self, kind: TokenKind, entropy: &dyn Entropy) -> Result<NewSecret, NoEntropy> {
         self.make(&self.prefixes[kind as usize].1, entropy)
     }
 
@@ -254,18 +254,18 @@ impl SecretFormat {
     /// # Errors
     /// Returns [`NoEntropy`] if no random bytes are available.
     #[cfg(feature = "people")]
-    pub(crate) fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
+    pub(crate) fn issue_invitation(&self, entropy: &dyn Entropy) -> Result<NewSecret, NoEntropy> {
         self.make(&self.invitation, entropy)
     }
 
-    fn make(&self, prefix: &str, entropy: &dyn Entropy) -> Result<Issued, NoEntropy> {
+    fn make(&self, prefix: &str, entropy: &dyn Entropy) -> Result<NewSecret, NoEntropy> {
         let mut text = String::with_capacity(prefix.len() + RANDOM + CHECK);
         text.push_str(prefix);
         push_base62(&mut text, RANDOM, entropy)?;
         let hash_key = self.hash_keys.issuing();
         let (check, digest) = split(hash_key.hash(text.as_bytes()));
         text.extend(check.iter().map(|b| char::from(*b)));
-        Ok(Issued { secret: Secret::new(text), digest, hash_key: hash_key.id().clone() })
+        Ok(NewSecret { secret: Secret::new(text), digest, hash_key: hash_key.id().clone() })
     }
 
     /// Checks a secret without the store: its form, its kind and its check characters.
@@ -518,7 +518,7 @@ mod tests {
     fn the_scanner_regex_matches_every_kind_of_secret() {
         let f = SecretFormat::new(&TokenPrefix::new("acme").unwrap(), HashKeyRing::parse(KEY).unwrap());
         assert_eq!(f.scanner_regex(), r"\bacme_(admin|content|session|invite)_[0-9A-Za-z]{50}\b");
-        let mut made: Vec<Issued> = TokenKind::ALL.iter().map(|kind| f.issue(*kind, &OsEntropy).unwrap()).collect();
+        let mut made: Vec<NewSecret> = TokenKind::ALL.iter().map(|kind| f.issue(*kind, &OsEntropy).unwrap()).collect();
         made.push(f.issue_invitation(&OsEntropy).unwrap());
         for (issued, word) in made.iter().zip(["admin", "content", "session", "invite"]) {
             let random = issued.secret.expose().strip_prefix(&format!("acme_{word}_")).unwrap();

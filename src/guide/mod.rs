@@ -8,7 +8,8 @@
 //! | [`conditions`] | permissions for some rows and some fields |
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
-//! | [`stores`] | SQLite, PostgreSQL, memory, and a store of your own |
+//! | [`stores`] | SQLite, PostgreSQL, memory |
+//! | [`own_stores`] | keys in your own tables, beside users that you have already |
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
@@ -68,6 +69,7 @@ page!(
     "strapi": ["StrapiStore" => "crate::strapi::StrapiStore"],
     "testing": ["store::contract" => "crate::store::contract"],
 );
+page!(own_stores, "own_stores.md", "testing": ["store::contract::read_only" => "crate::store::contract::read_only"]);
 page!(
     your_database,
     "your_database.md",

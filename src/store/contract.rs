@@ -5,6 +5,8 @@
 //! keyward::store::contract::run(async || keyward::MemoryStore::default()).await;
 //! # }
 //! ```
+//!
+//! [`read_only`] is the suite for a [`Store`](super::Store) that keyward only reads.
 
 #![expect(clippy::expect_used, reason = "a failure in this suite is a failed test")]
 
@@ -15,9 +17,12 @@ mod fixtures;
 mod importing;
 mod keys;
 mod people;
+mod read_only;
 mod tokens;
 mod views;
 mod writing;
+
+pub use read_only::{ReadOnlyBackend, read_only};
 
 use super::{MemoryStore, StoreError, Transaction, WriteStore};
 use crate::domain::{AuditEvent, Timestamp, TokenId};

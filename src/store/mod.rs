@@ -1,7 +1,8 @@
 //! Stores of tokens, owners, roles and the audit log.
 //!
-//! [`Store`] has what the guard needs; a foreign database that is only read implements it alone. [`WriteStore`] adds views and transactions
-//! for the services, made of traits by entity. [`contract`] is the suite of tests that every store runs.
+//! [`Store`] has what the guard needs; a foreign database that is only read implements it alone, and so do [own
+//! stores](crate::guide::own_stores). [`WriteStore`] adds views and transactions for the services, made of traits by entity. [`contract`] is
+//! the suite of tests that every store runs.
 
 mod accounts;
 mod audit;

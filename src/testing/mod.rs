@@ -14,7 +14,7 @@
 //! let key = world.editor().with("admin::webhooks.read").issue().await;
 //!
 //! app.get("/admin/webhooks").bearer(&key.secret).await.assert_ok();
-//! world.keyward.tokens().revoke(key.token).await.unwrap();
+//! world.keyward.tokens().revoke(key.id).await.unwrap();
 //! app.get("/admin/webhooks").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
 //! # });
 //! ```
@@ -28,4 +28,4 @@ pub use clock::{ManualClock, SeededEntropy};
 pub use world::{Cast, HASH_KEY, Key, World};
 
 /// Issuing and verifying secrets without a store, for tests of hosts and stores.
-pub use crate::domain::{Issued, SecretFormat, TokenKinds, VerifiedSecret, VerifyError};
+pub use crate::domain::{SecretFormat, TokenKinds, VerifiedSecret, VerifyError};

@@ -198,14 +198,14 @@ pub struct Key {
     /// The secret to send.
     pub secret: Secret,
     /// The token's id.
-    pub token: TokenId,
+    pub id: TokenId,
     /// The owner and their role; `None` for content tokens.
     pub owner: Option<(OwnerId, RoleId)>,
 }
 
 impl Key {
     fn of(issued: IssuedToken, owner: Option<(OwnerId, RoleId)>) -> Self {
-        Self { secret: issued.secret, token: issued.token.id, owner }
+        Self { secret: issued.secret, id: issued.token.id, owner }
     }
 
     /// Returns the owner's id.

@@ -405,7 +405,7 @@ async fn ids_of_tokens_of_others_answer_like_unknown_ids() {
     let app = world.guard(api::router(&world.keyward));
     let actions = ["read", "update", "delete", "regenerate"].map(|deed| format!("admin::admin-tokens.{deed}"));
     let eve = actions.iter().fold(world.editor(), |cast, action| cast.holds(action.as_str())).sign_in().await;
-    let theirs = world.super_admin().issue().await.token;
+    let theirs = world.super_admin().issue().await.id;
     let body = json!({"name": "x", "adminPermissions": []});
     for (method, path) in [
         ("GET", ""),
@@ -433,7 +433,7 @@ async fn too_many_changes_are_429_with_retry_after() {
     let world = keyward::testing::World::with(|builder| builder.api("/admin"));
     let app = world.guard(api::router(&world.keyward));
     let token = world.editor().with("admin::admin-tokens.regenerate").issue().await;
-    let path = format!("/admin/admin-tokens/{}/regenerate", token.token);
+    let path = format!("/admin/admin-tokens/{}/regenerate", token.id);
     let regenerate = |secret: &str| app.post(&path).header(http::header::AUTHORIZATION, &format!("Bearer {secret}"));
     let mut secret = token.secret.expose().to_owned();
     for _ in 0..10 {

@@ -98,7 +98,7 @@ async fn foreign_credential_leaves_the_cookie_in_force_on_pages_only() {
 async fn signed_out_visitor_is_redirected_to_sign_in_and_back() {
     let (world, app) = app();
     let session = world.super_admin().sign_in().await;
-    world.keyward.tokens().revoke(session.token).await.unwrap();
+    world.keyward.tokens().revoke(session.id).await.unwrap();
     let path = "/admin/settings/x?a=1&b=%2F";
     for answer in [app.get(path).await, app.get(path).header(COOKIE, &cookie(&session)).await] {
         answer.assert_status(303);
@@ -228,7 +228,7 @@ async fn program_rejections_are_json() {
 async fn signed_out_visitor_gets_the_same_response_everywhere() {
     let (world, app) = people();
     let gone = world.super_admin().sign_in().await;
-    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    world.keyward.tokens().revoke(gone.id).await.unwrap();
     let token = world.super_admin().issue().await;
     let odd = format!("{COOKIE_NAME}=nope");
     let mut answers = Vec::new();

@@ -85,7 +85,7 @@ async fn inner_service_sees_the_caller() {
     ] {
         gated.ready().await.unwrap().call(request(path, &key)).await.unwrap();
         let auth = receiver.recv().await.unwrap();
-        assert_eq!((auth.token(), auth.kind()), (Some(key.token), Some(kind)));
+        assert_eq!((auth.token(), auth.kind()), (Some(key.id), Some(kind)));
         assert_eq!(auth.owner(), key.owner.map(|(owner, _)| owner));
         assert_eq!(auth.roles(), key.owner.map(|(_, role)| role).as_slice());
         let shown = format!("{auth:?}");

@@ -9,10 +9,14 @@ mod accounts;
 mod node;
 #[cfg(feature = "postgres")]
 mod outage;
+#[cfg(feature = "sqlite")]
+mod own_store;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
 mod postgres_ops;
+#[cfg(feature = "sqlite")]
+mod read_only;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]

@@ -128,7 +128,7 @@ pub enum ImportError {
 ///
 /// let keyward = Keyward::builder(SqliteStore::open("keyward.db").await?)
 ///     .hash_key(HashKeyRing::parse(&std::env::var("KEYWARD_HASH_KEY")?)?)
-///     .encryption(EncryptionKeys::parse(&std::env::var("KEYWARD_ENCRYPTION_KEY")?)?)
+///     .encryption(EncryptionKeys::from_env("KEYWARD_ENCRYPTION_KEY")?)
 ///     .strapi_hash_key(StrapiHashKey::new(&std::env::var("API_TOKEN_SALT")?)?)
 ///     .admin("/admin")
 ///     .content("/api")

@@ -11,7 +11,7 @@ use crate::admin::error::FieldErrors;
 use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::domain::{
-    Ceiling, ConditionClause, ContentAccess, FieldName, Grant, Issued, Token, TokenAuthority, TokenId, TokenKind,
+    Ceiling, ConditionClause, ContentAccess, FieldName, Grant, NewSecret, Token, TokenAuthority, TokenId, TokenKind,
     TokenKinds, same_in_any_order,
 };
 
@@ -100,8 +100,8 @@ impl Tokens {
 
 /// A secret for each kind that the token may turn out to have.
 struct NewSecrets {
-    admin: Issued,
-    content: Issued,
+    admin: NewSecret,
+    content: NewSecret,
 }
 
 async fn change(

@@ -10,8 +10,8 @@ use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
-    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, Issued, Owner, OwnerId, Secret, Token, TokenAuthority,
-    TokenKind,
+    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, NewSecret, Owner, OwnerId, Secret, Token,
+    TokenAuthority, TokenKind,
 };
 use crate::store::{NameScope, NewToken};
 use std::collections::HashSet;
@@ -306,7 +306,7 @@ async fn issue_admin(
     tokens: Tokens,
     new: NewAdminToken,
     mut errors: FieldErrors,
-    issued: Issued,
+    issued: NewSecret,
 ) -> Result<IssuedToken, ServiceError> {
     let NewAdminToken { name, description, owner, grants, lifespan } = new;
     let grantor = unit.grantor().await?;
@@ -346,7 +346,7 @@ async fn issue_content(
     tokens: Tokens,
     new: NewContentToken,
     mut errors: FieldErrors,
-    issued: Issued,
+    issued: NewSecret,
 ) -> Result<IssuedToken, ServiceError> {
     let NewContentToken { name, description, access, lifespan } = new;
     unit.grantor().await?;
@@ -363,7 +363,11 @@ async fn issue_content(
     insert(unit, (NewToken { scope, ..new }, secret)).await
 }
 
-async fn open_session(unit: &mut UnitOfWork<'_>, new: NewSession, issued: Issued) -> Result<IssuedToken, ServiceError> {
+async fn open_session(
+    unit: &mut UnitOfWork<'_>,
+    new: NewSession,
+    issued: NewSecret,
+) -> Result<IssuedToken, ServiceError> {
     let NewSession { owner, idle, lifespan } = new;
     if !unit.grantor().await?.is_program() {
         return Err(ServiceError::Forbidden("only the host program can open sessions"));
@@ -390,13 +394,13 @@ fn limit_reached(field: FieldName, most: u64, of: &str) -> ServiceError {
 
 /// Returns the record of a new token, whose name is unique in the installation, and its secret.
 pub(in crate::admin) fn new_token(
-    issued: Issued,
+    issued: NewSecret,
     name: String,
     description: String,
     lifespan: Option<Duration>,
     authority: TokenAuthority,
 ) -> (NewToken, Secret) {
-    let Issued { secret, digest, hash_key } = issued;
+    let NewSecret { secret, digest, hash_key } = issued;
     let hint = secret.hint().to_owned();
     (
         NewToken { name, scope: NameScope::Installation, description, digest, hash_key, hint, lifespan, authority },

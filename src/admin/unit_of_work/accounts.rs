@@ -5,8 +5,8 @@ use crate::admin::profile::load_owner;
 use crate::admin::tokens::IssuedToken;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Digest, FieldName, Issued, Owner, OwnerId, OwnerState, PasswordHash, RoleId,
-    Tag, Timestamp, TokenKind, email_key,
+    AuditAction, AuditCause, AuditTarget, Digest, FieldName, NewSecret, Owner, OwnerId, OwnerState, PasswordHash,
+    RoleId, Tag, Timestamp, TokenKind, email_key,
 };
 use crate::store::{Clamp, Clamped, NewOwner, Profile};
 use serde_json::{Value, json};
@@ -72,7 +72,7 @@ impl UnitOfWork<'_> {
         &mut self,
         profile: Profile,
         password: &PasswordHash,
-        session: Issued,
+        session: NewSecret,
     ) -> Result<(Owner, IssuedToken), ServiceError> {
         let Profile { email, firstname, lastname, username } = profile;
         let roles = vec![RoleId::SUPER_ADMIN];
@@ -92,7 +92,7 @@ impl UnitOfWork<'_> {
         before: &Owner,
         profile: &Profile,
         password: &PasswordHash,
-        session: Issued,
+        session: NewSecret,
     ) -> Result<(Owner, IssuedToken), ServiceError> {
         let id = before.id;
         self.tx.update_owner(id, profile).await?;

@@ -4,7 +4,7 @@ use super::UnitOfWork;
 use crate::admin::ServiceError;
 use crate::admin::tokens::{IssuedToken, new_token};
 use crate::domain::{
-    Actor, AuditAction, AuditTarget, Issued, OwnerId, PasswordHash, Tag, Token, TokenAuthority, TokenKind,
+    Actor, AuditAction, AuditTarget, NewSecret, OwnerId, PasswordHash, Tag, Token, TokenAuthority, TokenKind,
 };
 use crate::store::{Paging, TokenQuery, TokenSort};
 use serde_json::json;
@@ -15,7 +15,7 @@ impl UnitOfWork<'_> {
     pub(in crate::admin) async fn sign_in(
         &mut self,
         owner: OwnerId,
-        session: Issued,
+        session: NewSecret,
         rehashed: Option<&PasswordHash>,
     ) -> Result<IssuedToken, ServiceError> {
         self.origin.actor = Actor::Person(owner);
@@ -41,7 +41,11 @@ impl UnitOfWork<'_> {
     }
 
     /// Opens a session. The caller adds the event that tells why.
-    pub(super) async fn open_session(&mut self, owner: OwnerId, issued: Issued) -> Result<IssuedToken, ServiceError> {
+    pub(super) async fn open_session(
+        &mut self,
+        owner: OwnerId,
+        issued: NewSecret,
+    ) -> Result<IssuedToken, ServiceError> {
         self.end_oldest_sessions(owner).await?;
         let state = self.state.clone();
         let policy = &state.settings.policy;

@@ -457,7 +457,7 @@ impl World {
         Self { store, keyward, role, ada, bob, token, session }
     }
 
-    fn issue(&self, kind: TokenKind) -> Issued {
+    fn issue(&self, kind: TokenKind) -> NewSecret {
         ServiceContext::new(self.keyward.store().clone(), self.keyward.admin_state().clone()).issue(kind).unwrap()
     }
 
@@ -523,7 +523,7 @@ async fn every_mutation_commits_its_tags_and_its_event() {
     let hash = || PasswordHash("$argon2id$".into());
     let profile =
         |email: &str| Profile { email: email.into(), firstname: "F".into(), lastname: "L".into(), username: None };
-    let content = |issued: Issued| {
+    let content = |issued: NewSecret| {
         let authority = TokenAuthority::Content { access: ContentAccess::ReadOnly };
         new_token(issued, "new".into(), String::new(), None, authority)
     };

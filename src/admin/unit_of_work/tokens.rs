@@ -3,7 +3,7 @@
 use super::UnitOfWork;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Issued, Secret, Tag, Token, TokenAuthority, TokenId, TokenKind,
+    AuditAction, AuditCause, AuditTarget, NewSecret, Secret, Tag, Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::NewToken;
 use serde_json::{Value, json};
@@ -74,12 +74,12 @@ impl UnitOfWork<'_> {
     pub(in crate::admin) async fn replace_secret(
         &mut self,
         before: &Token,
-        issued: Issued,
+        issued: NewSecret,
     ) -> Result<(Token, Secret), ServiceError> {
         let (id, target) = (before.id, AuditTarget::Token(before.id, before.kind()));
         let most = self.state.settings.policy.regenerations_per_hour;
         self.limit(AuditAction::TokenRegenerated, target, most).await?;
-        let Issued { secret, digest, hash_key } = issued;
+        let NewSecret { secret, digest, hash_key } = issued;
         self.tx.set_secret(id, &digest, &hash_key, secret.hint()).await?;
         let token = self.load_token(id).await?;
         self.seal_secret(&token, &secret).await?;

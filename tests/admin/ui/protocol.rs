@@ -114,7 +114,7 @@ fn every_route_is_covered_here() {
 async fn signed_out_visitor_is_redirected_to_sign_in_and_back() {
     let (world, app) = app();
     let over = world.super_admin().sign_in().await;
-    world.keyward.tokens().revoke(over.token).await.unwrap();
+    world.keyward.tokens().revoke(over.id).await.unwrap();
     for (path, _) in PAGES {
         for answer in [app.get(path).await, open(&app, &over, path).await] {
             let to = answer.assert_status(303).headers[LOCATION].to_str().unwrap().to_owned();
@@ -181,7 +181,7 @@ async fn sign_in_page_redirects_signed_in_people() {
     assert_eq!(open(&app, &session, &to("/admin/me")).await.assert_status(303).headers[LOCATION], "/admin/me");
     assert_eq!(open(&app, &session, &to("//evil.test")).await.assert_status(303).headers[LOCATION], "/admin/settings");
     open(&app, &session, "/admin/auth/session").await.assert_status(204);
-    world.keyward.tokens().revoke(session.token).await.unwrap();
+    world.keyward.tokens().revoke(session.id).await.unwrap();
     let form = open(&app, &session, &to("/admin/me")).await;
     assert!(text(form.assert_status(200)).contains("Your session has ended"));
     open(&app, &session, "/admin/auth/session").await.assert_status(401);
@@ -449,7 +449,7 @@ async fn forms_have_explicit_actions() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let token = world.keyward.tokens().issue_admin(NewAdminToken::new("own", root.owner())).await.unwrap().token;
-    let content = world.content(ContentAccess::ReadOnly).await.token;
+    let content = world.content(ContentAccess::ReadOnly).await.id;
     let editor = world.editor().issue().await;
     let version = token.version().to_string();
     let regenerate = app.post(&format!("/admin/settings/admin-tokens/{}/regenerate", token.id));

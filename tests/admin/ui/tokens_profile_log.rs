@@ -98,8 +98,8 @@ async fn revealable_secret_is_in_its_creation_and_reveal_responses_only() {
 async fn stale_page_does_not_delete_a_token() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
-    let of_admin = world.super_admin().issue().await.token;
-    let of_content = world.content(ContentAccess::ReadOnly).await.token;
+    let of_admin = world.super_admin().issue().await.id;
+    let of_content = world.content(ContentAccess::ReadOnly).await.id;
     let all = world.keyward.tokens();
     for (list, id) in [(ADMIN_TOKENS, of_admin), (TOKENS, of_content)] {
         let one = format!("{list}/{id}");
@@ -134,7 +134,7 @@ async fn rejected_form_shows_the_stored_token_name() {
     let root = world.super_admin().sign_in().await;
     let of_admin = NewAdminToken::new("own", root.owner());
     let of_admin = world.keyward.tokens().issue_admin(of_admin).await.unwrap().token.id;
-    let of_content = world.content(ContentAccess::ReadOnly).await.token;
+    let of_content = world.content(ContentAccess::ReadOnly).await.id;
     for (list, id, name) in [(ADMIN_TOKENS, of_admin, "staging"), (TOKENS, of_content, "trial")] {
         let renamed = TokenUpdate { name: Some(name.into()), ..TokenUpdate::default() };
         let now = world.keyward.tokens().update(id, renamed).await.unwrap();
@@ -216,7 +216,7 @@ async fn sign_in(world: &World, email: &str) -> Key {
     let sessions = world.keyward.sessions().acting_as(Actor::Visitor).from_address(Some([203, 0, 113, 9].into()));
     let signed_in = sessions.sign_in(email, &Password::new(PASSWORD)).await.unwrap();
     let owner = signed_in.owner;
-    Key { secret: signed_in.session.secret, token: signed_in.session.token.id, owner: Some((owner.id, owner.roles[0])) }
+    Key { secret: signed_in.session.secret, id: signed_in.session.token.id, owner: Some((owner.id, owner.roles[0])) }
 }
 
 #[tokio::test]
@@ -272,11 +272,11 @@ async fn people_end_only_own_sessions() {
     let end = |id: TokenId| format!("/admin/me/sessions/{id}/end");
     let me = page(&app, &here, "/admin/me").await;
     assert!(read(&me).contains("203.0.113.9"), "the address that the session was opened from");
-    assert!(text(&me).contains(&end(there.token)) && !text(&me).contains(&end(here.token)));
-    assert!(!text(&me).contains(&end(stranger.token)));
-    send(&app, &here, &end(stranger.token), &[]).await.assert_status(404);
+    assert!(text(&me).contains(&end(there.id)) && !text(&me).contains(&end(here.id)));
+    assert!(!text(&me).contains(&end(stranger.id)));
+    send(&app, &here, &end(stranger.id), &[]).await.assert_status(404);
     page(&app, &stranger, "/admin/me").await.assert_ok();
-    send(&app, &here, &end(there.token), &[]).await.assert_status(303);
+    send(&app, &here, &end(there.id), &[]).await.assert_status(303);
     page(&app, &there, "/admin/me").await.assert_status(303);
     page(&app, &here, "/admin/me").await.assert_ok();
 }
@@ -306,7 +306,7 @@ async fn audit_log_page_explains_events_and_filters_by_kind_person_and_day() {
     ] {
         assert!(said.contains(shown), "{shown}: {said}");
     }
-    assert!(text(&log).contains(&format!("/admin/settings/admin-tokens/{}\"", bob.token)));
+    assert!(text(&log).contains(&format!("/admin/settings/admin-tokens/{}\"", bob.id)));
     let only = |query: String| {
         let (app, root) = (&app, &root);
         async move {
@@ -385,7 +385,7 @@ async fn audit_log_page_links_where_its_reader_may_go_and_has_no_digest() {
     for secret in [&auditor.secret, &bob.secret] {
         assert!(!log.contains(secret.expose()));
     }
-    let token = world.keyward.tokens().read(bob.token).await.unwrap().token;
+    let token = world.keyward.tokens().read(bob.id).await.unwrap().token;
     assert!(!log.contains(&token.digest.to_hex()));
     page(&app, &world.editor().sign_in().await, LOG).await.assert_status(403);
 }

@@ -39,7 +39,7 @@ async fn change_in_a_host_transaction_applies_within_the_bound() {
     let app = world.guard(guarded());
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
     let mut tx = world.keyward.store().begin().await.unwrap();
-    tx.delete_token(key.token).await.unwrap();
+    tx.delete_token(key.id).await.unwrap();
     tx.commit(&[]).await.unwrap();
     world.clock.advance(BOUND);
     app.get("/admin/x").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));

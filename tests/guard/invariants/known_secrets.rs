@@ -68,7 +68,7 @@ async fn issue(world: &World, rng: &mut Rng) -> Key {
             let mut key = cast.issue().await;
             let session = NewSession { owner: key.owner(), idle: DAY, lifespan: DAY };
             let opened = world.keyward.tokens().open_session(session).await.unwrap();
-            (key.secret, key.token) = (opened.secret, opened.token.id);
+            (key.secret, key.id) = (opened.secret, opened.token.id);
             key
         }
         _ => world.content(ContentAccess::FullAccess).await,
@@ -80,9 +80,9 @@ async fn change(world: &World, key: &Key, rng: &mut Rng) -> Option<Key> {
     let (tokens, owners) = (world.keyward.tokens(), world.keyward.owners());
     match (rng.u8(..10), key.owner) {
         // A change of a token that is gone has no effect.
-        (0 | 1, _) => _ = tokens.revoke(key.token).await,
+        (0 | 1, _) => _ = tokens.revoke(key.id).await,
         (2 | 3, _) => {
-            let regenerated = tokens.regenerate(key.token).await.ok()?;
+            let regenerated = tokens.regenerate(key.id).await.ok()?;
             return Some(Key { secret: regenerated.secret, ..key.clone() });
         }
         (4, Some((owner, _))) => _ = owners.set_state(owner, OwnerState::Deactivated).await,

@@ -66,7 +66,7 @@ async fn secrets_are_not_in_logs_debug_errors_or_audit() {
     answers.push(app.get("/admin/x").bearer(&admin.secret).await);
     shim.fail(true);
     answers.push(app.get("/admin/x").bearer(&weak.secret).await);
-    world.keyward.tokens().revoke(weak.token).await.unwrap_err();
+    world.keyward.tokens().revoke(weak.id).await.unwrap_err();
     shim.fail(false);
     owners.set_state(admin.owner(), OwnerState::Active).await.unwrap();
     shim.fail(true);
@@ -74,7 +74,7 @@ async fn secrets_are_not_in_logs_debug_errors_or_audit() {
     world.keyward.flush().await;
     shim.fail(false);
     world.keyward.flush().await;
-    world.keyward.tokens().revoke(weak.token).await.unwrap();
+    world.keyward.tokens().revoke(weak.id).await.unwrap();
 
     for answer in &answers {
         assert_hides("an answer", &format!("{answer:?} {:?}", answer.headers), &hidden);
@@ -100,7 +100,7 @@ async fn secrets_are_not_in_debug_output() {
     let guarded = GuardedRouter::new().route("/admin/x", authenticated(), handler);
     let app = world.guard(guarded.clone());
     let key = world.super_admin().issue().await;
-    let token = world.keyward.tokens().revoke(world.super_admin().issue().await.token).await.unwrap();
+    let token = world.keyward.tokens().revoke(world.super_admin().issue().await.id).await.unwrap();
     let hidden = hidden(&[&key.secret]);
     let request = app.get("/admin/x");
     let answer = request.bearer(&key.secret).await;

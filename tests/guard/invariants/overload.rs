@@ -158,7 +158,7 @@ async fn invalid_credentials_over_the_budget_answer_alike() {
         world(|b| with_budget(5)(b.strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())));
     let mut secrets = made_up();
     let gone = world.super_admin().issue().await;
-    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    world.keyward.tokens().revoke(gone.id).await.unwrap();
     let wrong_kind = world.content(ContentAccess::FullAccess).await;
     spend(&app, FLOOD, &mut secrets, 5).await;
     let not_genuine = gone.secret.expose().replace(|c: char| c.is_ascii_uppercase(), "x");
@@ -294,7 +294,7 @@ async fn budget_is_per_client_behind_a_trusted_proxy() {
     let used = app.get("/admin/x").peer([10, 0, 0, 1]).header(forwarded_for(), "203.0.113.5");
     used.bearer(&key.secret).await.assert_ok();
     world.keyward.flush().await;
-    assert_eq!(shim.inner.last_use(key.token).unwrap().1, Some([203, 0, 113, 5].into()));
+    assert_eq!(shim.inner.last_use(key.id).unwrap().1, Some([203, 0, 113, 5].into()));
 }
 
 #[tokio::test]

@@ -87,10 +87,10 @@ async fn failed_change_is_reported_and_changes_nothing() {
     let app = world.guard(GuardedRouter::new().route("/api/x", authenticated(), get(|| async {})));
     let key = world.content(ContentAccess::ReadOnly).await;
     shim.fail(true);
-    assert!(world.keyward.tokens().revoke(key.token).await.is_err());
+    assert!(world.keyward.tokens().revoke(key.id).await.is_err());
     shim.fail(false);
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     app.get("/api/x").bearer(&key.secret).await.assert_status(401);
 }
 
@@ -103,19 +103,19 @@ async fn failed_last_use_updates_are_retried() {
     let first = keyward::time::Clock::now(&*world.clock);
     shim.fail(true);
     world.keyward.flush().await;
-    assert_eq!(shim.inner.last_use(key.token), None);
+    assert_eq!(shim.inner.last_use(key.id), None);
     shim.fail(false);
     world.keyward.flush().await;
-    assert_eq!(shim.inner.last_use(key.token), Some((first, None)));
+    assert_eq!(shim.inner.last_use(key.id), Some((first, None)));
 
     world.clock.advance(Duration::from_secs(59));
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
     world.keyward.flush().await;
-    assert_eq!(shim.inner.last_use(key.token), Some((first, None)), "at most once a minute");
+    assert_eq!(shim.inner.last_use(key.id), Some((first, None)), "at most once a minute");
     world.clock.advance(Duration::from_secs(1));
     app.get("/api/x").bearer(&key.secret).await.assert_ok();
     world.keyward.flush().await;
-    assert_eq!(shim.inner.last_use(key.token).unwrap().0, first.plus(Duration::from_secs(60)));
+    assert_eq!(shim.inner.last_use(key.id).unwrap().0, first.plus(Duration::from_secs(60)));
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn reload_within_a_minute_records_no_second_use() {
     shim.resume();
     world.keyward.flush().await;
     for key in [written, pending] {
-        assert_eq!(shim.inner.last_use(key.token), Some((first, None)));
+        assert_eq!(shim.inner.last_use(key.id), Some((first, None)));
     }
 }
 
@@ -162,5 +162,5 @@ async fn last_use_during_a_write_is_written_next() {
     shim.resume();
     writing.await.unwrap();
     world.keyward.flush().await;
-    assert_eq!(shim.inner.last_use(key.token), Some((world.clock.now(), None)));
+    assert_eq!(shim.inner.last_use(key.id), Some((world.clock.now(), None)));
 }

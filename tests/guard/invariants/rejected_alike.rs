@@ -33,9 +33,9 @@ async fn rejections_are_alike(format: RejectionFormat, content_type: &str, body:
     let admin = world.super_admin().issue().await;
     let content = world.content(ContentAccess::FullAccess).await;
     let gone = world.super_admin().issue().await;
-    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    world.keyward.tokens().revoke(gone.id).await.unwrap();
     let gone_content = world.content(ContentAccess::FullAccess).await;
-    world.keyward.tokens().revoke(gone_content.token).await.unwrap();
+    world.keyward.tokens().revoke(gone_content.id).await.unwrap();
 
     for (path, wrong_kind, revoked) in [("/admin/x", &content, &gone), ("/api/x", &admin, &gone_content)] {
         let made_up = revoked.secret.expose().replace(|c: char| c.is_ascii_uppercase(), "x");
@@ -73,7 +73,7 @@ async fn malformed_header_is_described_alike_whatever_it_holds() {
     let world = World::new();
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), get(|| async {})));
     let (valid, gone) = (world.super_admin().issue().await, world.super_admin().issue().await);
-    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    world.keyward.tokens().revoke(gone.id).await.unwrap();
     let mut answers = Vec::new();
     for secret in [valid.secret.expose(), gone.secret.expose(), "nope", ""] {
         for form in [

@@ -35,10 +35,10 @@ async fn revoked_token_is_rejected_by_the_next_request() {
     let content = world.content(ContentAccess::ReadOnly).await;
     app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
     app.get("/api/x").bearer(&content.secret).await.assert_ok();
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     app.get("/admin/hooks").bearer(&key.secret).await.assert_rejected(UNKNOWN);
     app.get("/api/x").bearer(&content.secret).await.assert_ok();
-    world.keyward.tokens().revoke(content.token).await.unwrap();
+    world.keyward.tokens().revoke(content.id).await.unwrap();
     app.get("/api/x").bearer(&content.secret).await.assert_rejected(UNKNOWN);
 }
 
@@ -107,7 +107,7 @@ async fn disconnected_client_does_not_stop_the_change() {
     app.get("/admin/hooks").bearer(&key.secret).await.assert_ok();
     {
         let tokens = world.keyward.tokens();
-        let mut revoke = std::pin::pin!(tokens.revoke(key.token));
+        let mut revoke = std::pin::pin!(tokens.revoke(key.id));
         std::future::poll_fn(|cx| {
             assert!(revoke.as_mut().poll(cx).is_pending(), "the change must be pending when its future is dropped");
             Poll::Ready(())
@@ -129,7 +129,7 @@ async fn revoked_token_is_rejected_by_a_stale_cache_fill() {
     let request = tokio::spawn(app.get("/admin/hooks").bearer(&key.secret).into_future());
     stopped.recv().await.unwrap();
     // The stopped loader holds a snapshot in which the token is valid.
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     shim.flow();
     shim.resume();
     request.await.unwrap().assert_rejected(UNKNOWN);
@@ -220,7 +220,7 @@ async fn uncertain_commit_that_happened_applies() {
     assert!(unknown(owners.set_state(key.owner(), OwnerState::Deactivated).await.unwrap_err()));
     request().await.assert_rejected(Reason::OwnerInactive);
     shim.lose_sight(true);
-    assert!(unknown(world.keyward.tokens().revoke(key.token).await.unwrap_err()));
+    assert!(unknown(world.keyward.tokens().revoke(key.id).await.unwrap_err()));
     request().await.assert_rejected(UNKNOWN);
 }
 
@@ -232,7 +232,7 @@ async fn uncertain_commit_that_did_not_happen_changes_nothing() {
     let key = world.editor().issue().await;
     app.get("/admin/any").bearer(&key.secret).await.assert_ok();
     shim.lose_sight(false);
-    world.keyward.tokens().revoke(key.token).await.unwrap_err();
+    world.keyward.tokens().revoke(key.id).await.unwrap_err();
     app.get("/admin/any").bearer(&key.secret).await.assert_ok();
 }
 
@@ -242,7 +242,7 @@ async fn revoked_token_is_looked_up_once() {
     let app = app(&world);
     let key = world.editor().issue().await;
     app.get("/admin/any").bearer(&key.secret).await.assert_ok();
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     let before = shim.reads();
     for _ in 0..3 {
         app.get("/admin/any").bearer(&key.secret).await.assert_rejected(UNKNOWN);
@@ -300,7 +300,7 @@ async fn revocation_during_a_recheck_of_a_long_response_is_not_lost() {
 
     let (tokens, runtime) = (world.keyward.tokens(), tokio::runtime::Handle::current());
     *during.lock().unwrap() = Some(Box::new(move || {
-        tokio::task::block_in_place(|| runtime.block_on(tokens.revoke(key.token))).unwrap();
+        tokio::task::block_in_place(|| runtime.block_on(tokens.revoke(key.id))).unwrap();
     }));
     // This removes nothing; it makes the response check again.
     let more = vec![read, Permission::new("admin::webhooks.create")];

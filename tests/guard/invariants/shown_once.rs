@@ -136,8 +136,8 @@ async fn session_is_shown_when_the_store_fails_after_commit() {
 async fn committed_change_succeeds_when_the_store_fails_after_commit() {
     let setup = Setup::new().await;
     let root = setup.world.super_admin().sign_in().await;
-    let (token, person) = (setup.world.super_admin().issue().await.token, setup.world.editor().sign_in().await.owner());
-    let content = setup.world.content(ContentAccess::ReadOnly).await.token;
+    let (token, person) = (setup.world.super_admin().issue().await.id, setup.world.editor().sign_in().await.owner());
+    let content = setup.world.content(ContentAccess::ReadOnly).await.id;
     let (one, another) = (format!("/admin/admin-tokens/{token}"), format!("/admin/users/{person}"));
     for (request, told) in [
         (setup.app.put(&one).json(&json!({"name": "renamed"})), "renamed"),
@@ -158,7 +158,7 @@ async fn committed_change_succeeds_when_the_store_fails_after_commit() {
 #[tokio::test]
 async fn next_request_is_503_while_the_store_fails() {
     let setup = Setup::new().await;
-    let token = setup.world.content(ContentAccess::ReadOnly).await.token;
+    let token = setup.world.content(ContentAccess::ReadOnly).await.id;
     let root = setup.world.super_admin().sign_in().await;
     setup.shim.fail_after_commit();
     setup.app.delete(&format!("/admin/api-tokens/{token}")).bearer(&root.secret).await.assert_ok();

@@ -80,7 +80,7 @@ impl Scene {
         let grants = ACTIONS.map(Grant::new);
         let new = NewAdminToken::new("deploy", person.owner()).grants(grants);
         let issued = keyward.tokens().issue_admin(new).await.unwrap();
-        let token = Key { secret: issued.secret, token: issued.token.id, owner: person.owner };
+        let token = Key { secret: issued.secret, id: issued.token.id, owner: person.owner };
         let content = world.content(ContentAccess::FullAccess).await;
         let other = keyward.owners().create(NewOwner::new("other@example.test")).await.unwrap().id;
         let role = keyward.roles().create(NewRole::new("Other")).await.unwrap().id;
@@ -219,7 +219,7 @@ fn requests(scene: &Scene) -> Vec<Sent> {
         Sent { method: Method::POST, path, content_type: FORM, body, takes }
     };
     let Scene { other, role, spare, token, version, .. } = scene;
-    let token = token.token;
+    let token = token.id;
     use serde_json::json as new;
     let mut all = vec![
         json(Method::POST, "/admin/admin-tokens".into(), new!({"name": "new"}), Some("admin::admin-tokens.create")),
@@ -318,11 +318,11 @@ impl Loss {
         match self {
             SignOut => {
                 let actor = keyward::admin::Actor::Person(key.owner());
-                keyward.sessions().acting_as(actor).sign_out(key.token).await.map(drop).unwrap();
+                keyward.sessions().acting_as(actor).sign_out(key.id).await.map(drop).unwrap();
             }
             PasswordChange => owners.set_password(key.owner(), Password::new("Passw0rd!")).await.map(drop).unwrap(),
-            Revocation => tokens.revoke(key.token).await.map(drop).unwrap(),
-            Regeneration => tokens.regenerate(key.token).await.map(drop).unwrap(),
+            Revocation => tokens.revoke(key.id).await.map(drop).unwrap(),
+            Regeneration => tokens.regenerate(key.id).await.map(drop).unwrap(),
             Demotion => owners.set_roles(key.owner(), vec![scene.role]).await.map(drop).unwrap(),
             LostAction => {
                 let permissions = ACTIONS.iter().filter(|name| kept(name)).map(|name| Permission::new(*name)).collect();
@@ -334,7 +334,7 @@ impl Loss {
                     Some(_) => TokenUpdate { grants: Some(grants), ..TokenUpdate::default() },
                     None => TokenUpdate { access: Some(ContentAccess::ReadOnly), ..TokenUpdate::default() },
                 };
-                tokens.update(key.token, update).await.map(drop).unwrap();
+                tokens.update(key.id, update).await.map(drop).unwrap();
             }
             Deactivation => owners.set_state(key.owner(), OwnerState::Deactivated).await.map(drop).unwrap(),
             Block => {
@@ -410,7 +410,7 @@ async fn stalled_content_request_changes_nothing_after_its_token_is_revoked() {
         let new = NewContentToken::new("short", ContentAccess::FullAccess);
         let issued = scene.world.keyward.tokens().issue_content(new).await.unwrap();
         let key = match loss {
-            Expiry => Key { secret: issued.secret, token: issued.token.id, owner: None },
+            Expiry => Key { secret: issued.secret, id: issued.token.id, owner: None },
             _ => scene.content.clone(),
         };
         let sent = Sent {
@@ -517,10 +517,10 @@ async fn changes(scene: &Scene, actor: &AdmittedActor) -> Vec<(&'static str, Opt
             "update a token",
             tokens.update(*spare, TokenUpdate { name: Some("late".into()), ..TokenUpdate::default() }).await.err(),
         ),
-        ("regenerate a token", tokens.regenerate(token.token).await.err()),
+        ("regenerate a token", tokens.regenerate(token.id).await.err()),
         ("regenerate a content token", tokens.regenerate(*spare).await.err()),
         ("revoke a token", tokens.revoke(*spare).await.err()),
-        ("sign out", sessions.sign_out(person.token).await.err()),
+        ("sign out", sessions.sign_out(person.id).await.err()),
         ("change one's own account", sessions.update_me(profile).await.err()),
     ]
 }
@@ -535,8 +535,8 @@ async fn replaced_secret_cannot_regenerate_its_token() {
     let thief = scene.actor.lock().unwrap().take().unwrap();
     let owner = keyward::admin::Actor::Person(scene.token.owner());
     let tokens = scene.world.keyward.tokens();
-    let renewed = tokens.clone().acting_as(owner).regenerate(scene.token.token).await.unwrap();
-    let stolen = tokens.clone().acting_as(&thief).regenerate(scene.token.token).await;
+    let renewed = tokens.clone().acting_as(owner).regenerate(scene.token.id).await.unwrap();
+    let stolen = tokens.clone().acting_as(&thief).regenerate(scene.token.id).await;
     assert!(matches!(stolen, Err(ServiceError::Unauthenticated(Reason::Invalid(_)))), "{stolen:?}");
     let request = Request::post("/admin/host").header(AUTHORIZATION, format!("Bearer {}", renewed.secret.expose()));
     let answer = scene.service.clone().oneshot(request.body(Body::from("x")).unwrap()).await.unwrap();

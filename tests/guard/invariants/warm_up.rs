@@ -71,7 +71,7 @@ async fn warmed_token_is_admitted_without_a_look_up() {
     let (before, _) = shim::world(|b| b);
     let (admin, content) = (before.editor().issue().await, before.content(ContentAccess::FullAccess).await);
     let (session, unused) = (before.editor().sign_in().await, before.editor().issue().await);
-    let node = restart(&before, &[admin.token, content.token, session.token]).await;
+    let node = restart(&before, &[admin.id, content.id, session.id]).await;
     node.warmed(2).await;
     // Where a verified secret is rejected, the warmed entry stays unused.
     let relabelled = admin.secret.expose().replace("kw_admin_", "kw_content_");
@@ -102,13 +102,13 @@ async fn warmed_token_is_judged_by_changes_during_and_after_the_warm_up() {
         [key().await, key().await, key().await, key().await, key().await, key().await];
     let all = [&revoked, &regenerated, &clamped, &deactivated, &unaffected, &later];
     let mut stopped = shim.pause_pages();
-    let node = restart(&before, &all.map(|key| key.token)).await;
+    let node = restart(&before, &all.map(|key| key.id)).await;
     // The page has been read, and is not cached yet.
     stopped.recv().await.unwrap();
     let (tokens, owners, roles) =
         (node.world.keyward.tokens(), node.world.keyward.owners(), node.world.keyward.roles());
-    tokens.revoke(revoked.token).await.unwrap();
-    let renewed = tokens.regenerate(regenerated.token).await.unwrap();
+    tokens.revoke(revoked.id).await.unwrap();
+    let renewed = tokens.regenerate(regenerated.id).await.unwrap();
     roles.set_permissions(clamped.role(), Vec::<Permission>::new()).await.unwrap();
     owners.set_state(deactivated.owner(), OwnerState::Deactivated).await.unwrap();
     shim.resume_page();
@@ -121,9 +121,9 @@ async fn warmed_token_is_judged_by_changes_during_and_after_the_warm_up() {
     node.app.get("/admin/read").bearer(&renewed.secret).await.assert_ok();
     node.send("/admin/read", &clamped).await.assert_status(403);
     node.send("/admin/read", &deactivated).await.assert_rejected(Reason::OwnerInactive);
-    tokens.revoke(later.token).await.unwrap();
+    tokens.revoke(later.id).await.unwrap();
     node.send("/admin/read", &later).await.assert_rejected(UNKNOWN);
-    tokens.revoke(unaffected.token).await.unwrap();
+    tokens.revoke(unaffected.id).await.unwrap();
     node.send("/admin/read", &unaffected).await.assert_rejected(UNKNOWN);
 }
 
@@ -133,7 +133,7 @@ async fn warmed_token_expires_on_time() {
     let day = Duration::from_secs(24 * 60 * 60);
     let [never_presented, presented] =
         [before.editor().for_time(day).issue().await, before.editor().for_time(day).issue().await];
-    let node = restart(&before, &[never_presented.token, presented.token]).await;
+    let node = restart(&before, &[never_presented.id, presented.id]).await;
     node.warmed(2).await;
     node.world.clock.advance(day - Duration::from_millis(1));
     node.send("/admin/x", &presented).await.assert_ok();
@@ -149,7 +149,7 @@ async fn token_that_was_looked_up_meanwhile_is_cached_once() {
     let (before, shim) = shim::world(|b| b);
     let [looked_up, other] = [before.editor().issue().await, before.editor().issue().await];
     let mut stopped = shim.pause_pages();
-    let node = restart(&before, &[looked_up.token, other.token]).await;
+    let node = restart(&before, &[looked_up.id, other.id]).await;
     stopped.recv().await.unwrap();
     assert!(node.world.keyward.health().warming_up);
     // The warm-up holds no permit while its page is read.
@@ -167,7 +167,7 @@ async fn failed_warm_up_does_no_harm() {
     let (before, shim) = shim::world(|b| b);
     let key = before.editor().issue().await;
     shim.fail_pages();
-    let node = restart(&before, &[key.token]).await;
+    let node = restart(&before, &[key.id]).await;
     until(|| log.lines_with("the warm-up ends") == 1).await;
     node.send("/admin/x", &key).await.assert_ok();
     assert_eq!((node.world.keyward.health().warmed_tokens, shim.reads()), (0, 1));
@@ -182,7 +182,7 @@ async fn herd_at_a_start_is_within_the_limits_and_admitted() {
         keys.push(before.content(ContentAccess::FullAccess).await);
     }
     let (mut pages, mut reads) = (shim.pause_pages(), shim.pause());
-    let node = restart(&before, &keys.iter().map(|key| key.token).collect::<Vec<_>>()).await;
+    let node = restart(&before, &keys.iter().map(|key| key.id).collect::<Vec<_>>()).await;
     pages.recv().await.unwrap();
     let requests: Vec<_> =
         keys.iter().map(|key| tokio::spawn(node.app.get("/api/x").bearer(&key.secret).into_future())).collect();

@@ -92,7 +92,7 @@ async fn restore_brings_back_the_backup_and_keeps_the_former_file() {
     let (gone, late) = (world.editor().issue().await, world.editor());
     world.store.backup(&copy).await.unwrap();
     let late = late.issue().await;
-    world.keyward.tokens().revoke(gone.token).await.unwrap();
+    world.keyward.tokens().revoke(gone.id).await.unwrap();
     let message = rejection(SqliteStore::restore(&copy, &file).await);
     assert!(message.contains(&*file.to_string_lossy()) && message.contains("open in another process"), "{message}");
     app(&world).get("/admin/any").bearer(&late.secret).await.assert_ok();

@@ -70,7 +70,7 @@ async fn shutdown_leaves_one_complete_file() {
     // The file is not opened again.
     world.clock.advance(LATER);
     app.get("/admin/hooks").bearer(&key.secret).await.assert_status(503);
-    assert!(world.keyward.tokens().revoke(key.token).await.is_err());
+    assert!(world.keyward.tokens().revoke(key.id).await.is_err());
     world.keyward.shutdown().await;
     assert_eq!(names(&dir), ["keyward.db"]);
 }
@@ -84,14 +84,14 @@ async fn replaced_file_is_noticed_within_the_lease_and_takes_no_change() {
     app.get("/admin/any").bearer(&cached.secret).await.assert_ok();
     world.store.backup(&copy).await.unwrap();
     // This change is in the log of the replaced file, and not in the copy.
-    world.keyward.tokens().revoke(cold.token).await.unwrap();
+    world.keyward.tokens().revoke(cold.id).await.unwrap();
     let mut begun = world.keyward.store().begin().await.unwrap();
     begun.insert_role(role("lost")).await.unwrap();
     fs::rename(&copy, &file).unwrap();
 
     begun.commit(&[]).await.unwrap_err();
     app.get("/admin/any").bearer(&cold.secret).await.assert_status(503);
-    let message = chain(&world.keyward.tokens().revoke(cached.token).await.unwrap_err());
+    let message = chain(&world.keyward.tokens().revoke(cached.id).await.unwrap_err());
     assert!(message.contains(&*file.to_string_lossy()) && message.contains("another file"), "{message}");
     world.clock.advance(LATER);
     app.get("/admin/any").bearer(&cached.secret).await.assert_status(503);
@@ -105,7 +105,7 @@ async fn replaced_file_is_noticed_within_the_lease_and_takes_no_change() {
         super::app(&next).get("/admin/any").bearer(&key.secret).await.assert_ok();
     }
     assert!(next.keyward.store().view().await.unwrap().role_with_name("lost").await.unwrap().is_none());
-    next.keyward.tokens().revoke(cached.token).await.unwrap();
+    next.keyward.tokens().revoke(cached.id).await.unwrap();
 }
 
 #[tokio::test]
@@ -118,15 +118,15 @@ async fn moved_file_is_used_again_when_it_is_back() {
     world.keyward.store().sign_in_candidate("ada@example.test").await.unwrap();
     fs::rename(&file, &away).unwrap();
     app.get("/admin/any").bearer(&cold.secret).await.assert_status(503);
-    let message = chain(&world.keyward.tokens().revoke(key.token).await.unwrap_err());
+    let message = chain(&world.keyward.tokens().revoke(key.id).await.unwrap_err());
     assert!(message.contains(&*file.to_string_lossy()) && message.contains("no longer there"), "{message}");
-    let now = [keyward::store::Use { token: key.token, at: Timestamp(1), address: None }];
+    let now = [keyward::store::Use { token: key.id, at: Timestamp(1), address: None }];
     assert!(world.keyward.store().note_uses(&now).await.is_err());
     assert!(world.keyward.store().sign_in_candidate("ada@example.test").await.is_err());
     assert!(!file.exists(), "no connection created a new file");
     fs::rename(&away, &file).unwrap();
     app.get("/admin/any").bearer(&cold.secret).await.assert_ok();
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     world.keyward.shutdown().await;
     let next = opened(&file).await;
     super::app(&next).get("/admin/any").bearer(&key.secret).await.assert_status(401);
@@ -140,7 +140,7 @@ async fn emptied_file_is_503() {
     let key = world.editor().issue().await;
     fs::File::create(&file).unwrap();
     app(&world).get("/admin/any").bearer(&key.secret).await.assert_status(503);
-    let message = chain(&world.keyward.tokens().revoke(key.token).await.unwrap_err());
+    let message = chain(&world.keyward.tokens().revoke(key.id).await.unwrap_err());
     assert!(message.contains(&*file.to_string_lossy()) && message.contains("emptied"), "{message}");
 }
 

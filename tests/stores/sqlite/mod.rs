@@ -104,12 +104,12 @@ async fn token_is_issued_used_and_revoked() {
     hooks().await.assert_ok();
     world.clock.advance(Duration::from_secs(3600));
     hooks().await.assert_rejected(Reason::Expired);
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     hooks().await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
     app.get("/api/find").bearer(&content.secret).await.assert_ok();
 
     world.keyward.flush().await;
-    let (at, _) = file.world.store.last_use(content.token).await.unwrap().unwrap();
+    let (at, _) = file.world.store.last_use(content.id).await.unwrap().unwrap();
     assert!(at <= keyward::time::Clock::now(&*world.clock));
 }
 
@@ -149,9 +149,9 @@ async fn token_with_unreadable_owner_permissions_is_revoked() {
     let damage = "UPDATE keyward_role_permission SET conditions = 'nonsense'";
     sqlx::raw_sql(damage).execute(&file.pool().await).await.unwrap();
     let tokens = world.keyward.tokens();
-    tokens.read(key.token).await.unwrap_err();
+    tokens.read(key.id).await.unwrap_err();
     let root = Actor::Person(world.super_admin().sign_in().await.owner());
-    tokens.acting_as(root).revoke(key.token).await.unwrap();
+    tokens.acting_as(root).revoke(key.id).await.unwrap();
     app.get("/admin/hooks").bearer(&key.secret).await.assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
 }
 
@@ -162,7 +162,7 @@ async fn acknowledged_change_is_visible_to_the_next_process() {
     let gone = file.world.editor().issue().await;
     let kept = file.world.editor().issue().await;
     app.get("/admin/any").bearer(&gone.secret).await.assert_ok();
-    file.world.keyward.tokens().revoke(gone.token).await.unwrap();
+    file.world.keyward.tokens().revoke(gone.id).await.unwrap();
     // No close and no shutdown, as after kill -9.
     let again = SqliteStore::open(file.dir.path().join("keyward.db")).await.unwrap();
     let world = World::on(again, Arc::new(ManualClock::default()), |b| b.store_is_exclusive());
@@ -313,7 +313,7 @@ async fn corrupt_row_is_503() {
     let key = file.world.editor().with("admin::webhooks.read").issue().await;
     let pool = file.pool().await;
     sqlx::query("UPDATE keyward_grant SET chosen = 'no list' WHERE token_id = $1")
-        .bind(key.token.0)
+        .bind(key.id.0)
         .execute(&pool)
         .await
         .unwrap();
