@@ -275,7 +275,7 @@ async fn own_tokens_of_the_api_are_those_of_the_caller() {
     assert_eq!(renamed["data"]["name"], "ship");
     // The super admin may see all tokens elsewhere, and here the own ones.
     assert_eq!(call(&root, "GET", "", Value::Null, 200).await["meta"]["pagination"]["total"], 0);
-    for (who, id) in [(&root, id.as_str()), (&root, &other.token.to_string()), (&ada, &other.token.to_string())] {
+    for (who, id) in [(&root, id.as_str()), (&root, &other.id.to_string()), (&ada, &other.id.to_string())] {
         for (method, below, body) in [
             ("GET", "", Value::Null),
             ("PUT", "", json!({"name": "taken"})),
