@@ -99,7 +99,7 @@ fn main() {
 async fn measure<S: WriteStore>(engine: &str, open: &impl AsyncFn() -> S, address: &str, setting: &Setting) {
     let builder = Keyward::builder(open().await).hash_key(HashKey::parse(HASH_KEY).unwrap()).admin("/admin");
     let keyward = builder.build().unwrap();
-    let secrets: Arc<[String]> = fill(&keyward, address, setting.tokens).await.into();
+    let secrets: Arc<[String]> = fill(&keyward, address, setting.tokens, 1_000).await.into();
     keyward.shutdown().await;
     println!(
         "\n| {engine}, {} tokens, {} requests at a time | 95 % hits after | p50 ms | p99 ms | store reads | at a time, most | 503: queue, store | warmed | warm-up took |",
