@@ -52,4 +52,20 @@ pub(crate) enum Mistake {
     UnknownCommitIgnored,
     /// The tags of a commit of unknown outcome are raised, and nothing ends the doubt.
     UnknownCommitNotSettled,
+    /// The host is asked before the store is read.
+    AskedBeforeSnapshot,
+    /// The host reports a change before it commits it.
+    ReportedBeforeCommit,
+    /// A trigger logs nothing and takes no lock if it sees no owner. Another transaction adds the owner meanwhile.
+    UnknownOwnerNotLogged,
+    /// An answer of the host is believed from when the look-up lands.
+    BelievedFromTheAnswer,
+    /// A waiter uses an answer of the host of any age.
+    WaiterIgnoresAge,
+    /// That the host has no such account is cached without the tag of the owner.
+    AbsenceWithoutOwner,
+    /// The host is asked for an issue before the issue takes the lock.
+    IssueAsksBeforeLock,
+    /// The host is asked for a clamp before the clamp takes the lock.
+    ClampAsksBeforeLock,
 }

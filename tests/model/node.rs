@@ -80,8 +80,27 @@ pub(crate) enum Flight {
     Started(Taken),
     /// A mistake: the row is read, and the sequence is not.
     Row(Taken, bool),
+    /// The snapshot is taken; the host is to be asked for the verdict.
+    Unasked(Taken, Snapshot),
     /// The snapshot is taken; the answer is on its way.
     Read(Taken, Snapshot),
+}
+
+impl Flight {
+    fn taken(&mut self) -> Option<&mut Taken> {
+        match self {
+            Self::None => None,
+            Self::Started(taken) | Self::Row(taken, _) | Self::Unasked(taken, _) | Self::Read(taken, _) => Some(taken),
+        }
+    }
+}
+
+/// A cached entry.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Entry {
+    pub(crate) snapshot: Snapshot,
+    /// The age of its look-up, if the host's answer ends.
+    age: u8,
 }
 
 /// The state that a look-up reads at its start.
@@ -89,7 +108,7 @@ pub(crate) enum Flight {
 pub(crate) struct Taken {
     /// Whether the era that it began in is still the present one. Eras are only ever compared for being the same.
     pub(crate) of_this_era: bool,
-    /// Its age; counted only for a mistake that uses it.
+    /// Its age; counted only if it is used: the host's answer ends, or for a mistake.
     pub(crate) age: u8,
 }
 
@@ -138,14 +157,25 @@ pub(crate) struct Node {
     pub(crate) seen: Seen,
     pub(crate) poll: Poll,
     /// The cached entry of the token in the present era.
-    pub(crate) entry: Option<Snapshot>,
+    pub(crate) entry: Option<Entry>,
     pub(crate) flight: Flight,
     pub(crate) revoke: Revoke,
 }
 
+/// Returns whether an answer of the host of this age is believed.
+fn believes(age: u8, scenario: &Scenario) -> bool {
+    !scenario.answers_end || age <= LEASE
+}
+
 impl Node {
     pub(crate) fn stands(&self, snapshot: Snapshot, scenario: &Scenario) -> bool {
-        scenario.makes(Mistake::UnversionedFill) || (snapshot.seq >= self.floor && self.clock <= snapshot.seq)
+        let untagged = scenario.makes(Mistake::AbsenceWithoutOwner) && !snapshot.allows;
+        scenario.makes(Mistake::UnversionedFill)
+            || (snapshot.seq >= self.floor && (untagged || self.clock <= snapshot.seq))
+    }
+
+    pub(crate) fn is_current(&self, Entry { snapshot, age }: Entry, scenario: &Scenario) -> bool {
+        self.stands(snapshot, scenario) && believes(age, scenario)
     }
 
     pub(crate) fn leased(&self, scenario: &Scenario) -> bool {
@@ -155,7 +185,7 @@ impl Node {
     /// Returns the decision of a request that finds the token in the cache now.
     pub(crate) fn cached(&self, scenario: &Scenario) -> Option<bool> {
         let entry = self.entry?;
-        (self.leased(scenario) && self.stands(entry, scenario)).then_some(entry.allows)
+        (self.leased(scenario) && self.is_current(entry, scenario)).then_some(entry.snapshot.allows)
     }
 
     /// Returns the decision of a waiter if the look-up lands now.
@@ -166,13 +196,15 @@ impl Node {
         let leased = self.leased(scenario)
             || scenario.makes(Mistake::UnleasedLookUp)
             || (scenario.makes(Mistake::UnleasedQuickLookUp) && taken.age <= LEASE);
-        (stands && leased).then_some(snapshot.allows)
+        let believed = believes(taken.age, scenario) || scenario.makes(Mistake::WaiterIgnoresAge);
+        (stands && leased && believed).then_some(snapshot.allows)
     }
 
     /// Returns whether the next poll would detect that the store has lost the changes after `kept`.
     pub(crate) fn notices(&self, kept: u8) -> bool {
         let applied = self.applied.is_some_and(|applied| applied.seq > kept);
-        let read = matches!(self.flight, Flight::Read(_, snapshot) if snapshot.seq > kept);
+        let read =
+            matches!(self.flight, Flight::Unasked(_, snapshot) | Flight::Read(_, snapshot) if snapshot.seq > kept);
         let asked = matches!(self.poll, Poll::Sent { highest, .. } if self.seen.highest > highest.max(kept));
         applied || (!read && !asked)
     }
@@ -180,7 +212,7 @@ impl Node {
     /// A look-up lands: its answer is kept, unless a newer one admits the token already.
     pub(crate) fn land(&mut self, scenario: &Scenario) {
         let Flight::Read(taken, snapshot) = std::mem::take(&mut self.flight) else { return };
-        let newer = |kept: Snapshot| {
+        let newer = |Entry { snapshot: kept, .. }: Entry| {
             kept.allows && snapshot.allows && kept.seq > snapshot.seq && !scenario.makes(Mistake::UnversionedFill)
         };
         if !taken.of_this_era && !scenario.makes(Mistake::EraOfTheLanding) {
@@ -190,8 +222,10 @@ impl Node {
             self.seen.saw(snapshot.seq, Some(snapshot.op), scenario);
         }
         if !self.entry.is_some_and(newer) {
+            let from_now = !scenario.answers_end || scenario.makes(Mistake::BelievedFromTheAnswer);
             // Its id was recorded.
-            self.entry = Some(Snapshot { op: 0, ..snapshot });
+            self.entry =
+                Some(Entry { snapshot: Snapshot { op: 0, ..snapshot }, age: if from_now { 0 } else { taken.age } });
         }
     }
 
@@ -232,7 +266,7 @@ impl Node {
             self.clock = 0;
         }
         self.entry = None;
-        if let Flight::Started(taken) | Flight::Row(taken, _) | Flight::Read(taken, _) = &mut self.flight {
+        if let Some(taken) = self.flight.taken() {
             taken.of_this_era = false;
         }
         if let Revoke::Begun(begun) | Revoke::Committed { begun, .. } = &mut self.revoke {
@@ -286,10 +320,11 @@ impl Node {
         if let Poll::Sent { age, .. } | Poll::Answered { age, .. } | Poll::Raised { age } = &mut self.poll {
             older(age);
         }
-        if scenario.makes(Mistake::UnleasedQuickLookUp)
-            && let Flight::Started(taken) | Flight::Row(taken, _) | Flight::Read(taken, _) = &mut self.flight
-        {
-            older(&mut taken.age);
+        if scenario.answers_end || scenario.makes(Mistake::UnleasedQuickLookUp) {
+            self.flight.taken().map(|taken| older(&mut taken.age));
+        }
+        if scenario.answers_end {
+            self.entry.as_mut().map(|entry| older(&mut entry.age));
         }
     }
 

@@ -5,8 +5,8 @@
 
 use crate::Mistake;
 use crate::node::{Answer, Flight, Node, OVER, Poll, Revoke, Taken};
-use crate::scenario::{Following, LEASE, Scenario, SetBack};
-use crate::store::{Snapshot, Store};
+use crate::scenario::{Accounts, Following, LEASE, Scenario, SetBack};
+use crate::store::{Open, Report, Snapshot, Store};
 use stateright::{Model, Property};
 
 /// bounded-staleness: an allow that has been wrong for longer than the span of the lease.
@@ -15,6 +15,8 @@ pub(crate) const STALE_ALLOW: &str = "no allow from a state older than L";
 pub(crate) const STALE_DENY: &str = "no deny from a state older than L";
 /// next-request: the node that made a change judges by it.
 pub(crate) const ALLOW_AFTER_ACK: &str = "no allow after a local revoke was acknowledged";
+/// The same for a change by which the host admits its user again.
+pub(crate) const DENY_AFTER_ACK: &str = "no deny after a local report was acknowledged";
 /// A node that knows the whole log and has no uncertain commit uses its reads.
 pub(crate) const SHUT_OUT: &str = "what is read now counts";
 
@@ -43,6 +45,8 @@ pub(crate) enum Action {
     FailOver,
     /// The store is set back to its first so many changes.
     SetBack { kept: Length },
+    /// The host commits a change of its user, without a row in the log.
+    CommitOfHost,
 
     /// The poller takes its timestamp and sends a poll.
     SendPoll,
@@ -59,8 +63,10 @@ pub(crate) enum Action {
     StartLookUp,
     /// A store takes the look-up's snapshot.
     ReadLookUp { from: Length },
-    /// A mistake: the sequence is read after the row.
+    /// A mistake: the sequence is read after the row, or after the host was asked.
     ReadSequence,
+    /// The host answers the look-up, with its last commit or from a replica without it.
+    AskHost { behind: bool },
     /// The answer goes to the cache and to the waiters.
     LandLookUp,
 
@@ -118,13 +124,16 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(STALE_ALLOW, |model: &Self, state: &State| {
-                state.store.log.now().allows || state.store.age <= LEASE || !model.tells(state, true)
+                state.store.allows() || !model.promises(state) || !model.tells(state, true)
             }),
             Property::always(STALE_DENY, |model: &Self, state: &State| {
-                !state.store.log.now().allows || state.store.age <= LEASE || !model.tells(state, false)
+                !state.store.allows() || !model.promises(state) || !model.tells(state, false)
             }),
             Property::always(ALLOW_AFTER_ACK, |model: &Self, state: &State| {
-                !matches!(state.node.revoke, Revoke::Acknowledged { .. }) || !model.tells(state, true)
+                !state.is_acknowledged() || state.store.allows() || !model.tells(state, true)
+            }),
+            Property::always(DENY_AFTER_ACK, |model: &Self, state: &State| {
+                !state.is_acknowledged() || !state.store.allows() || !model.tells(state, false)
             }),
             Property::always(SHUT_OUT, |model: &Self, state: &State| {
                 let settled = !state.store.locked() && state.node.revoke != Revoke::InDoubt;
@@ -135,7 +144,19 @@ impl Model for Protocol {
     }
 }
 
+impl State {
+    fn is_acknowledged(&self) -> bool {
+        matches!(self.node.revoke, Revoke::Acknowledged { .. })
+    }
+}
+
 impl Protocol {
+    /// Returns whether the present verdict is old enough to count. With reports alone, its age is that of the report.
+    fn promises(&self, State { store, .. }: &State) -> bool {
+        let reported = self.0.accounts != Accounts::ReportedAfter || self.0.answers_end || store.report == Report::Done;
+        reported && store.age > LEASE
+    }
+
     /// Returns whether this verdict could be given now.
     fn tells(&self, state: &State, verdict: bool) -> bool {
         [state.node.cached(&self.0), state.node.landing(&self.0)].contains(&Some(verdict))
@@ -145,7 +166,11 @@ impl Protocol {
         let others = self.0.following == Following::Log;
         let free = !store.locked() || self.0.makes(Mistake::SequencesWithoutLock);
         if others && free && store.writes < self.0.writes && store.writers.iter().any(Option::is_none) {
-            actions.extend([true, false].map(|tagged| Action::Begin { tagged }));
+            let possible = |tagged: &bool| !tagged || self.may_tag(store);
+            actions.extend([true, false].into_iter().filter(possible).map(|tagged| Action::Begin { tagged }));
+        }
+        if self.may_commit_of_host(store) {
+            actions.push(Action::CommitOfHost);
         }
         for writer in (0..store.writers.len()).filter(|writer| store.writers[*writer].is_some()) {
             actions.extend([Action::Commit { writer }, Action::RollBack { writer }]);
@@ -196,16 +221,24 @@ impl Protocol {
                 actions.extend(store.frozen.filter(|from| *from < length).map(|from| Action::ReadLookUp { from }));
             }
             Flight::Row(..) => actions.push(Action::ReadSequence),
+            Flight::Unasked(..) => {
+                actions.push(Action::AskHost { behind: false });
+                let changed = store.turned_by_host || store.log.iter().any(|change| change.tagged);
+                if self.0.host_replica && changed {
+                    actions.push(Action::AskHost { behind: true });
+                }
+            }
             Flight::Read(..) => actions.push(Action::LandLookUp),
         }
     }
 
     fn of_revoke(&self, State { store, node }: &State, actions: &mut Vec<Action>) {
         let free = self.0.own_changes && !store.locked() && store.writes < self.0.writes;
+        let sensible = if self.0.asks_host() { self.may_tag(store) } else { store.log.now().allows };
         let early = self.0.makes(Mistake::HighestBeforeTheLock);
         match node.revoke {
             Revoke::NotYet if early => actions.push(Action::BeginRevoke),
-            Revoke::NotYet | Revoke::Begun(_) if free && store.log.now().allows && store.frozen.is_none() => {
+            Revoke::NotYet | Revoke::Begun(_) if free && sensible && store.frozen.is_none() => {
                 actions.push(Action::CommitRevoke);
                 // A transaction for the change that settles it.
                 if self.0.lost_answers && store.writes + 1 < self.0.writes {
@@ -218,6 +251,51 @@ impl Protocol {
         }
     }
 
+    /// Returns whether a change with the tag may begin: if it is a report, there must be something to report.
+    fn may_tag(&self, store: &Store) -> bool {
+        match self.0.accounts {
+            Accounts::None | Accounts::InOneCommit => true,
+            Accounts::ReportedAfter => store.report == self.unreported(),
+            Accounts::Unreported => false,
+        }
+    }
+
+    /// Returns the state in which a report may begin.
+    fn unreported(&self) -> Report {
+        if self.0.makes(Mistake::ReportedBeforeCommit) { Report::Done } else { Report::Due }
+    }
+
+    fn may_commit_of_host(&self, store: &Store) -> bool {
+        let in_time = !self.0.makes(Mistake::ReportedBeforeCommit) || store.report == Report::Due;
+        match self.0.accounts {
+            Accounts::None => false,
+            Accounts::InOneCommit => self.0.makes(Mistake::UnknownOwnerNotLogged) && store.writes < self.0.writes,
+            Accounts::ReportedAfter => in_time && store.writes < self.0.writes,
+            Accounts::Unreported => store.writes < self.0.writes,
+        }
+    }
+
+    fn begin(&self, store: &mut Store, tagged: bool) -> Open {
+        if tagged && self.0.accounts == Accounts::ReportedAfter {
+            store.report = Report::Open;
+        }
+        store.open(tagged)
+    }
+
+    /// A change with the tag is one of the verdict, or the report of one.
+    fn commit(&self, store: &mut Store, open: Open) {
+        if !open.tagged || self.0.accounts != Accounts::ReportedAfter {
+            return store.commit(open);
+        }
+        store.commit_again(open);
+        if store.report == Report::Open {
+            store.report = if self.0.makes(Mistake::ReportedBeforeCommit) { Report::Due } else { Report::Done };
+        }
+        if !self.0.answers_end {
+            store.age = 0;
+        }
+    }
+
     fn take(&self, State { store, node }: &mut State, action: Action) {
         let scenario = &self.0;
         match action {
@@ -226,24 +304,40 @@ impl Protocol {
                 node.tick(scenario);
             }
             Action::Begin { tagged } => {
-                let open = store.open(tagged);
+                let open = self.begin(store, tagged);
                 if let Some(writer) = store.writers.iter_mut().find(|writer| writer.is_none()) {
                     *writer = Some(open);
                 }
             }
             Action::Commit { writer } => {
                 if let Some(open) = store.writers[writer].take() {
-                    store.commit(open);
+                    self.commit(store, open);
                 }
             }
             Action::RollBack { writer } => {
                 store.writers[writer] = None;
+                if store.report == Report::Open {
+                    store.report = self.unreported();
+                }
                 if !scenario.makes(Mistake::SequencesWithoutLock) {
                     store.drawn -= 1;
                 }
             }
             Action::FailOver => store.frozen = Some(store.log.length()),
             Action::SetBack { kept } => store.set_back(kept),
+            Action::CommitOfHost => {
+                store.commit_of_host();
+                if self.0.accounts == Accounts::ReportedAfter {
+                    let early = self.0.makes(Mistake::ReportedBeforeCommit);
+                    store.report = if early { Report::Done } else { Report::Due };
+                }
+                // The promise was about an earlier one.
+                match &mut node.revoke {
+                    Revoke::Committed { decides, .. } => *decides = false,
+                    Revoke::Acknowledged { .. } => node.revoke = Revoke::Over,
+                    _ => {}
+                }
+            }
 
             Action::SendPoll => node.poll = Poll::Sent { age: 0, highest: node.seen.highest },
             Action::LosePoll => node.poll = Poll::None,
@@ -286,6 +380,10 @@ impl Protocol {
                     let snapshot = store.log.at(from);
                     node.flight = if scenario.makes(Mistake::SequenceAfterRow) {
                         Flight::Row(taken, snapshot.allows)
+                    } else if scenario.makes(Mistake::AskedBeforeSnapshot) {
+                        Flight::Row(taken, store.allows())
+                    } else if scenario.asks_host() {
+                        Flight::Unasked(taken, Snapshot { allows: false, ..snapshot })
                     } else {
                         Flight::Read(taken, snapshot)
                     };
@@ -296,13 +394,18 @@ impl Protocol {
                     node.flight = Flight::Read(taken, Snapshot { allows, ..store.log.now() });
                 }
             }
+            Action::AskHost { behind } => {
+                if let Flight::Unasked(taken, snapshot) = node.flight {
+                    node.flight = Flight::Read(taken, Snapshot { allows: store.allows() != behind, ..snapshot });
+                }
+            }
             Action::LandLookUp => node.land(scenario),
 
             Action::BeginRevoke => node.revoke = Revoke::Begun(node.begun()),
             Action::CommitRevoke => {
                 let begun = if let Revoke::Begun(begun) = node.revoke { begun } else { node.begun() };
-                let open = store.open(true);
-                store.commit(open);
+                let open = self.begin(store, true);
+                self.commit(store, open);
                 node.revoke = Revoke::Committed { seq: open.seq, op: open.op, begun, decides: true };
             }
             Action::AcknowledgeRevoke => {
@@ -346,7 +449,7 @@ impl Protocol {
     /// Merges states that behave alike from now on.
     fn forget_what_is_over(&self, State { store, node }: &mut State) {
         // Within an era nothing decreases: an entry that is stale stays stale.
-        if node.entry.is_some_and(|entry| !node.stands(entry, &self.0)) {
+        if node.entry.is_some_and(|entry| !node.is_current(entry, &self.0)) {
             node.entry = None;
         }
         // The promise was about this change. Another one followed, or the store has lost it.

@@ -14,6 +14,19 @@ pub(crate) enum Following {
     Exclusive,
 }
 
+/// How the changes of a host's users reach the node, if the owner of the token is one of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Accounts {
+    /// The owner is keyward's own.
+    None,
+    /// The host's commit has its row in the log: by `within`, or by a trigger.
+    InOneCommit,
+    /// The host commits, and reports it afterwards or never.
+    ReportedAfter,
+    /// The host reports nothing.
+    Unreported,
+}
+
 /// Events beyond other writers, polls, look-ups and a revoke through this node.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scenario {
@@ -32,7 +45,12 @@ pub(crate) struct Scenario {
     pub(crate) own_changes: bool,
     /// The answer to a commit of this node may be lost.
     pub(crate) lost_answers: bool,
-    /// The maximal number of transactions.
+    pub(crate) accounts: Accounts,
+    /// An answer of the host is believed for the span of the lease only, from the start of the look-up.
+    pub(crate) answers_end: bool,
+    /// The host may answer from a replica that has not seen its last commit.
+    pub(crate) host_replica: bool,
+    /// The maximal number of transactions, those of the host included.
     pub(crate) writes: u8,
     pub(crate) mistake: Option<Mistake>,
 }
@@ -58,6 +76,9 @@ impl Scenario {
             set_back: SetBack::Never,
             own_changes: true,
             lost_answers: false,
+            accounts: Accounts::None,
+            answers_end: false,
+            host_replica: false,
             writes,
             mistake: None,
         }
@@ -95,8 +116,25 @@ impl Scenario {
         Self { lost_answers: true, ..self }
     }
 
+    pub(crate) fn accounts(self, accounts: Accounts) -> Self {
+        Self { accounts, ..self }
+    }
+
+    pub(crate) fn answers_end(self) -> Self {
+        Self { answers_end: true, ..self }
+    }
+
+    pub(crate) fn host_replica(self) -> Self {
+        Self { host_replica: true, ..self }
+    }
+
     pub(crate) fn with(self, mistake: Mistake) -> Protocol {
         Protocol(Self { mistake: Some(mistake), ..self })
+    }
+
+    /// Returns whether the host is asked for the owner.
+    pub(crate) fn asks_host(&self) -> bool {
+        self.accounts != Accounts::None
     }
 
     pub(crate) fn makes(&self, mistake: Mistake) -> bool {

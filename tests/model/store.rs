@@ -70,6 +70,16 @@ impl Log {
     }
 }
 
+/// Whether the log has a report of the host's last commit.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) enum Report {
+    #[default]
+    Done,
+    Due,
+    /// A transaction with the report is open.
+    Open,
+}
+
 /// A transaction that has its sequence and is not committed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Open {
@@ -95,9 +105,24 @@ pub(crate) struct Store {
     pub(crate) frozen: Option<u8>,
     /// Whether it was set back to an older moment.
     pub(crate) was_set_back: bool,
+    /// Whether the host has turned the verdict of the log into its opposite, by commits of its own.
+    pub(crate) turned_by_host: bool,
+    pub(crate) report: Report,
 }
 
 impl Store {
+    /// Returns the token's present verdict.
+    pub(crate) fn allows(&self) -> bool {
+        self.log.now().allows != self.turned_by_host
+    }
+
+    /// Commits a change of the host's that is not in the log.
+    pub(crate) fn commit_of_host(&mut self) {
+        self.writes += 1;
+        self.turned_by_host = !self.turned_by_host;
+        self.age = 0;
+    }
+
     /// Returns whether the lock on the epoch is held.
     pub(crate) fn locked(&self) -> bool {
         self.in_doubt.is_some() || self.writers.iter().any(Option::is_some)
