@@ -73,7 +73,9 @@ pub use set_up::SetUp;
 pub(crate) use size_limits::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tokens::TokensWithin;
-pub use tokens::{DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenUpdate, Tokens};
+pub use tokens::{
+    DescribedToken, IssuedToken, NewAdminToken, NewAdoptedToken, NewContentToken, NewSession, TokenUpdate, Tokens,
+};
 #[cfg(feature = "reveal")]
 pub use tokens::{SecretAccess, TokenWithSecret};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

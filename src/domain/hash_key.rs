@@ -20,6 +20,17 @@ impl HashKeyId {
         Self(Self::STRAPI.to_owned())
     }
 
+    /// Returns the id stored with adopted tokens: `legacy:` and the name of the hash function. No hash key has such a
+    /// name.
+    pub(super) fn of_legacy(hash: &str) -> Self {
+        Self(format!("legacy:{hash}"))
+    }
+
+    /// Returns the hash function that an id of adopted tokens names; `None` for other ids.
+    pub(super) fn legacy_hash(id: &str) -> Option<&str> {
+        id.strip_prefix("legacy:")
+    }
+
     /// Returns the text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -219,7 +230,7 @@ impl fmt::Debug for HashKey {
     }
 }
 
-fn mac<M: KeyInit>(key: &[u8]) -> M {
+pub(super) fn mac<M: KeyInit>(key: &[u8]) -> M {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length, RFC 2104 section 2")]
     M::new_from_slice(key).expect("HMAC takes any key")
 }
