@@ -111,6 +111,8 @@ enum Hasher {
 
 impl LegacyFormat {
     /// Declares keys whose digest is their SHA-256.
+    ///
+    /// It has no key: a reader of the database can check guesses, and a writer can add keys of its own.
     pub fn sha256() -> Self {
         Self::of(Hasher::Sha256)
     }
@@ -437,7 +439,7 @@ mod tests {
             (of().length(15), 16),
             (of().length(513), 16),
             (of().prefix("acme_").length(20), 21),
-            (of().prefix("acme_").lengths(40..=39), 21),
+            (of().prefix("acme_").lengths(RangeInclusive::new(40, 39)), 21),
             (of().prefix("a".repeat(500)), 516),
         ] {
             assert_eq!(format.check(&[]), Err(InvalidLegacyFormat::Length(least)), "{format:?}");
