@@ -272,6 +272,25 @@ pub(super) async fn wrong_key_of_a_legacy_format_fails_startup<S: WriteStore + C
     assert_eq!(status(&guarded(&accepted), "/admin/x", &key).await, 401);
 }
 
+/// Without the declaration adopted keys are rejected, and the log of the start says so.
+#[tokio::test]
+async fn startup_counts_adopted_keys_and_warns_without_their_format() {
+    let (store, clock) = (MemoryStore::default(), Arc::new(ManualClock::default()));
+    let before = world(&store, &clock, formats);
+    let (ada, _) = reader(&before).await;
+    let [(key, digest), ..] = keys(1);
+    before.keyward.tokens().adopt(reading("old", ada), digest).await.unwrap();
+    let (log, _guard) = keyward_test_support::log::capture();
+    before.keyward.set_up().await.unwrap();
+    let text = log.text();
+    assert!(text.contains("legacy:sha256") && !text.contains("not configured"), "{text}");
+    let after = world(&store, &clock, |b| b);
+    after.keyward.set_up().await.unwrap();
+    let text = log.text();
+    assert!(text.contains("tokens use a hash key that is not configured: they are rejected"), "{text}");
+    assert_eq!(status(&guarded(&after), "/admin/x", &key).await, 401);
+}
+
 #[tokio::test]
 async fn ambiguous_formats_fail_the_build() {
     let build = |settings: &dyn Fn(Builder) -> Builder| {
