@@ -2,8 +2,9 @@
 
 use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
-    AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NewSecret, NoEntropy,
-    OsEntropy, Reason, SecretFormat, StrapiHashKey, SystemClock, TokenKind, TokenPrefix,
+    AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, InvalidLegacyFormat, KeyKind,
+    LegacyFormat, NewSecret, NoEntropy, OsEntropy, Reason, SecretFormat, StrapiHashKey, SystemClock, TokenKind,
+    TokenPrefix,
 };
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
@@ -112,6 +113,9 @@ pub enum BuildError {
     /// A credential header is invalid, or there is none.
     #[error(transparent)]
     CredentialHeader(#[from] InvalidCredentialHeader),
+    /// A legacy format is invalid, or accepts the same secrets as another one.
+    #[error(transparent)]
+    LegacyFormat(#[from] InvalidLegacyFormat),
     /// The realm cannot be written in a header.
     #[error(transparent)]
     Realm(#[from] InvalidRealm),
@@ -131,6 +135,7 @@ pub struct Builder<T = Keyward> {
     groups: Vec<Group>,
     hash_keys: Option<HashKeyRing>,
     strapi_hash_key: Option<StrapiHashKey>,
+    legacy_keys: Vec<LegacyFormat>,
     token_prefix: TokenPrefix,
     conditions: Conditions,
     settings: Settings,
@@ -390,6 +395,7 @@ impl<T> Builder<T> {
             groups: Vec::new(),
             hash_keys: None,
             strapi_hash_key: None,
+            legacy_keys: Vec::new(),
             token_prefix: TokenPrefix::default(),
             conditions: Conditions::default(),
             settings: Settings::default(),
@@ -426,6 +432,29 @@ impl<T> Builder<T> {
     /// Accepts tokens that Strapi issued under this hash key, if the store has them.
     pub fn strapi_hash_key(mut self, hash_key: StrapiHashKey) -> Self {
         self.strapi_hash_key = Some(hash_key);
+        self
+    }
+
+    /// Accepts keys of this format that another system issued and whose tokens were
+    /// [adopted](crate::admin::Tokens::adopt). Each call adds a format. The page [adopting
+    /// keys](crate::guide::adopting_keys) shows a migration.
+    ///
+    /// Without it no such key is hashed or looked up. An unknown secret of a declared format costs a read of the store, as
+    /// one of Strapi's format does; [`Limits::lookups`] and a [failure budget](Self::failure_budget) bound these reads.
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::token::{LegacyCharacters, LegacyFormat};
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// let old_keys = LegacyFormat::sha256().prefix("acme_").length(45).characters(LegacyCharacters::Hex);
+    /// let keyward =
+    ///     Keyward::builder(MemoryStore::default()).hash_key(hash_key).content("/v1").legacy_keys(old_keys).build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn legacy_keys(mut self, format: LegacyFormat) -> Self {
+        self.legacy_keys.push(format);
         self
     }
 
@@ -529,7 +558,7 @@ impl<T> Builder<T> {
     /// Use it for one start of one node, while no other node runs. To change keys, [keep the former key in the
     /// ring](crate::guide::operating#rotating-keys) instead.
     pub fn accept_new_hash_key(mut self) -> Self {
-        self.accepted_keys.extend([KeyKind::Hash, KeyKind::StrapiHash]);
+        self.accepted_keys.extend([KeyKind::Hash, KeyKind::StrapiHash, KeyKind::LegacyHash]);
         self
     }
 
@@ -850,8 +879,8 @@ impl<T> Builder<T> {
     /// feature `metrics`.
     ///
     /// # Errors
-    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies,
-    /// credential headers or the realm are invalid.
+    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies, legacy
+    /// formats, credential headers or the realm are invalid.
     pub fn build(self) -> Result<T, BuildError> {
         let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
@@ -866,6 +895,7 @@ impl<T> Builder<T> {
             &self.token_prefix,
             &hash_keys,
             self.strapi_hash_key.as_ref(),
+            &self.legacy_keys,
             encryption,
             self.accepted_keys,
         );
@@ -873,6 +903,9 @@ impl<T> Builder<T> {
         let mut format = SecretFormat::new(&self.token_prefix, hash_keys);
         if let Some(hash_key) = self.strapi_hash_key {
             format = format.with_strapi(hash_key);
+        }
+        for legacy in self.legacy_keys {
+            format = format.with_legacy(legacy)?;
         }
         let store = self.store;
         let limits = self.limits;

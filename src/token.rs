@@ -4,9 +4,9 @@
 //! With [`EncryptionKeys`] the store also keeps a sealed copy, so that the owner can view the secret again.
 
 pub use crate::domain::{
-    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, MalformedId,
-    NewSecret, NoEntropy, OsEntropy, OwnerId, Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind,
-    TokenPrefix, Unsealable,
+    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidLegacyFormat, InvalidTokenPrefix,
+    LegacyCharacters, LegacyDigest, LegacyFormat, MalformedId, NewSecret, NoEntropy, OsEntropy, OwnerId, Secret,
+    StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind, TokenPrefix, Unsealable,
 };
 #[cfg(feature = "reveal")]
 pub use crate::domain::{EncryptionKeys, InvalidEncryptionKey};

@@ -67,7 +67,7 @@ async fn measure_postgres(tokens: usize) {
     };
     println!("\n| PostgreSQL, {tokens} tokens | |\n| --- | --: |");
     let node = build_node(PostgresStore::connect(server.url()).await.unwrap(), 0);
-    let secrets = fill(&node, server.url(), tokens).await;
+    let secrets = fill(&node, server.url(), tokens, PEOPLE).await;
     let floor = PgPoolOptions::new().max_connections(8).test_before_acquire(false).connect(server.url()).await.unwrap();
     let began = Instant::now();
     let node = build_node(PostgresStore::connect(server.url()).await.unwrap(), tokens);
@@ -87,7 +87,7 @@ async fn measure_sqlite(tokens: usize) {
     let file = dir.path().join("large.db");
     println!("\n| SQLite, {tokens} tokens | |\n| --- | --: |");
     let node = build_node(SqliteStore::open(&file).await.unwrap(), 0);
-    let secrets = fill(&node, &format!("sqlite:{}", file.display()), tokens).await;
+    let secrets = fill(&node, &format!("sqlite:{}", file.display()), tokens, PEOPLE).await;
     let options = SqliteConnectOptions::new().filename(&file).read_only(true);
     let floor = SqlitePoolOptions::new().max_connections(4).test_before_acquire(false).connect_with(options);
     let floor = Floor::Sqlite(floor.await.unwrap());

@@ -79,7 +79,8 @@ pub(crate) use size_limits::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, R
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tokens::TokensWithin;
 pub use tokens::{
-    DescribedToken, IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenOwner, TokenUpdate, Tokens,
+    DescribedToken, IssuedToken, NewAdminToken, NewAdoptedToken, NewContentToken, NewSession, TokenOwner, TokenUpdate,
+    Tokens,
 };
 #[cfg(feature = "reveal")]
 pub use tokens::{SecretAccess, TokenWithSecret};

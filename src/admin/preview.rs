@@ -129,6 +129,7 @@ macro_rules! delegate_reads {
         }
         ReadImports {
             imported() -> Vec<(String, String, Imported)>;
+            imported_token(source: &str, key: &str) -> Option<TokenId>;
         }
         ReadKeys {
             key_checks() -> Vec<KeyCheck>;

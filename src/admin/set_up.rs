@@ -129,6 +129,7 @@ impl ServiceContext {
         for KeyUse { kind, id, tokens } in uses {
             let is_configured = match kind {
                 KeyKind::Hash if id == HashKeyId::STRAPI => self.state.format.has_strapi(),
+                KeyKind::Hash if self.state.format.has_legacy_key(&id) => true,
                 _ => self.state.keys.has(kind, &id, &known),
             };
             match (kind, is_configured) {

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 
-/// The keyed hash of a secret. It does not disclose the secret, and no secret can be guessed from it without the hash
-/// key.
+/// The hash of a secret, keyed unless another system issued it. It does not disclose the secret. Guesses cannot be
+/// checked against it without the hash key, except those of keys whose [legacy digest](crate::token::LegacyDigest) has
+/// no key.
 ///
 /// It is still kept out of logs: [`Debug`](fmt::Debug) does not show it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -14,10 +15,12 @@ pub enum Digest {
     Native([u8; 27]),
     /// The HMAC-SHA-512 of a Strapi secret under Strapi's hash key.
     Strapi([u8; 64]),
+    /// The SHA-256 of the digest of an adopted key and of the name of its hash function.
+    Legacy([u8; 32]),
 }
 
 impl Digest {
-    /// Returns lower-case hex, as stored: 54 or 128 characters.
+    /// Returns lower-case hex, as stored: 54, 64 or 128 characters.
     pub fn to_hex(&self) -> String {
         hex::encode(self.bytes())
     }
@@ -25,16 +28,20 @@ impl Digest {
     /// Parses the form of [`to_hex`](Self::to_hex).
     ///
     /// # Errors
-    /// Returns [`MalformedDigest`] if the text is not hex of one of the two lengths.
+    /// Returns [`MalformedDigest`] if the text is not hex of one of the three lengths.
     pub fn from_hex(text: &str) -> Result<Self, MalformedDigest> {
         let bytes = hex::decode(text).map_err(|_| MalformedDigest)?;
         if let Ok(native) = <[u8; 27]>::try_from(bytes.as_slice()) {
             return Ok(Self::Native(native));
         }
+        if let Ok(legacy) = <[u8; 32]>::try_from(bytes.as_slice()) {
+            return Ok(Self::Legacy(legacy));
+        }
         <[u8; 64]>::try_from(bytes.as_slice()).map(Self::Strapi).map_err(|_| MalformedDigest)
     }
 
-    /// Returns the first 64 bits: uniformly distributed, and unpredictable without the hash key.
+    /// Returns the first 64 bits: uniformly distributed. Clients can predict those of legacy digests without a key, so a
+    /// table of digests that clients make up needs a keyed hasher.
     pub(crate) fn prefix(&self) -> u64 {
         let b = self.bytes();
         u64::from_be_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]])
@@ -44,6 +51,7 @@ impl Digest {
         match self {
             Self::Native(b) => b,
             Self::Strapi(b) => b,
+            Self::Legacy(b) => b,
         }
     }
 }
@@ -62,12 +70,12 @@ impl fmt::Debug for Digest {
 
 /// A stored digest that cannot be parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("invalid digest: expected 54 or 128 hex digits")]
+#[error("invalid digest: expected 54, 64 or 128 hex digits")]
 pub struct MalformedDigest;
 
-/// A hasher for tables keyed by [`Digest`], which is a keyed hash already: it uses the digest's prefix.
+/// A hasher for tables keyed by a keyed hash, or by the prefix of a stored token's [`Digest`]: it uses the key as it is.
 ///
-/// Clients without the hash key cannot choose prefixes, so they cannot aim at one bucket.
+/// Clients cannot choose such keys, so they cannot aim at one bucket.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DigestHasher(u64);
 
@@ -107,7 +115,7 @@ mod tests {
 
     #[test]
     fn hex_round_trips_and_debug_shows_nothing() {
-        for d in [Digest::Native([7; 27]), Digest::Strapi([9; 64])] {
+        for d in [Digest::Native([7; 27]), Digest::Strapi([9; 64]), Digest::Legacy([5; 32])] {
             assert_eq!(Digest::from_hex(&d.to_hex()), Ok(d));
             assert_eq!(format!("{d:?}"), "Digest(..)");
         }

@@ -20,9 +20,21 @@ impl HashKeyId {
         Self(Self::STRAPI.to_owned())
     }
 
-    /// Returns the id stored with sessions of accounts, whose digest is made without a hash key.
+    /// Returns the id stored with sessions of accounts, whose digest is made without a hash key. No hash key has such a
+    /// name.
     pub(crate) fn of_accounts() -> Self {
-        Self("account".to_owned())
+        Self("session:account".to_owned())
+    }
+
+    /// Returns the id stored with adopted tokens: `legacy:` and the name of the hash function. No hash key has such a
+    /// name.
+    pub(super) fn of_legacy(hash: &str) -> Self {
+        Self(format!("legacy:{hash}"))
+    }
+
+    /// Returns the hash function that an id of adopted tokens names; `None` for other ids.
+    pub(super) fn legacy_hash(id: &str) -> Option<&str> {
+        id.strip_prefix("legacy:")
     }
 
     /// Returns the text.
@@ -224,7 +236,7 @@ impl fmt::Debug for HashKey {
     }
 }
 
-fn mac<M: KeyInit>(key: &[u8]) -> M {
+pub(super) fn mac<M: KeyInit>(key: &[u8]) -> M {
     #[expect(clippy::expect_used, reason = "HMAC takes keys of every length, RFC 2104 section 2")]
     M::new_from_slice(key).expect("HMAC takes any key")
 }

@@ -3,7 +3,7 @@
 //! A check value is a MAC of a constant. It is stored beside the data, and distinguishes keys without disclosing them.
 //! So a node with wrong keys notices before it rejects the first genuine token.
 
-use super::{EncryptionKeys, HashKeyId, HashKeyRing, StrapiHashKey, TokenPrefix};
+use super::{EncryptionKeys, HashKeyId, HashKeyRing, LegacyFormat, StrapiHashKey, TokenPrefix};
 use std::fmt;
 
 /// The kinds of keys that have a check value.
@@ -14,6 +14,8 @@ pub enum KeyKind {
     Hash,
     /// Strapi's hash key, for imported tokens.
     StrapiHash,
+    /// The HMAC key of a [legacy format](crate::token::LegacyFormat), for adopted tokens.
+    LegacyHash,
     /// An encryption key, which seals secrets that owners may view again.
     Encryption,
     /// The token prefix, with the labels of the kinds if they are not the default. It is not secret, and is stored as it
@@ -22,13 +24,14 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    const ALL: [Self; 4] = [Self::Hash, Self::StrapiHash, Self::Encryption, Self::Prefix];
+    const ALL: [Self; 5] = [Self::Hash, Self::StrapiHash, Self::LegacyHash, Self::Encryption, Self::Prefix];
 
     /// Returns the word for the kind, as stored.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hash => "hash",
             Self::StrapiHash => "strapi-hash",
+            Self::LegacyHash => "legacy-hash",
             Self::Encryption => "encryption",
             Self::Prefix => "prefix",
         }
@@ -37,7 +40,7 @@ impl KeyKind {
     /// Returns the setting that accepts another key of this kind.
     fn flag(self) -> &'static str {
         match self {
-            Self::Hash | Self::StrapiHash => "accept_new_hash_key",
+            Self::Hash | Self::StrapiHash | Self::LegacyHash => "accept_new_hash_key",
             Self::Encryption => "accept_new_encryption_key",
             Self::Prefix => "accept_new_prefix",
         }
@@ -54,7 +57,7 @@ impl KeyKind {
 pub struct KeyCheck {
     /// The kind of key.
     pub kind: KeyKind,
-    /// The public id of the key; empty for kinds with only one key.
+    /// The public id of the key, or the legacy format that has it; empty for kinds with only one key.
     pub id: String,
     /// The value: lower-case hex of a MAC, or the prefix itself.
     pub value: String,
@@ -63,7 +66,8 @@ pub struct KeyCheck {
 /// The number of tokens that depend on a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct KeyUse {
-    /// The kind of key: a hash key (Strapi's has the id `reference`), or an encryption key.
+    /// The kind of key: a hash key (Strapi's has the id `reference`, those of adopted tokens are `legacy:` and the hash
+    /// function), or an encryption key.
     pub kind: KeyKind,
     /// The public id of the key.
     pub id: String,
@@ -87,6 +91,8 @@ enum KeyProblem {
     HashKeys(String, String),
     /// Strapi's hash key is not the one of the imported tokens.
     StrapiHashKey,
+    /// The HMAC key of this legacy format is not that of the adopted tokens.
+    LegacyHashKey(String),
     /// An encryption key has the id of another one.
     EncryptionKey(String),
     /// Secrets of this installation have another prefix.
@@ -99,6 +105,7 @@ impl KeyMismatch {
         match self.problem {
             KeyProblem::HashKey(_) | KeyProblem::HashKeys(..) => KeyKind::Hash,
             KeyProblem::StrapiHashKey => KeyKind::StrapiHash,
+            KeyProblem::LegacyHashKey(_) => KeyKind::LegacyHash,
             KeyProblem::EncryptionKey(_) => KeyKind::Encryption,
             KeyProblem::Prefix { .. } => KeyKind::Prefix,
         }
@@ -106,13 +113,18 @@ impl KeyMismatch {
 
     /// Returns how many tokens depend on each key of this kind, if the store was asked.
     pub fn uses(&self) -> impl Iterator<Item = &KeyUse> {
-        let kind = self.kind();
-        self.uses.iter().filter(move |used| match kind {
-            KeyKind::Hash => used.kind == KeyKind::Hash && used.id != HashKeyId::STRAPI,
-            KeyKind::StrapiHash => used.kind == KeyKind::Hash && used.id == HashKeyId::STRAPI,
-            KeyKind::Encryption => used.kind == KeyKind::Encryption,
+        self.uses.iter().filter(|used| match &self.problem {
+            KeyProblem::EncryptionKey(_) => used.kind == KeyKind::Encryption,
+            _ if used.kind != KeyKind::Hash => false,
+            KeyProblem::StrapiHashKey => used.id == HashKeyId::STRAPI,
+            // The name of a format begins with its hash function.
+            KeyProblem::LegacyHashKey(format) => {
+                HashKeyId::legacy_hash(&used.id).is_some_and(|hash| format.split(':').next() == Some(hash))
+            }
             // Each token has one digest.
-            KeyKind::Prefix => used.kind == KeyKind::Hash && used.id != HashKeyId::STRAPI,
+            KeyProblem::HashKey(_) | KeyProblem::HashKeys(..) | KeyProblem::Prefix { .. } => {
+                used.id != HashKeyId::STRAPI && HashKeyId::legacy_hash(&used.id).is_none()
+            }
         })
     }
 
@@ -147,6 +159,10 @@ impl fmt::Display for KeyMismatch {
                 "Strapi's hash key (`apiToken.salt`, KEYWARD_STRAPI_HASH_KEY) is not the one that the imported tokens were hashed with, and \
                  they would be rejected"
             )?,
+            KeyProblem::LegacyHashKey(format) => write!(
+                f,
+                "the key of the legacy format `{format}` is not the one that adopted tokens were hashed with, and they would be rejected"
+            )?,
             KeyProblem::EncryptionKey(id) => write!(
                 f,
                 "the encryption key `{id}` (KEYWARD_ENCRYPTION_KEY) is not the key `{id}` that this data was written with, and sealed secrets \
@@ -172,7 +188,7 @@ impl fmt::Display for KeyMismatch {
             KeyProblem::HashKeys(..) => {
                 f.write_str(": set the former key again, behind the new one, or give up the data that uses it with `accept_new_hash_key`")
             }
-            KeyProblem::StrapiHashKey => {
+            KeyProblem::StrapiHashKey | KeyProblem::LegacyHashKey(_) => {
                 f.write_str(": set the former key again, or give these tokens up with `accept_new_hash_key`")
             }
             KeyProblem::Prefix { known, .. } => {
@@ -195,12 +211,15 @@ impl ConfiguredKeys {
         token_prefix: &TokenPrefix,
         hash_keys: &HashKeyRing,
         strapi: Option<&StrapiHashKey>,
+        legacy: &[LegacyFormat],
         encryption: Option<&EncryptionKeys>,
         accepted: Vec<KeyKind>,
     ) -> Self {
         let check = |kind| move |(id, value): (&str, String)| KeyCheck { kind, id: id.to_owned(), value };
         let mut checks: Vec<_> = hash_keys.check_values().map(check(KeyKind::Hash)).collect();
         checks.extend(strapi.map(|key| ("", key.check_value())).map(check(KeyKind::StrapiHash)));
+        let legacy = legacy.iter().filter_map(LegacyFormat::check_value);
+        checks.extend(legacy.map(|(id, value)| KeyCheck { kind: KeyKind::LegacyHash, id, value }));
         checks.extend(encryption.iter().flat_map(|keys| keys.check_values()).map(check(KeyKind::Encryption)));
         checks.push(check(KeyKind::Prefix)(("", token_prefix.check_value())));
         Self { checks, accepted }
@@ -219,7 +238,7 @@ impl ConfiguredKeys {
 
     /// Compares the keys that decide which credentials are valid.
     pub(crate) fn judge(&self, known: &[KeyCheck]) -> Result<(), KeyMismatch> {
-        [KeyKind::Hash, KeyKind::StrapiHash, KeyKind::Prefix]
+        [KeyKind::Hash, KeyKind::StrapiHash, KeyKind::LegacyHash, KeyKind::Prefix]
             .into_iter()
             .try_for_each(|kind| self.compare_kind(kind, known))
     }
@@ -248,6 +267,7 @@ impl ConfiguredKeys {
             let problem = match kind {
                 KeyKind::Hash => KeyProblem::HashKey(id.clone()),
                 KeyKind::StrapiHash => KeyProblem::StrapiHashKey,
+                KeyKind::LegacyHash => KeyProblem::LegacyHashKey(id.clone()),
                 KeyKind::Encryption => KeyProblem::EncryptionKey(id.clone()),
                 KeyKind::Prefix => KeyProblem::Prefix {
                     known: known().next().map(|check| check.value.clone()).unwrap_or_default(),
@@ -276,7 +296,7 @@ mod tests {
     fn keys(hash: &str, encryption: &str, token_prefix: &str) -> ConfiguredKeys {
         let encryption = (!encryption.is_empty()).then(|| EncryptionKeys::parse(encryption).unwrap());
         let (token_prefix, hash) = (TokenPrefix::new(token_prefix).unwrap(), HashKeyRing::parse(hash).unwrap());
-        ConfiguredKeys::new(&token_prefix, &hash, None, encryption.as_ref(), Vec::new())
+        ConfiguredKeys::new(&token_prefix, &hash, None, &[], encryption.as_ref(), Vec::new())
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod hash_key;
 mod host;
 mod id;
 mod key_check;
+mod legacy;
 mod log_limit;
 mod name;
 mod owner;
@@ -65,6 +66,8 @@ pub(crate) use id::parse_id;
 pub use id::{MalformedId, OwnerId, RoleId, TokenId};
 pub(crate) use key_check::ConfiguredKeys;
 pub use key_check::{KeyCheck, KeyKind, KeyMismatch, KeyUse};
+pub(crate) use legacy::LegacyHash;
+pub use legacy::{InvalidLegacyFormat, LegacyCharacters, LegacyDigest, LegacyFormat};
 pub(crate) use log_limit::LogLimit;
 pub use name::{Action, ConditionId, ConditionSet, EmptySet, Field, FieldSet, Resource};
 pub(crate) use owner::email_key;
@@ -80,6 +83,7 @@ pub(crate) use seal::EncryptionKeys;
 #[cfg(feature = "reveal")]
 pub use seal::{EncryptionKeys, InvalidEncryptionKey};
 pub use seal::{SealedSecret, Unsealable};
+pub(crate) use secret::LONGEST;
 pub use secret::{Entropy, InvalidTokenPrefix, NoEntropy, OsEntropy, Secret, TokenPrefix};
 #[cfg_attr(not(feature = "testing"), allow(unreachable_pub, reason = "the feature exports them"))]
 pub use secret::{NewSecret, SecretFormat, VerifiedSecret, VerifyError};

@@ -7,7 +7,9 @@
 
 #![cfg_attr(not(feature = "testing"), allow(unreachable_pub, dead_code, reason = "exported by `testing` only"))]
 
-use super::{Digest, HashKeyId, HashKeyRing, StrapiHashKey, TokenKind, TokenKinds};
+use super::{
+    Digest, HashKeyId, HashKeyRing, InvalidLegacyFormat, LegacyFormat, LegacyHash, StrapiHashKey, TokenKind, TokenKinds,
+};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use subtle::ConstantTimeEq;
@@ -15,7 +17,8 @@ use zeroize::Zeroizing;
 
 const RANDOM: usize = 43;
 const CHECK: usize = 7;
-const STRAPI_LENGTH: usize = 256;
+/// The maximum length of a secret of any format.
+pub(crate) const LONGEST: usize = 512;
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A source of random bytes. Tests pass a seeded one (`testing::SeededEntropy`).
@@ -195,7 +198,7 @@ pub struct NewSecret {
 pub struct VerifiedSecret {
     /// The digest to look up.
     pub digest: Digest,
-    /// The kind that its prefix names; `None` for Strapi's secrets.
+    /// The kind that its prefix names; `None` for secrets of Strapi and for adopted keys.
     pub kind: Option<TokenKind>,
 }
 
@@ -214,10 +217,10 @@ pub enum VerifyError {
 #[derive(Clone, Debug)]
 pub struct SecretFormat {
     prefixes: [(TokenKind, String); 3],
-    #[cfg_attr(not(feature = "people"), expect(dead_code, reason = "invitations belong to the feature"))]
     invitation: String,
     hash_keys: HashKeyRing,
-    strapi: Option<StrapiHashKey>,
+    /// The formats of secrets that other systems issued. No text has two of them.
+    foreign: Vec<LegacyFormat>,
 }
 
 impl SecretFormat {
@@ -226,19 +229,41 @@ impl SecretFormat {
         let prefixes =
             TokenKind::ALL.map(|kind| (kind, format!("{}_{}_", token_prefix.as_str(), token_prefix.label(kind))));
         let invitation = format!("{}_{INVITE}_", token_prefix.as_str());
-        Self { prefixes, invitation, hash_keys: hash_keys.into(), strapi: None }
+        Self { prefixes, invitation, hash_keys: hash_keys.into(), foreign: Vec::new() }
     }
 
     /// Accepts Strapi's secrets too.
     #[must_use]
     pub fn with_strapi(mut self, hash_key: StrapiHashKey) -> Self {
-        self.strapi = Some(hash_key);
+        self.foreign.push(LegacyFormat::strapi(hash_key));
         self
+    }
+
+    /// Accepts keys of this format too.
+    ///
+    /// # Errors
+    /// Returns [`InvalidLegacyFormat`] if the format is invalid, or accepts the same texts as another one.
+    pub fn with_legacy(mut self, format: LegacyFormat) -> Result<Self, InvalidLegacyFormat> {
+        let [admin, content, session] = &self.prefixes;
+        format.check(&[&admin.1, &content.1, &session.1, &self.invitation])?;
+        self.foreign.iter().try_for_each(|other| format.check_distinct(other))?;
+        self.foreign.push(format);
+        Ok(self)
     }
 
     /// Returns true if Strapi's secrets are accepted.
     pub(crate) fn has_strapi(&self) -> bool {
-        self.strapi.is_some()
+        self.foreign.iter().any(LegacyFormat::is_strapi)
+    }
+
+    /// Returns true if keys with digests by this function are accepted.
+    pub(crate) fn has_legacy(&self, hash: LegacyHash) -> bool {
+        self.foreign.iter().any(|format| format.hash() == Some(hash))
+    }
+
+    /// Returns true if this is the id of the hash key of adopted keys that are accepted.
+    pub(crate) fn has_legacy_key(&self, id: &str) -> bool {
+        self.foreign.iter().filter_map(LegacyFormat::hash).any(|hash| hash.key_id().as_str() == id)
     }
 
     /// Issues a secret of this kind.
@@ -280,7 +305,7 @@ impl SecretFormat {
 
     pub(crate) fn verify_bytes(&self, text: &[u8], kinds: TokenKinds) -> Result<VerifiedSecret, VerifyError> {
         let Some((kind, prefix)) = self.prefixes.iter().find(|(_, p)| text.starts_with(p.as_bytes())) else {
-            return self.verify_strapi(text);
+            return self.verify_foreign(text);
         };
         if !is_random(&text[prefix.len()..]) {
             return Err(VerifyError::Malformed);
@@ -294,7 +319,7 @@ impl SecretFormat {
     /// Returns true if a secret of this installation may have this length.
     pub(crate) fn has_length(&self, length: usize) -> bool {
         self.prefixes.iter().any(|(_, prefix)| prefix.len() + RANDOM + CHECK == length)
-            || (length == STRAPI_LENGTH && self.has_strapi())
+            || self.foreign.iter().any(|format| format.has_length(length))
     }
 
     /// Checks the secret of an invitation without the store.
@@ -323,15 +348,14 @@ impl SecretFormat {
 
     /// Returns true if a text has the form of a credential of this installation, valid or not.
     pub(crate) fn is_ours(&self, text: &[u8]) -> bool {
-        self.prefixes.iter().any(|(_, prefix)| text.starts_with(prefix.as_bytes())) || self.verify_strapi(text).is_ok()
+        self.prefixes.iter().any(|(_, prefix)| text.starts_with(prefix.as_bytes()))
+            || self.foreign.iter().any(|format| format.fits(text))
     }
 
-    fn verify_strapi(&self, text: &[u8]) -> Result<VerifiedSecret, VerifyError> {
-        let looks = text.len() == STRAPI_LENGTH && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-        match &self.strapi {
-            Some(hash_key) if looks => Ok(VerifiedSecret { digest: hash_key.digest(text), kind: None }),
-            _ => Err(VerifyError::Malformed),
-        }
+    /// Hashes a secret of another system: its shape is all that can be checked without the store.
+    fn verify_foreign(&self, text: &[u8]) -> Result<VerifiedSecret, VerifyError> {
+        let format = self.foreign.iter().find(|format| format.fits(text)).ok_or(VerifyError::Malformed)?;
+        Ok(VerifiedSecret { digest: format.digest(text), kind: None })
     }
 
     /// Returns a regular expression for secret scanners; a match is most likely a live secret.
@@ -550,7 +574,7 @@ mod tests {
         let issued = f.issue(TokenKind::Admin, &OsEntropy).unwrap();
         let shown = format!("{f:?} {issued:?}");
         assert!(!shown.contains(KEY) && !shown.contains("salty") && !shown.contains(issued.secret.expose()));
-        assert!(["Secret(..)", "HashKey(0)", "StrapiHashKey(..)"].iter().all(|name| shown.contains(name)), "{shown}");
+        assert!(["Secret(..)", "HashKey(0)", "LegacyFormat(strapi"].iter().all(|name| shown.contains(name)), "{shown}");
     }
 
     #[test]

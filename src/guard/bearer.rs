@@ -1,11 +1,9 @@
 //! The credential of a request: one `Authorization: Bearer` header (RFC 6750 section 2.1, RFC 9110 section 11.4), or a
 //! cookie.
 
+use crate::domain::LONGEST;
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, COOKIE};
-
-/// The maximum length of a secret, in bytes.
-const LONGEST: usize = 512;
 
 /// The credential in a request's headers.
 #[derive(PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 //! The per-address limit on invalid credentials that cost a store read.
 //!
-//! A secret that passes the offline check costs a store read before it is rejected. So does a secret in Strapi's
-//! format, which has no offline check. The budget limits the effect of a flood of such secrets, and keeps two promises:
+//! A secret that passes the offline check costs a store read before it is rejected. So does a secret in Strapi's or a
+//! legacy format, which have no offline check. The budget limits the effect of a flood of such secrets, and keeps two promises:
 //!
 //! **A valid token is never rejected because of the budget.** Only the store can tell a valid token that is not cached
 //! from an invalid one. So look-ups for an address over its budget go on, and only invalid credentials get 429 instead

@@ -14,6 +14,7 @@
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
 //! | [`migrating`] | running beside a Strapi 5, and importing from it |
+//! | [`adopting_keys`] | taking over the keys of your own table |
 //! | [`testing`] | tests of a service that keyward guards |
 //! | [`known_failures`] | how comparable systems failed, and the tests that hold keyward to it |
 //!
@@ -118,4 +119,5 @@ page!(
         "store::contract" => "crate::store::contract",
     ],
 );
+page!(adopting_keys, "adopting_keys.md");
 page!(known_failures, "known_failures.md");

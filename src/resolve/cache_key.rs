@@ -45,7 +45,7 @@ impl CacheKeys {
 #[derive(Clone, Copy)]
 pub(crate) struct KnownSecret {
     pub(crate) digest: Digest,
-    /// `None` for Strapi's secrets.
+    /// `None` for secrets of Strapi and for adopted keys.
     pub(crate) prefix: Option<TokenKind>,
     pub(super) cache_key: CacheKey,
 }

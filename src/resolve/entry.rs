@@ -56,11 +56,11 @@ impl EntryContext {
     }
 }
 
-/// The digest of an entry's token. Strapi's digests are boxed, or all entries would be larger.
+/// The digest of an entry's token. Those of other formats are boxed, or all entries would be larger.
 enum EntryDigest {
     Public,
     Native([u8; 27]),
-    Strapi(Box<[u8; 64]>),
+    Foreign(Box<Digest>),
 }
 
 /// The verdicts of a principal on the requirements below 32, two bits each. A principal never changes, so a verdict
@@ -135,7 +135,7 @@ impl Entry {
             principal: resolver.names.share(principal, &resolver.conditions),
             digest: match secret.digest {
                 Digest::Native(digest) => EntryDigest::Native(digest),
-                Digest::Strapi(digest) => EntryDigest::Strapi(Box::new(digest)),
+                digest => EntryDigest::Foreign(Box::new(digest)),
             },
             context: resolver.entry_context(),
             stamp,
@@ -221,7 +221,7 @@ impl Entry {
     fn has_digest(&self, digest: &Digest) -> bool {
         match (&self.digest, digest) {
             (EntryDigest::Native(kept), Digest::Native(digest)) => kept == digest,
-            (EntryDigest::Strapi(kept), Digest::Strapi(digest)) => **kept == *digest,
+            (EntryDigest::Foreign(kept), digest) => **kept == *digest,
             _ => false,
         }
     }
@@ -245,7 +245,7 @@ impl Entry {
         match &self.digest {
             EntryDigest::Public => None,
             EntryDigest::Native(digest) => Some(Digest::Native(*digest)),
-            EntryDigest::Strapi(digest) => Some(Digest::Strapi(**digest)),
+            EntryDigest::Foreign(digest) => Some(**digest),
         }
     }
 
@@ -289,7 +289,7 @@ impl Entry {
     pub(super) fn weight(&self) -> u64 {
         // The two counters of its Arc, and its place in the cache's tables.
         const OVERHEAD: usize = 16 + size_of::<u64>() + 40;
-        let digest = if let EntryDigest::Strapi(long) = &self.digest { size_of_val(&**long) } else { 0 };
+        let digest = if let EntryDigest::Foreign(boxed) = &self.digest { size_of_val(&**boxed) } else { 0 };
         (size_of::<Self>() + OVERHEAD + digest + self.principal.weight()) as u64
     }
 }

@@ -8,7 +8,7 @@
 //! | --- | --- | --- |
 //! | known | in the cache, or admitted before, and to be reloaded | 16 |
 //! | unknown | not in the cache, with a valid check | 12 |
-//! | doubtful | not in the cache, in Strapi's format, which has no check | 4 |
+//! | doubtful | not in the cache, in Strapi's or a legacy format, which have no check | 4 |
 //! | over budget | not in the cache, from an address over its failure budget | 2, and one for each address |
 //!
 //! Each lane is first come, first served. A look-up without a permit within [`Limits::queue`](super::Limits::queue) is

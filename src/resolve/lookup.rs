@@ -2,13 +2,13 @@
 
 use super::entry::Entry;
 use super::freshness::{Freshness, Stamp};
-use super::{HashDigest, KnownSecret, Lane, Resolved, Resolver};
+use super::{HashUnknown, KnownSecret, Lane, Resolved, Resolver};
 use crate::domain::{Digest, Tag, Unavailable};
 use crate::sync::{Arc, DashMap, watch};
 use dashmap::mapref::entry::Entry as Slot;
 
 type Outcome = Result<LookupOutcome, Unavailable>;
-pub(super) type Lookups = DashMap<Digest, watch::Receiver<Option<Outcome>>, HashDigest>;
+pub(super) type Lookups = DashMap<Digest, watch::Receiver<Option<Outcome>>, HashUnknown>;
 
 /// The result of one store read. The receiver has to check that it is still current.
 #[derive(Clone)]

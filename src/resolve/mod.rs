@@ -46,7 +46,7 @@ use poller::Progress;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use reads::{Read, Waiting};
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, RandomState};
 use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -55,6 +55,8 @@ use usage::Usage;
 use warm_up::WarmUp;
 
 type HashDigest = BuildHasherDefault<DigestHasher>;
+/// Keyed: clients choose the digests of made-up secrets of a legacy format.
+type HashUnknown = RandomState;
 
 /// Limits of the cache and of the look-ups behind it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,8 +73,8 @@ pub struct Limits {
     /// Look-ups that wait together share a read if the [store](crate::store::Store::batch_size) reads many tokens
     /// faster than one by one.
     ///
-    /// A quarter is reserved for cached tokens that have to be reloaded. Unknown secrets in Strapi's format, which
-    /// anyone can make up, get a quarter at most.
+    /// A quarter is reserved for cached tokens that have to be reloaded. Unknown secrets in Strapi's or a legacy format,
+    /// which anyone can make up, get a quarter at most.
     pub lookups: usize,
     /// How long a look-up waits for a permit. Default 250 ms.
     pub queue: Duration,
@@ -144,7 +146,7 @@ pub(crate) struct Resolver {
     /// Keyed by one half of the cache key, or of the digest if the entry is warmed; the entry has all of it, which is
     /// compared. Two tokens with one half would replace each other, which only costs look-ups.
     cache: Cache<u64, Arc<Entry>, Weigh, HashDigest>,
-    absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashDigest>,
+    absent: Cache<Digest, Absent, quick_cache::UnitWeighter, HashUnknown>,
     lookups: Lookups,
     /// Look-ups of callers over their budget.
     over_budget_lookups: Lookups,
@@ -247,7 +249,7 @@ impl Resolver {
                 limits.absent.max(16),
                 limits.absent.max(16) as u64,
                 quick_cache::UnitWeighter,
-                HashDigest::default(),
+                HashUnknown::default(),
                 Default::default(),
             ),
             lookups: Lookups::default(),
@@ -389,7 +391,7 @@ impl Resolver {
         let known = self.cache.peek(&secret.cache_key.bucket).is_some_and(|entry| entry.is_of(secret));
         match (known, asked, secret.digest) {
             (true, ..) => Lane::Known,
-            (_, Lane::Unknown, Digest::Strapi(_)) => Lane::Doubtful,
+            (_, Lane::Unknown, Digest::Strapi(_) | Digest::Legacy(_)) => Lane::Doubtful,
             (_, asked, _) => asked,
         }
     }

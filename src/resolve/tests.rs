@@ -7,6 +7,7 @@ use crate::domain::{
 };
 use crate::store::{KeyCheck, RecentPosition, RecentTokens, Record, Snapshot, StoreError, Use};
 use async_trait::async_trait;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A store in which every digest belongs to a token. It is at its first change, and counts reads and noted uses.
@@ -410,4 +411,11 @@ async fn a_node_whose_lookups_fail_is_not_ready() {
         assert!(ask(how, 9, Lane::OverBudget(1)).await && ask(how, 9, Lane::Doubtful).await);
         clock.advance(Duration::from_secs(60));
     }
+}
+
+/// bounded-by-strangers (`docs/invariants.md`): a client that makes up keys of a format without a key fills no bucket of its choice.
+#[test]
+fn tables_of_unknown_digests_hash_with_a_key() {
+    let digest = Digest::Legacy([7; 32]);
+    assert_ne!(HashUnknown::default().hash_one(digest), HashUnknown::default().hash_one(digest));
 }

@@ -10,6 +10,8 @@ pub trait ReadImports {
     /// Lists everything that was ever imported, in no order: the source, the key there, and the record here. It includes records that were
     /// deleted here since.
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError>;
+    /// Returns the token that a source's key was imported as, even if the token was deleted here since.
+    async fn imported_token(&mut self, source: &str, key: &str) -> Result<Option<TokenId>, StoreError>;
 }
 
 /// Writes records of imports, and the times of imported records.

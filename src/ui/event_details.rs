@@ -174,6 +174,7 @@ fn label(name: &str) -> String {
         "owners" => "Users".to_owned(),
         "expiresAt" => "Expires".to_owned(),
         "imported" => "Imported from".to_owned(),
+        "adopted" => "Adopted key, digest by".to_owned(),
         "passwordHash" => "Password hash".to_owned(),
         other => capitalize(other),
     }

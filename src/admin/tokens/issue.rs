@@ -10,8 +10,8 @@ use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
-    AccountKey, Action, Actor, ContentAccess, FieldName, Grant, NewSecret, Owner, OwnerId, Secret, Token,
-    TokenAuthority, TokenKind,
+    AccountKey, Action, Actor, ContentAccess, Digest, FieldName, Grant, HashKeyId, NewSecret, Owner, OwnerId, Secret,
+    Token, TokenAuthority, TokenKind,
 };
 use crate::store::{NameScope, NewToken};
 use std::collections::HashSet;
@@ -205,12 +205,21 @@ impl Tokens {
     pub(super) fn issue_admin_work(&self, new: NewAdminToken) -> Result<Work<IssuedToken>, ServiceError> {
         self.may_change()?;
         let mut errors = FieldErrors::default();
-        let (name, description) = check_texts(&new.name, &new.description, &mut errors)?;
-        self.check_lifespan(new.lifespan, &mut errors)?;
-        let new = NewAdminToken { name, description, ..new };
+        let new = self.checked_admin(new, &mut errors)?;
         let issued = self.context.issue(TokenKind::Admin)?;
         let tokens = self.clone();
         Ok(Box::new(move |unit| Box::pin(issue_admin(unit, tokens, new, errors, issued))))
+    }
+
+    /// Returns a new token with its texts as stored, and reports errors of these and of its lifespan.
+    pub(super) fn checked_admin(
+        &self,
+        new: NewAdminToken,
+        errors: &mut FieldErrors,
+    ) -> Result<NewAdminToken, ServiceError> {
+        let (name, description) = check_texts(&new.name, &new.description, errors)?;
+        self.check_lifespan(new.lifespan, errors)?;
+        Ok(NewAdminToken { name, description, ..new })
     }
 
     /// Issues a content token.
@@ -229,12 +238,21 @@ impl Tokens {
     pub(super) fn issue_content_work(&self, new: NewContentToken) -> Result<Work<IssuedToken>, ServiceError> {
         self.may_change()?;
         let mut errors = FieldErrors::default();
-        let (name, description) = check_texts(&new.name, &new.description, &mut errors)?;
-        self.check_lifespan(new.lifespan, &mut errors)?;
-        let new = NewContentToken { name, description, ..new };
+        let new = self.checked_content(new, &mut errors)?;
         let issued = self.context.issue(TokenKind::Content)?;
         let tokens = self.clone();
         Ok(Box::new(move |unit| Box::pin(issue_content(unit, tokens, new, errors, issued))))
+    }
+
+    /// Returns a new token with its texts as stored, and reports errors of these and of its lifespan.
+    pub(super) fn checked_content(
+        &self,
+        new: NewContentToken,
+        errors: &mut FieldErrors,
+    ) -> Result<NewContentToken, ServiceError> {
+        let (name, description) = check_texts(&new.name, &new.description, errors)?;
+        self.check_lifespan(new.lifespan, errors)?;
+        Ok(NewContentToken { name, description, ..new })
     }
 
     /// Opens a session for an owner whom the host program has authenticated, by other means than
@@ -301,13 +319,41 @@ impl Tokens {
     }
 }
 
+/// The key of a new token.
+pub(super) struct NewKey {
+    pub(super) digest: Digest,
+    pub(super) hash_key: HashKeyId,
+    /// Empty if the secret is not known.
+    pub(super) hint: String,
+}
+
+impl NewKey {
+    fn of(issued: Issued) -> (Self, Secret) {
+        let Issued { secret, digest, hash_key } = issued;
+        (Self { digest, hash_key, hint: secret.hint().to_owned() }, secret)
+    }
+}
+
 async fn issue_admin(
     unit: &mut UnitOfWork<'_>,
     tokens: Tokens,
     new: NewAdminToken,
-    mut errors: FieldErrors,
+    errors: FieldErrors,
     issued: NewSecret,
 ) -> Result<IssuedToken, ServiceError> {
+    let (key, secret) = NewKey::of(issued);
+    let new = admin_token(unit, tokens, new, errors, key).await?;
+    insert(unit, (new, secret)).await
+}
+
+/// Returns the record of a new admin token if all rules allow it.
+pub(super) async fn admin_token(
+    unit: &mut UnitOfWork<'_>,
+    tokens: Tokens,
+    new: NewAdminToken,
+    mut errors: FieldErrors,
+    key: NewKey,
+) -> Result<NewToken, ServiceError> {
     let NewAdminToken { name, description, owner, grants, lifespan } = new;
     let grantor = unit.grantor().await?;
     let owner = match owner {
@@ -336,18 +382,31 @@ async fn issue_admin(
     // Checked last: that a name is taken tells about tokens of others.
     let scope = unit.state.settings.policy.token_names.scope(Some(owner));
     ensure_name_available(unit, &name, scope, None).await?;
-    let authority = TokenAuthority::Admin { owner, grants };
-    let (new, secret) = new_token(issued, name, description, lifespan.limit(), authority);
-    insert(unit, (NewToken { scope, ..new }, secret)).await
+    let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Admin { owner, grants });
+    let NewKey { digest, hash_key, hint } = key;
+    Ok(NewToken { name, scope, description, digest, hash_key, hint, lifespan, authority })
 }
 
 async fn issue_content(
     unit: &mut UnitOfWork<'_>,
     tokens: Tokens,
     new: NewContentToken,
-    mut errors: FieldErrors,
+    errors: FieldErrors,
     issued: NewSecret,
 ) -> Result<IssuedToken, ServiceError> {
+    let (key, secret) = NewKey::of(issued);
+    let new = content_token(unit, tokens, new, errors, key).await?;
+    insert(unit, (new, secret)).await
+}
+
+/// Returns the record of a new content token if all rules allow it.
+pub(super) async fn content_token(
+    unit: &mut UnitOfWork<'_>,
+    tokens: Tokens,
+    new: NewContentToken,
+    mut errors: FieldErrors,
+    key: NewKey,
+) -> Result<NewToken, ServiceError> {
     let NewContentToken { name, description, access, lifespan } = new;
     unit.grantor().await?;
     tokens.check_access(&access, None, &mut errors);
@@ -358,9 +417,9 @@ async fn issue_content(
     if unit.view().count_tokens(TokenKind::Content, None).await? >= most {
         return Err(limit_reached(FieldName::Kind, most, "content tokens"));
     }
-    let authority = TokenAuthority::Content { access };
-    let (new, secret) = new_token(issued, name, description, lifespan.limit(), authority);
-    insert(unit, (NewToken { scope, ..new }, secret)).await
+    let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Content { access });
+    let NewKey { digest, hash_key, hint } = key;
+    Ok(NewToken { name, scope, description, digest, hash_key, hint, lifespan, authority })
 }
 
 async fn open_session(
@@ -400,8 +459,7 @@ pub(in crate::admin) fn new_token(
     lifespan: Option<Duration>,
     authority: TokenAuthority,
 ) -> (NewToken, Secret) {
-    let NewSecret { secret, digest, hash_key } = issued;
-    let hint = secret.hint().to_owned();
+    let (NewKey { digest, hash_key, hint }, secret) = NewKey::of(issued);
     (
         NewToken { name, scope: NameScope::Installation, description, digest, hash_key, hint, lifespan, authority },
         secret,

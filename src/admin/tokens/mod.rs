@@ -1,5 +1,6 @@
 //! The tokens service.
 
+mod adopt;
 mod change;
 mod issue;
 mod load;
@@ -9,6 +10,7 @@ mod reveal;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod within;
 
+pub use adopt::NewAdoptedToken;
 pub use change::TokenUpdate;
 pub(super) use issue::new_token;
 pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenOwner};
@@ -27,7 +29,7 @@ use crate::domain::{Ceiling, ConditionClause, FieldName, Grant, OwnerId, Permiss
 use crate::store::NameScope;
 use std::collections::HashMap;
 
-/// The tokens service: issues, changes, reads and revokes tokens. Returned by [`Keyward::tokens`](crate::Keyward::tokens).
+/// The tokens service: issues, adopts, changes, reads and revokes tokens. Returned by [`Keyward::tokens`](crate::Keyward::tokens).
 #[derive(Clone, Debug)]
 pub struct Tokens {
     context: ServiceContext,

@@ -1,8 +1,8 @@
 //! Changes of tokens within a transaction of the host.
 
-use super::{IssuedToken, NewAdminToken, NewContentToken, Tokens};
+use super::{IssuedToken, NewAdminToken, NewAdoptedToken, NewContentToken, Tokens};
 use crate::admin::{ServiceError, StagedChange};
-use crate::domain::{Token, TokenId};
+use crate::domain::{LegacyDigest, Token, TokenId};
 use crate::store::HostTransaction;
 
 /// The tokens service within a transaction of the host. Returned by [`Tokens::within`].
@@ -70,6 +70,19 @@ impl TokensWithin<'_> {
     /// See [`Tokens::within`].
     pub async fn issue_content(self, new: NewContentToken) -> Result<StagedChange<IssuedToken>, ServiceError> {
         let work = self.tokens.issue_content_work(new)?;
+        self.tokens.context.stage(self.host, work).await
+    }
+
+    /// Takes over a key that another system issued, like [`Tokens::adopt`]. It is accepted from the commit on.
+    ///
+    /// # Errors
+    /// See [`Tokens::within`].
+    pub async fn adopt(
+        self,
+        new: impl Into<NewAdoptedToken>,
+        digest: LegacyDigest,
+    ) -> Result<StagedChange<Token>, ServiceError> {
+        let work = self.tokens.adopt_work(new.into(), digest)?;
         self.tokens.context.stage(self.host, work).await
     }
 

@@ -511,8 +511,15 @@ fn mutating_methods() -> BTreeSet<&'static str> {
     let methods = sources.iter().flat_map(|source| source.split("pub(in crate::admin) async fn ").skip(1));
     let names = methods.map(|rest| rest.split(['(', '<']).next().unwrap());
     // Reports are no data: they are about to be handled, or are.
-    let others =
-        ["load_owner", "ensure_available", "load_account", "manages", "manages_account", "delete_account_reports"];
+    let others = [
+        "load_owner",
+        "ensure_available",
+        "ensure_not_adopted",
+        "load_account",
+        "manages",
+        "manages_account",
+        "delete_account_reports",
+    ];
     names.filter(|name| !others.contains(name)).collect()
 }
 
@@ -594,6 +601,10 @@ async fn every_mutation_commits_its_tags_and_its_event() {
     check!(seen, methods, issue_token, |world, unit| {
         let (new, secret) = content(world.issue(TokenKind::Content));
         unit.issue_token(new, &secret).await
+    });
+    check!(seen, methods, adopt_token, |world, unit| {
+        let (new, _) = content(world.issue(TokenKind::Content));
+        unit.adopt_token(new, LegacyHash::Sha256).await
     });
     check!(seen, methods, update_token, |world, unit| unit
         .update_token(&world.token, "other", "", &world.token.authority)

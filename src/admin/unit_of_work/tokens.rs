@@ -3,10 +3,14 @@
 use super::UnitOfWork;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, NewSecret, Secret, Tag, Token, TokenAuthority, TokenId, TokenKind,
+    AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, NewSecret, Secret, Tag, Token, TokenAuthority,
+    TokenId, TokenKind,
 };
-use crate::store::NewToken;
+use crate::store::{Imported, NewToken};
 use serde_json::{Value, json};
+
+/// The source under which adopted keys are remembered.
+const LEGACY: &str = "legacy keys";
 
 impl UnitOfWork<'_> {
     /// Adds a token, and seals its secret if there is an encryption key. A new session ends the oldest ones beyond the limit.
@@ -18,13 +22,41 @@ impl UnitOfWork<'_> {
         if let TokenAuthority::Session { owner, .. } = new.authority {
             self.end_oldest_sessions(owner).await?;
         }
+        let token = self.insert_token(new, None).await?;
+        self.seal_secret(&token, secret).await?;
+        Ok(token)
+    }
+
+    /// Adds the token of a key that another system issued.
+    pub(in crate::admin) async fn adopt_token(
+        &mut self,
+        new: NewToken,
+        hash: LegacyHash,
+    ) -> Result<Token, ServiceError> {
+        let key = new.digest.to_hex();
+        let token = self.insert_token(new, Some(hash)).await?;
+        self.tx.remember_imported(LEGACY, &key, Imported::Token(token.id)).await?;
+        Ok(token)
+    }
+
+    /// Checks that no key with this digest was adopted before. A key that was revoked since does not come back.
+    pub(in crate::admin) async fn ensure_not_adopted(&mut self, digest: &Digest) -> Result<(), ServiceError> {
+        match self.tx.imported_token(LEGACY, &digest.to_hex()).await? {
+            Some(_) => Err(ServiceError::Taken { field: FieldName::Digest, message: "Key already adopted" }),
+            None => Ok(()),
+        }
+    }
+
+    async fn insert_token(&mut self, new: NewToken, adopted: Option<LegacyHash>) -> Result<Token, ServiceError> {
         let (digest, mut details) = (new.digest, audit_details::new_token(&new));
         let id = self.tx.insert_token(new).await?;
         let token = self.load_token(id).await?;
-        self.seal_secret(&token, secret).await?;
         self.invalidate(Tag::token(&digest));
         if token.kind() != TokenKind::Session {
             details["expiresAt"] = json!(token.expires_at.map(|at| at.to_string()));
+        }
+        if let Some(hash) = adopted {
+            details["adopted"] = json!(hash.as_str());
         }
         self.audit(AuditAction::TokenIssued, AuditTarget::Token(id, token.kind()), details).await?;
         Ok(token)

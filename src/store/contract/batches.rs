@@ -52,8 +52,10 @@ pub(super) async fn many_tokens_resolve_like_one<S: Backend>(store: &S) {
             };
             let mut new = token(&format!("{round}.{n}"), authority);
             new.lifespan = (dice.below(2) == 0).then_some(Duration::from_secs(60));
-            if n == 0 {
-                new.digest = Digest::Strapi([round; 64]);
+            match n {
+                0 => new.digest = Digest::Strapi([round; 64]),
+                1 => new.digest = Digest::Legacy([round; 32]),
+                _ => {}
             }
             digests.push(new.digest);
             let id = tx.insert_token(new).await.expect("a token is added");

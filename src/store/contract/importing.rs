@@ -41,6 +41,10 @@ pub(super) async fn imported_keys_outlive_their_records<S: Backend>(store: &S) {
         list.sort_by_key(|(source, key, what)| (source.clone(), key.clone(), what.parts()));
     }
     assert_eq!(found, expected, "keys are kept after their records are deleted");
+    for (source, key, id) in [(AWKWARD, "1", Some(token)), ("other", "1", None), (AWKWARD, "2", None)] {
+        let found = tx.imported_token(source, key).await.expect("an imported key can be queried");
+        assert_eq!(found, id, "a token's key is found by its source");
+    }
     let again = tx.remember_imported("other", "1", Imported::Role(RoleId(100))).await;
     assert!(matches!(again, Err(StoreError::Conflict(_))), "a key is recorded once: {again:?}");
 }

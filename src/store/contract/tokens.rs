@@ -22,8 +22,10 @@ pub(super) async fn tokens_are_read_back_unchanged<S: Backend>(store: &S) {
     ];
     for (i, (name, authority, lifespan)) in (0..).zip(kinds) {
         let mut new = NewToken { lifespan, ..token(name, authority) };
-        if i == 2 {
-            new.digest = Digest::Strapi([0xA5; 64]);
+        match i {
+            2 => new.digest = Digest::Strapi([0xA5; 64]),
+            3 => new.digest = Digest::Legacy([0xA5; 32]),
+            _ => {}
         }
         let mut tx = begin(store).await;
         let before = tx.now();
@@ -86,7 +88,7 @@ pub(super) async fn unknown_digest_resolves_to_no_record<S: Backend>(store: &S) 
     tx.insert_token(admin("known", owner)).await.expect("a token is added");
     let expected = tx.seq();
     commit(tx).await;
-    for digest in [Digest::Native([7; 27]), Digest::Strapi([7; 64])] {
+    for digest in [Digest::Native([7; 27]), Digest::Strapi([7; 64]), Digest::Legacy([7; 32])] {
         let snapshot = resolve(store, &digest).await;
         assert!(snapshot.record.is_none(), "an unknown digest has no record");
         assert_eq!(snapshot.seq, expected, "an absence has a sequence too");

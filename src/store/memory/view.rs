@@ -286,6 +286,14 @@ impl<L: Send> ReadImports for Open<L> {
         let all = self.content.imported.iter();
         Ok(all.map(|((source, key, _), what)| (source.clone(), key.clone(), *what)).collect())
     }
+
+    async fn imported_token(&mut self, source: &str, key: &str) -> Result<Option<TokenId>, StoreError> {
+        let key = (source.to_owned(), key.to_owned(), "token");
+        Ok(self.content.imported.get(&key).and_then(|what| match what {
+            Imported::Token(id) => Some(*id),
+            Imported::Role(_) | Imported::Owner(_) => None,
+        }))
+    }
 }
 
 #[async_trait]

@@ -394,6 +394,10 @@ impl<C: Send> ReadImports for OpenTransaction<'_, C> {
     async fn imported(&mut self) -> Result<Vec<(String, String, Imported)>, StoreError> {
         self.rows(query(statements::IMPORTED)).await?.iter().map(rows::imported).collect()
     }
+
+    async fn imported_token(&mut self, source: &str, key: &str) -> Result<Option<TokenId>, StoreError> {
+        Ok(self.id(query(statements::IMPORTED_TOKEN).bind(source).bind(key)).await?.map(TokenId))
+    }
 }
 
 #[async_trait]

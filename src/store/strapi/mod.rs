@@ -268,7 +268,7 @@ impl Store for StrapiStore {
         let before = self.clock.now();
         // Strapi's database has no tokens of keyward.
         let record = match digest {
-            Digest::Native(_) => None,
+            Digest::Native(_) | Digest::Legacy(_) => None,
             Digest::Strapi(_) => {
                 let found = self.find(digest).await?;
                 let now = if found.now == 0 { before } else { Timestamp(found.now) };

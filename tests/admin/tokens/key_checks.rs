@@ -20,7 +20,7 @@ fn guarded<S: WriteStore + Clone>(world: &World<S>) -> App {
     world.guard(route)
 }
 
-fn mismatch<T: std::fmt::Debug>(done: Result<T, ServiceError>) -> KeyMismatch {
+pub(super) fn mismatch<T: std::fmt::Debug>(done: Result<T, ServiceError>) -> KeyMismatch {
     match done {
         Err(ServiceError::KeyMismatch(mismatch)) => mismatch,
         other => panic!("{other:?}"),

@@ -1,8 +1,14 @@
 //! Revealable secrets, durations, the catalogue, the audit log, and startup, on every store.
 
+mod adopted;
 mod key_checks;
 mod names;
 
+use adopted::{
+    adopted_key_expires_with_its_token, adopted_key_is_the_secret_of_its_token,
+    digest_of_one_function_admits_no_key_of_another, key_is_adopted_once, regeneration_ends_the_adopted_key,
+    rejected_adoption_names_the_field, wrong_key_of_a_legacy_format_fails_startup,
+};
 use key_checks::{
     accepted_hash_key_replaces_the_former_one, new_hash_key_before_the_former_one_is_accepted,
     second_startup_writes_nothing, wrong_encryption_key_fails_startup_and_is_named_by_a_reveal,
@@ -91,6 +97,13 @@ on_every_store! {
     wrong_encryption_key_fails_startup_and_is_named_by_a_reveal
     wrong_token_prefix_fails_startup
     second_startup_writes_nothing
+    adopted_key_is_the_secret_of_its_token
+    adopted_key_expires_with_its_token
+    regeneration_ends_the_adopted_key
+    key_is_adopted_once
+    digest_of_one_function_admits_no_key_of_another
+    rejected_adoption_names_the_field
+    wrong_key_of_a_legacy_format_fails_startup
 }
 
 fn world<S: WriteStore + Clone>(

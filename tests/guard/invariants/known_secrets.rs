@@ -6,11 +6,15 @@ use axum::routing::get;
 use fastrand::Rng;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
-use keyward::admin::{NewSession, OwnerState};
+use keyward::admin::{Lifespan, NewAdoptedToken, NewSession, OwnerState};
 use keyward::guard::{GateService, Limits, Reason};
 use keyward::testing::{HASH_KEY, Key, SecretFormat, World};
-use keyward::token::{ContentAccess, OsEntropy, StrapiHashKey, TokenKind};
-use keyward::{GuardedRouter, HashKey, Keyward, Permission, action, all_of, authenticated};
+use keyward::token::{ContentAccess, LegacyDigest, LegacyFormat, OsEntropy, StrapiHashKey, TokenKind};
+use keyward::{
+    Builder, Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewContentToken, Permission, action, all_of,
+    authenticated,
+};
+use sha2::{Digest, Sha256};
 use std::time::Duration;
 use tower::Service;
 
@@ -29,8 +33,10 @@ fn cases() -> usize {
     std::env::var("KEYWARD_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(20_000)
 }
 
-fn strapi_key() -> StrapiHashKey {
-    StrapiHashKey::new("saltysaltysaltysalty").unwrap()
+/// Accepts secrets of other systems.
+fn accept_foreign(builder: Builder) -> Builder {
+    let strapi = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
+    builder.strapi_hash_key(strapi).legacy_keys(LegacyFormat::sha256().length(64))
 }
 
 fn routes() -> GuardedRouter {
@@ -48,7 +54,7 @@ fn without_cache(world: &World) -> App {
     let mut limits = Limits::default();
     (limits.cache_bytes, limits.absent_for) = (0, Duration::ZERO);
     let builder = Keyward::builder(world.store.clone()).clock(world.clock.clone());
-    let builder = builder.hash_key(HashKey::parse(HASH_KEY).unwrap()).strapi_hash_key(strapi_key()).limits(limits);
+    let builder = accept_foreign(builder.hash_key(HashKey::parse(HASH_KEY).unwrap()).limits(limits));
     builder.admin("/admin").content("/api").public("/public").build().unwrap().guard(routes())
 }
 
@@ -61,7 +67,7 @@ async fn send(app: &mut App, path: &str, secret: &str) -> (StatusCode, Option<Re
 /// A token of any kind and lifespan.
 async fn issue(world: &World, rng: &mut Rng) -> Key {
     let cast = world.editor().with("x.read").with("y.write");
-    match rng.u8(..4) {
+    match rng.u8(..5) {
         0 => cast.issue().await,
         1 => cast.for_time(DAY * rng.u32(1..4)).issue().await,
         2 => {
@@ -71,8 +77,26 @@ async fn issue(world: &World, rng: &mut Rng) -> Key {
             (key.secret, key.id) = (opened.secret, opened.token.id);
             key
         }
+        3 => adopt(world, cast.issue().await, rng).await,
         _ => world.content(ContentAccess::FullAccess).await,
     }
+}
+
+/// A key of another system, whose token has this token's owner or none.
+async fn adopt(world: &World, key: Key, rng: &mut Rng) -> Key {
+    // 64 random hex digits.
+    let (_, secret) = HashKey::generate().unwrap();
+    let (name, lifespan) = (format!("adopted {}", key.token), Lifespan::Of(DAY * rng.u32(1..4)));
+    let (new, owner): (NewAdoptedToken, _) = match rng.bool() {
+        true => {
+            let grants = ["x.read", "y.write"].map(Grant::new);
+            (NewAdminToken::new(name, key.owner()).grants(grants).lifespan(lifespan).into(), key.owner)
+        }
+        false => (NewContentToken::new(name, ContentAccess::FullAccess).lifespan(lifespan).into(), None),
+    };
+    let digest = LegacyDigest::sha256(hex::encode(Sha256::digest(secret.expose())));
+    let token = world.keyward.tokens().adopt(new, digest).await.unwrap().id;
+    Key { secret, token, owner }
 }
 
 /// Changes something that decides over the admission of a token; returns its new secret if it has one.
@@ -118,19 +142,19 @@ fn disguise(secret: &str, rng: &mut Rng) -> String {
 
 #[tokio::test]
 async fn known_secrets_are_admitted_where_verified_ones_are() {
-    compare(World::with(|builder| builder.strapi_hash_key(strapi_key())), false).await;
+    compare(World::with(accept_foreign), false).await;
 }
 
 #[tokio::test]
 async fn warmed_tokens_are_admitted_where_looked_up_ones_are() {
-    compare(World::with(|builder| builder.strapi_hash_key(strapi_key()).store_is_exclusive()), true).await;
+    compare(World::with(|builder| accept_foreign(builder).store_is_exclusive()), true).await;
 }
 
 /// Replaces the installation by a new one on the same store, which warms up.
 async fn restart(world: &mut World) {
     world.keyward.shutdown().await;
     let builder = Keyward::builder(world.store.clone()).clock(world.clock.clone());
-    let builder = builder.hash_key(HashKey::parse(HASH_KEY).unwrap()).strapi_hash_key(strapi_key());
+    let builder = accept_foreign(builder.hash_key(HashKey::parse(HASH_KEY).unwrap()));
     let builder = builder.store_is_exclusive().warm_up(100).admin("/admin").content("/api").public("/public");
     world.keyward = builder.build().unwrap();
     let mut turns = 0;
@@ -187,7 +211,7 @@ async fn compare(mut world: World, restarts: bool) {
 
 #[tokio::test]
 async fn made_up_secrets_do_not_grow_the_cache() {
-    let world = World::with(|builder| builder.strapi_hash_key(strapi_key()));
+    let world = World::with(accept_foreign);
     let mut app = world.keyward.guard(routes());
     let key = world.editor().with("x.read").issue().await;
     assert_eq!(send(&mut app, "/admin/x", key.secret.expose()).await.0, StatusCode::OK);
@@ -198,6 +222,7 @@ async fn made_up_secrets_do_not_grow_the_cache() {
         let made_up = other.issue(TokenKind::Admin, &OsEntropy).unwrap().secret.expose().to_owned();
         assert_eq!(send(&mut app, "/admin/x", &made_up).await.0, StatusCode::UNAUTHORIZED);
         assert_eq!(send(&mut app, "/admin/x", &format!("{n:0256x}")).await.0, StatusCode::UNAUTHORIZED);
+        assert_eq!(send(&mut app, "/admin/x", &format!("{n:064x}")).await.0, StatusCode::UNAUTHORIZED);
     }
     let after = world.keyward.health();
     assert_eq!((after.cache_entries, after.cache_bytes), (before.cache_entries, before.cache_bytes));

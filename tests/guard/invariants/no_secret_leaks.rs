@@ -7,7 +7,7 @@ use http::header::AUTHORIZATION;
 use keyward::admin::{OwnerState, ServiceError};
 use keyward::testing::SecretFormat;
 use keyward::testing::{HASH_KEY, Key};
-use keyward::token::{ContentAccess, HashKeyRing, Secret, StrapiHashKey};
+use keyward::token::{ContentAccess, HashKeyRing, LegacyDigest, LegacyFormat, Secret, StrapiHashKey};
 use keyward::{BuildError, GuardedRouter, Keyward, MemoryStore, Require, action, authenticated};
 use keyward_test_support::log;
 use std::sync::{Arc, Mutex};
@@ -124,6 +124,7 @@ async fn secrets_are_not_in_debug_output() {
                 .hash_key(hash_key())
                 .strapi_hash_key(StrapiHashKey::new(REFERENCE).unwrap())
         ),
+        format!("{:?} {:?}", LegacyFormat::hmac_sha256(HASH_KEY).unwrap(), LegacyDigest::sha256(HASH_KEY)),
         format!("{:?}", BuildError::NoHashKey),
         format!("{:?}", ServiceError::LastSuperAdmin),
         format!(

@@ -7,8 +7,9 @@ use http::header::AUTHORIZATION;
 use keyward::guard::{FailureBudget, InvalidCredential, Limits, ProxyHeader, Reason, Unavailable};
 use keyward::testing::SecretFormat;
 use keyward::testing::{Answer, App, HASH_KEY, SeededEntropy, TestRequest, World};
-use keyward::token::{ContentAccess, Secret, StrapiHashKey, TokenKind};
-use keyward::{Builder, GuardedRouter, HashKey, authenticated};
+use keyward::token::{ContentAccess, LegacyDigest, LegacyFormat, Secret, StrapiHashKey, TokenKind};
+use keyward::{Builder, GuardedRouter, HashKey, NewAdminToken, authenticated};
+use sha2::{Digest, Sha256};
 use std::future::IntoFuture;
 use std::time::Duration;
 use tokio::task::JoinHandle;
@@ -140,6 +141,25 @@ async fn rejections_without_a_read_do_not_count() {
     app.get("/admin/x").peer(FLOOD).bearer(&unknown).await.assert_status(429);
 }
 
+/// A made-up key of a legacy format counts, and keys that were adopted are admitted all the same.
+#[tokio::test]
+async fn made_up_legacy_keys_spend_the_budget() {
+    let (world, shim, app) = world(|b| with_budget(5)(b.legacy_keys(LegacyFormat::sha256().prefix("acme_"))));
+    let adopted = "acme_0123456789abcdef";
+    let digest = LegacyDigest::sha256(hex::encode(Sha256::digest(adopted)));
+    let owner = world.super_admin().issue().await.owner();
+    world.keyward.tokens().adopt(NewAdminToken::new("adopted", owner), digest).await.unwrap();
+    let send = |key: String| app.get("/admin/x").peer(FLOOD).header(AUTHORIZATION, &format!("Bearer {key}"));
+    for n in 0..=5 {
+        let status = if n < 5 { 401 } else { 429 };
+        send(format!("acme_{n:016}")).await.assert_status(status);
+    }
+    assert_eq!(shim.reads(), 6);
+    send(format!("acme_{:016}", 0)).await.assert_status(429);
+    assert_eq!(shim.reads(), 6, "an absent key is cached");
+    send(adopted.to_owned()).await.assert_ok();
+}
+
 #[tokio::test]
 async fn store_errors_do_not_count() {
     let (_, shim, app) = world(with_budget(0));
@@ -154,8 +174,9 @@ async fn store_errors_do_not_count() {
 /// rejected-alike (`docs/invariants.md`), over the budget.
 #[tokio::test]
 async fn invalid_credentials_over_the_budget_answer_alike() {
-    let (world, _, app) =
-        world(|b| with_budget(5)(b.strapi_hash_key(StrapiHashKey::new("saltysaltysaltysalty").unwrap())));
+    let (strapi, legacy) =
+        (StrapiHashKey::new("saltysaltysaltysalty").unwrap(), LegacyFormat::sha256().prefix("acme_"));
+    let (world, _, app) = world(|b| with_budget(5)(b.strapi_hash_key(strapi).legacy_keys(legacy)));
     let mut secrets = made_up();
     let gone = world.super_admin().issue().await;
     world.keyward.tokens().revoke(gone.id).await.unwrap();
@@ -168,6 +189,7 @@ async fn invalid_credentials_over_the_budget_answer_alike() {
         format!("Bearer {}", gone.secret.expose()),
         format!("Bearer {not_genuine}"),
         format!("Bearer {}", "0123456789abcdef".repeat(16)),
+        "Bearer acme_0123456789abcdef".into(),
         format!("Bearer {}", wrong_kind.secret.expose()),
         "Bearer nope".into(),
         "Basic dXNlcjpwYXNz".into(),

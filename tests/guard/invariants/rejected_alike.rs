@@ -4,7 +4,7 @@ use axum::routing::get;
 use http::header::AUTHORIZATION;
 use keyward::guard::RejectionFormat;
 use keyward::testing::World;
-use keyward::token::{ContentAccess, StrapiHashKey};
+use keyward::token::{ContentAccess, LegacyFormat, StrapiHashKey};
 use keyward::{GuardedRouter, authenticated};
 
 #[tokio::test]
@@ -23,7 +23,8 @@ async fn rejections_are_byte_for_byte_alike() {
 
 async fn rejections_are_alike(format: RejectionFormat, content_type: &str, body: &serde_json::Value) {
     let strapi = StrapiHashKey::new("saltysaltysaltysalty").unwrap();
-    let world = World::with(|b| b.strapi_hash_key(strapi).rejection_format(format));
+    let legacy = LegacyFormat::sha256().prefix("acme_");
+    let world = World::with(|b| b.strapi_hash_key(strapi).legacy_keys(legacy).rejection_format(format));
     let ok = || get(|| async {});
     let app = world.guard(GuardedRouter::new().route("/admin/x", authenticated(), ok()).route(
         "/api/x",
@@ -44,6 +45,8 @@ async fn rejections_are_alike(format: RejectionFormat, content_type: &str, body:
             format!("Bearer {}", revoked.secret.expose()),
             format!("Bearer {made_up}"),
             format!("Bearer {}", "0123456789abcdef".repeat(16)),
+            "Bearer acme_0123456789abcdef".into(),
+            "Bearer acme_0123456789abcde".into(),
             "Bearer nope".into(),
             format!("bearer   {}", wrong_kind.secret.expose()),
             format!("Bearer {}", "a".repeat(600)),

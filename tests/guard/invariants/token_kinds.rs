@@ -12,8 +12,11 @@ use keyward::store::{Digest, WriteStore};
 use keyward::testing::SecretFormat;
 use keyward::testing::TokenKinds;
 use keyward::testing::{App, HASH_KEY, World};
-use keyward::token::{ContentAccess, Secret, StrapiHashKey, TokenAuthority, TokenKind, TokenPrefix};
-use keyward::{GuardedRouter, HashKey, Require, RoleId, action, authenticated};
+use keyward::token::{
+    ContentAccess, LegacyDigest, LegacyFormat, Secret, StrapiHashKey, TokenAuthority, TokenKind, TokenPrefix,
+};
+use keyward::{GuardedRouter, HashKey, NewAdminToken, NewContentToken, Require, RoleId, action, authenticated};
+use sha2::{Digest as _, Sha256};
 use std::time::Duration;
 
 fn app<S: WriteStore + Clone>(world: &World<S>) -> App {
@@ -156,6 +159,31 @@ async fn strapi_token_opens_only_the_groups_of_its_row() {
         shim::insert(&shim.inner, digest, authority).await;
         for _ in 0..2 {
             let get = |path| app.get(path).header(AUTHORIZATION, &format!("Bearer {secret}"));
+            get(other).await.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
+            get(opens).await.assert_ok();
+        }
+    }
+}
+
+/// The key of another system has no kind: the token that adopted it decides which groups it opens.
+#[tokio::test]
+async fn adopted_key_opens_only_the_groups_of_its_token() {
+    let format = || LegacyFormat::sha256().prefix("acme_");
+    let world = World::with(|b| b.legacy_keys(format()));
+    let app = app(&world);
+    let owner = world.super_admin().issue().await.owner();
+    let formats = SecretFormat::new(&TokenPrefix::default(), HashKey::parse(HASH_KEY).unwrap());
+    let formats = formats.with_legacy(format()).unwrap();
+    let digest = |key: &str| LegacyDigest::sha256(hex::encode(Sha256::digest(key)));
+    let [content, admin] = ["acme_0123456789abcdef", "acme_fedcba9876543210"];
+    assert!(matches!(formats.verify(admin, TokenKinds::ADMIN).unwrap().digest, Digest::Legacy(_)));
+    let tokens = world.keyward.tokens();
+    tokens.adopt(NewContentToken::new("content", ContentAccess::FullAccess), digest(content)).await.unwrap();
+    tokens.adopt(NewAdminToken::new("admin", owner), digest(admin)).await.unwrap();
+    for (key, opens, other) in [(content, "/api/x", "/admin/x"), (admin, "/admin/x", "/api/x")] {
+        // From the store and from the cache, first in the group that it does not open.
+        for _ in 0..2 {
+            let get = |path| app.get(path).header(AUTHORIZATION, &format!("Bearer {key}"));
             get(other).await.assert_rejected(Reason::Invalid(InvalidCredential::WrongKind)).assert_status(401);
             get(opens).await.assert_ok();
         }

@@ -83,6 +83,7 @@ forward! {
     }
     ReadImports {
         imported() -> Vec<(String, String, Imported)>;
+        imported_token(source: &str, key: &str) -> Option<TokenId>;
     }
     ReadKeys {
         key_checks() -> Vec<KeyCheck>;

@@ -6,12 +6,14 @@ mod postgres;
 mod sqlite;
 
 use axum::routing::get;
-use keyward::admin::{AdmittedActor, IssuedToken, Lifespan, Secret, TokenId};
+use keyward::admin::{AdmittedActor, FieldName, IssuedToken, Lifespan, Secret, TokenId};
 use keyward::store::WriteStore;
 use keyward::testing::App;
+use keyward::token::{LegacyDigest, LegacyFormat};
 use keyward::{
     Auth, Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, RoleId, action,
 };
+use sha2::{Digest, Sha256};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -41,7 +43,8 @@ struct Node {
 impl Node {
     fn on(store: impl WriteStore) -> Self {
         let hash_key = HashKey::parse(keyward::testing::HASH_KEY).unwrap();
-        let keyward = Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap();
+        let builder = Keyward::builder(store).hash_key(hash_key).legacy_keys(LegacyFormat::sha256().length(64));
+        let keyward = builder.admin("/admin").build().unwrap();
         let actor = Arc::<Mutex<Option<AdmittedActor>>>::default();
         let seen = actor.clone();
         let note = get(move |Auth(auth): Auth| async move { *seen.lock().unwrap() = auth.actor() });
@@ -161,6 +164,27 @@ macro_rules! tests_of_an_engine {
             assert_eq!(s.one.status(&renewed.secret).await, 200);
             s.two.wait_for_status(&renewed.secret, 200).await;
             s.two.wait_for_status(&one.secret, 401).await;
+        }
+
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn adopted_key_is_accepted_from_the_commit_on() {
+            let Some(s) = $scene.await else { return };
+            // 64 random hex digits.
+            let (_, key) = HashKey::generate().unwrap();
+            let digest = LegacyDigest::sha256(hex::encode(Sha256::digest(key.expose())));
+            let tokens = s.one.keyward.tokens();
+            let mut tx: Tx = $begin(&s.pool).await;
+            drop(tokens.within(&mut tx).adopt(new("lost", s.owner), digest.clone()).await.unwrap());
+            drop(tx);
+            let mut tx: Tx = $begin(&s.pool).await;
+            let staged = tokens.within(&mut tx).adopt(new("old", s.owner), digest.clone()).await.unwrap();
+            let again = tokens.within(&mut tx).adopt(new("again", s.owner), digest).await;
+            assert!(matches!(again, Err(ServiceError::Taken { field: FieldName::Digest, .. })), "{again:?}");
+            assert_eq!((s.one.status(&key).await, s.two.status(&key).await), (401, 401));
+            tx.commit().await.unwrap();
+            assert_eq!(staged.committed().name, "old");
+            assert_eq!(s.one.status(&key).await, 200);
+            s.two.wait_for_status(&key, 200).await;
         }
 
         #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

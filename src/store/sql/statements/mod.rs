@@ -315,6 +315,8 @@ macro_rules! statements {
              WHERE t.sealed_with IS NOT NULL GROUP BY t.sealed_with ORDER BY 1, 2";
 
         pub const IMPORTED: &str = "SELECT source, kind, foreign_key, id FROM keyward_import";
+        pub const IMPORTED_TOKEN: &str =
+            "SELECT id FROM keyward_import WHERE source = $1 AND kind = 'token' AND foreign_key = $2";
         pub const INSERT_IMPORTED: &str =
             "INSERT INTO keyward_import (source, kind, foreign_key, id) VALUES ($1, $2, $3, $4)";
         pub const BACKDATE_OWNER: &str = "UPDATE keyward_owner SET created_at = $2 WHERE id = $1";
