@@ -198,16 +198,13 @@ fn record(row: &SqliteRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
         last_used_at: time("last_used_at")?,
         authority: TokenAuthority::Admin { owner: OwnerId(person), grants },
     };
+    // Without roles, which are of keyward's tables: this application's role is in the ceiling.
+    let state = OwnerState::of(row.try_get("active")?, false);
     let owner = Owner {
-        id: OwnerId(person),
-        email: row.try_get("email")?,
-        firstname: String::new(),
-        lastname: String::new(),
-        username: None,
-        state: OwnerState::of(row.try_get("active")?, false),
-        roles: Vec::new(), // of keyward's tables; this application's role is in the ceiling
+        state,
         created_at,
         updated_at: created_at,
+        ..Owner::new(OwnerId(person), row.try_get::<String, _>("email")?)
     };
     let role: String = row.try_get("role")?;
     Ok(Some(Record { token, owner: Some((owner, ceiling(&role))), now: Timestamp(row.try_get("now")?) }))

@@ -112,6 +112,24 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// Creates an active person with this e-mail address, without names and roles. For stores of your own: owners of
+    /// keyward's are [made by a service](crate::admin::Owners::create).
+    pub fn new(id: OwnerId, email: impl Into<String>) -> Self {
+        Self {
+            id,
+            account: None,
+            kind: AccountKind::Person,
+            email: email.into(),
+            firstname: String::new(),
+            lastname: String::new(),
+            username: None,
+            state: OwnerState::Active,
+            roles: Vec::new(),
+            created_at: Timestamp(0),
+            updated_at: Timestamp(0),
+        }
+    }
+
     /// Returns the text by which a store compares the owner.
     pub(crate) fn email_key(&self) -> String {
         email_key(&self.email, &self.firstname, self.account.as_ref())

@@ -328,8 +328,8 @@ pub(super) struct NewKey {
 }
 
 impl NewKey {
-    fn of(issued: Issued) -> (Self, Secret) {
-        let Issued { secret, digest, hash_key } = issued;
+    fn of(issued: NewSecret) -> (Self, Secret) {
+        let NewSecret { secret, digest, hash_key } = issued;
         (Self { digest, hash_key, hint: secret.hint().to_owned() }, secret)
     }
 }

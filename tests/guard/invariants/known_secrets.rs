@@ -86,7 +86,7 @@ async fn issue(world: &World, rng: &mut Rng) -> Key {
 async fn adopt(world: &World, key: Key, rng: &mut Rng) -> Key {
     // 64 random hex digits.
     let (_, secret) = HashKey::generate().unwrap();
-    let (name, lifespan) = (format!("adopted {}", key.token), Lifespan::Of(DAY * rng.u32(1..4)));
+    let (name, lifespan) = (format!("adopted {}", key.id), Lifespan::Of(DAY * rng.u32(1..4)));
     let (new, owner): (NewAdoptedToken, _) = match rng.bool() {
         true => {
             let grants = ["x.read", "y.write"].map(Grant::new);
@@ -95,8 +95,8 @@ async fn adopt(world: &World, key: Key, rng: &mut Rng) -> Key {
         false => (NewContentToken::new(name, ContentAccess::FullAccess).lifespan(lifespan).into(), None),
     };
     let digest = LegacyDigest::sha256(hex::encode(Sha256::digest(secret.expose())));
-    let token = world.keyward.tokens().adopt(new, digest).await.unwrap().id;
-    Key { secret, token, owner }
+    let id = world.keyward.tokens().adopt(new, digest).await.unwrap().id;
+    Key { secret, id, owner }
 }
 
 /// Changes something that decides over the admission of a token; returns its new secret if it has one.

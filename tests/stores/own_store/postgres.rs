@@ -165,17 +165,8 @@ fn record(row: &PgRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
             grants: scopes.split_whitespace().map(Grant::new).collect(),
         },
     };
-    let owner = Owner {
-        id: OwnerId(person),
-        email: row.try_get("email")?,
-        firstname: String::new(),
-        lastname: String::new(),
-        username: None,
-        state: OwnerState::of(row.try_get("active")?, false),
-        roles: Vec::new(),
-        created_at: Timestamp(0),
-        updated_at: Timestamp(0),
-    };
+    let state = OwnerState::of(row.try_get("active")?, false);
+    let owner = Owner { state, ..Owner::new(OwnerId(person), row.try_get::<String, _>("email")?) };
     let ceiling = Ceiling::Of(["articles.read", "articles.write"].map(Permission::new).into());
     Ok(Some(Record { token, owner: Some((owner, ceiling)), now: Timestamp(row.try_get("now")?) }))
 }
