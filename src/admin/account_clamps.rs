@@ -42,7 +42,10 @@ impl ServiceContext {
             self.transact(|unit| {
                 Box::pin(async move {
                     let reports = unit.view().reported_accounts(BATCH).await?;
-                    let Some((last, _)) = reports.last().cloned() else { return Ok(unit.skip_commit()) };
+                    let Some((last, _)) = reports.last().cloned() else {
+                        unit.skip_commit();
+                        return Ok(());
+                    };
                     let keys: HashSet<String> = reports.into_iter().map(|(_, key)| key).collect();
                     // A text that is no key is of no account.
                     for key in keys.into_iter().filter_map(|key| AccountKey::new(key).ok()) {

@@ -2,9 +2,9 @@
 
 use super::ServiceError;
 use super::context::ServiceContext;
-use super::unit_of_work::UnitOfWork;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-use super::unit_of_work::{StagedChange, Work};
+use super::unit_of_work::StagedChange;
+use super::unit_of_work::{UnitOfWork, Work};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::domain::Account;
 use crate::domain::{AccountKey, InvalidCredential, Owner, OwnerId, Reason, Unavailable};
@@ -66,7 +66,13 @@ impl AccountReports {
     /// # Errors
     /// [`Store`](ServiceError::Store) if the store fails.
     pub async fn policy_changed(&self) -> Result<Sweep, ServiceError> {
-        self.0.transact(|unit| Box::pin(async move { Ok(unit.invalidate_everything()) })).await?;
+        let change: Work<()> = Box::new(|unit| {
+            Box::pin(async move {
+                unit.invalidate_everything();
+                Ok(())
+            })
+        });
+        self.0.transact(change).await?;
         let (sender, progress) = watch::channel(SweepProgress::default());
         let context = self.0.clone();
         self.0.state.resolver.tasks.spawn(move |mut stop| async move {
@@ -228,9 +234,10 @@ pub(super) async fn checked(unit: &mut UnitOfWork<'_>, key: AccountKey) -> Resul
 
 async fn removed(unit: &mut UnitOfWork<'_>, key: AccountKey) -> Result<(), ServiceError> {
     match unit.load_account(&key).await? {
-        Some(owner) => unit.delete_owner(&owner).await,
-        None => Ok(unit.skip_commit()),
+        Some(owner) => unit.delete_owner(&owner).await?,
+        None => unit.skip_commit(),
     }
+    Ok(())
 }
 
 async fn sweep(context: ServiceContext, sender: watch::Sender<SweepProgress>) {

@@ -22,7 +22,9 @@ pub enum Ceiling {
 ///
 /// Two policies are equal only if one is a clone of the other.
 #[derive(Clone)]
-pub struct CeilingPolicy(Arc<dyn Fn(&Action, Option<&Resource>) -> bool + Send + Sync>);
+pub struct CeilingPolicy(Arc<Allows>);
+
+type Allows = dyn Fn(&Action, Option<&Resource>) -> bool + Send + Sync;
 
 impl CeilingPolicy {
     pub(super) fn new(allows: impl Fn(&Action, Option<&Resource>) -> bool + Send + Sync + 'static) -> Self {
