@@ -2,14 +2,15 @@
 
 use crate::admin::{AdminState, Policy, Settings};
 use crate::domain::{
-    AccountKey, Catalogue, Reason, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy, SecretFormat,
-    StrapiHashKey, SystemClock, TokenPrefix,
+    AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, KeyKind, NoEntropy, OsEntropy,
+    Reason, SecretFormat, StrapiHashKey, SystemClock, TokenPrefix,
 };
 #[cfg(feature = "ui")]
 use crate::guard::SessionCookie;
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
-    InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle, SignedIn,
+    InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
+    SignedIn,
 };
 #[cfg(any(feature = "api", feature = "ui"))]
 use crate::guard::{BODY_DEADLINE, BodyReader};
@@ -768,7 +769,8 @@ impl<T> Builder<T> {
     /// tokens are not looked up again for their account's sake.
     ///
     /// A change that is not reported has no effect on a cached token, without a bound. So a report *after* the commit is
-    /// not enough: the process may end between the two.
+    /// not enough: the process may end between the two. With [`store_is_exclusive`](Self::store_is_exclusive), which
+    /// reads no report, it has no effect.
     pub fn all_account_changes_reported(mut self) -> Self {
         self.account_changes_reported = true;
         self
@@ -854,22 +856,23 @@ impl<T> Builder<T> {
         let headers = self.credential_headers.as_deref().map(CredentialHeaders::parse).transpose()?.unwrap_or_default();
         let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref(), headers)?;
         let cache_keys = CacheKeys::draw(&*self.entropy)?;
-        let max_age = if self.account_changes_reported { Duration::MAX } else { limits.max_staleness };
+        // With `store_is_exclusive` no report is read from the store.
+        let all_reported = self.account_changes_reported && !self.exclusive;
+        let max_age = if all_reported { Duration::MAX } else { limits.max_staleness };
         let (shrunk, to_clamp) = self.accounts.as_ref().map(|_| mpsc::channel(1024)).unzip();
         let accounts = HostAccounts::new(self.accounts, shrunk, limits.lookup, max_age, self.clock.clone());
         let resolver =
             Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, accounts, self.exclusive);
         let has_content = self.groups.iter().any(Group::is_content);
-        let gate =
-            GateSettings {
-                groups: self.groups,
-                opaque: self.opaque,
-                addresses,
-                budget: self.budget,
-                base,
-                style,
-                signed_in: self.signed_in,
-            };
+        let gate = GateSettings {
+            groups: self.groups,
+            opaque: self.opaque,
+            addresses,
+            budget: self.budget,
+            base,
+            style,
+            signed_in: self.signed_in,
+        };
         let gate = Arc::new(Gate::new(gate, format.clone(), resolver.clone())?);
         let settings = Settings { has_content, ..self.settings };
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone(), to_clamp));

@@ -4,8 +4,8 @@ use super::UnitOfWork;
 use crate::admin::actor::Grantor;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState, Tag,
-    Token, TokenAuthority, TokenKind, account_digest,
+    Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState,
+    Tag, Token, TokenAuthority, TokenKind, account_digest,
 };
 use crate::resolve::as_answered;
 use crate::store::{Clamped, NameScope, NewOwner, NewToken, Paging, Profile, TokenQuery, scope_details};
@@ -113,7 +113,7 @@ impl UnitOfWork<'_> {
         if before.state != after.state {
             self.set_owner_state(&before, after.state).await?;
         }
-        self.clamp_account(id, &ceiling, before.state != after.state).await
+        self.clamp_account(id, &ceiling).await
     }
 
     async fn suspend_account(&mut self, before: Owner) -> Result<(), ServiceError> {
@@ -125,19 +125,10 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// Removes the grants of an account's tokens that its ceiling does not cover. After a change of state, the tokens
-    /// themselves are stale: their absence may be cached.
-    async fn clamp_account(
-        &mut self,
-        id: OwnerId,
-        ceiling: &Ceiling,
-        state_changed: bool,
-    ) -> Result<Clamped, ServiceError> {
+    /// Removes the grants of an account's tokens that its ceiling does not cover.
+    async fn clamp_account(&mut self, id: OwnerId, ceiling: &Ceiling) -> Result<Clamped, ServiceError> {
         let (index, mut clamped) = (ceiling.index(), Clamped::default());
         for token in self.tokens_of_account(id).await? {
-            if state_changed {
-                self.invalidate(Tag::token(&token.digest));
-            }
             let (kept, gone): (Vec<Grant>, Vec<Grant>) =
                 token.grants().iter().cloned().partition(|grant| index.check(grant).is_ok());
             if gone.is_empty() {

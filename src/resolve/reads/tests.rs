@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{Conditions, SystemClock, Tag};
 use crate::resolve::tests::{self, cache_keys, record, strapi_secret};
-use crate::resolve::{KnownSecret, Limits, Resolved};
+use crate::resolve::{HostAccounts, KnownSecret, Limits, Resolved};
 use crate::store::{Following, KeyCheck, Store, Use};
 use async_trait::async_trait;
 use std::sync::Arc;

@@ -16,6 +16,9 @@ DECLARE
     owner BIGINT;
     next BIGINT;
 BEGIN
+    -- First the lock of writers: an owner that another transaction adds is seen here, or the host is asked for it after
+    -- this commit.
+    PERFORM 1 FROM keyward_epoch WHERE id = 1 FOR UPDATE;
     SELECT o.id INTO owner FROM keyward_owner o WHERE o.account = NEW.account;
     IF owner IS NULL THEN
         RETURN NULL;
@@ -39,6 +42,6 @@ $$;
 -- Records this migration. The program does the same by itself, by its own means.
 INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
     50, 'accounts', TRUE,
-    decode('723890b9957f94060634247bbe90f93cf84ea56bfb4598e14d79ac38818d84596f2a145870f59c124d69602be238c351', 'hex'),
+    decode('6c4756ef8cc280ceaef8557cfdd1b44d56af180f14dd7cf5c39e16734182536641b3294f622d9a6aa582babedcbfec7a', 'hex'),
     0
 );
