@@ -40,6 +40,7 @@ impl Accounts for User {
 struct Installation {
     keyward: Keyward,
     user: User,
+    key: AccountKey,
     digest: Digest,
 }
 
@@ -57,19 +58,20 @@ impl Installation {
         let mut number = 0;
         let token = loop {
             number += 1;
-            let new = NewAdminToken::new(format!("token {number}"), AccountKey::from(1)).lifespan(Lifespan::Unlimited);
+            let new = NewAdminToken::new(format!("token {number}"), AccountKey::from(number));
+            let new = new.lifespan(Lifespan::Unlimited);
             let new = new.grants([Grant::new("article.read")]);
             let token = keyward.tokens().issue_admin(new).await.unwrap().token;
-            // There are few slots. In one slot, the tag of the owner would invalidate that of the token.
-            let tags = [Tag::token(&token.digest), Tag::owner(token.owner().unwrap())];
-            let [token_slot, owner_slot] = tags.map(|tag| tag.slot(SLOT_BITS));
-            if token_slot != owner_slot {
+            // There are few slots. In one slot, the tag of the owner would invalidate another one.
+            let tags = [Tag::owner(token.owner().unwrap()), Tag::token(&token.digest), Tag::ALL];
+            let [owner, others @ ..] = tags.map(|tag| tag.slot(SLOT_BITS));
+            if !others.contains(&owner) {
                 break token;
             }
         };
         user.state.store(former, Ordering::SeqCst);
         user.former.store(former, Ordering::SeqCst);
-        Arc::new(Self { keyward, user, digest: token.digest })
+        Arc::new(Self { keyward, user, key: AccountKey::from(number), digest: token.digest })
     }
 
     async fn admits(&self) -> Result<bool, Unavailable> {
@@ -80,7 +82,7 @@ impl Installation {
     /// Commits a change of the user, and reports it.
     async fn change(&self, state: u8) {
         self.user.state.store(state, Ordering::SeqCst);
-        self.keyward.accounts().changed(&AccountKey::from(1)).await.unwrap();
+        self.keyward.accounts().changed(&self.key).await.unwrap();
     }
 }
 
