@@ -821,7 +821,8 @@ impl<T> Builder<T> {
     /// tokens are not looked up again for their account's sake.
     ///
     /// A change that is not reported has no effect on a cached token, without a bound. So a report *after* the commit is
-    /// not enough: the process may end between the two.
+    /// not enough: the process may end between the two. With [`store_is_exclusive`](Self::store_is_exclusive), which
+    /// reads no report, it has no effect.
     pub fn all_account_changes_reported(mut self) -> Self {
         self.account_changes_reported = true;
         self
@@ -924,7 +925,9 @@ impl<T> Builder<T> {
         let headers = self.credential_headers.as_deref().map(CredentialHeaders::parse).transpose()?.unwrap_or_default();
         let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref(), headers)?;
         let cache_keys = CacheKeys::draw(&*self.entropy)?;
-        let max_age = if self.account_changes_reported { Duration::MAX } else { limits.max_staleness };
+        // With `store_is_exclusive` no report is read from the store.
+        let all_reported = self.account_changes_reported && !self.exclusive;
+        let max_age = if all_reported { Duration::MAX } else { limits.max_staleness };
         let (shrunk, to_clamp) = self.accounts.as_ref().map(|_| mpsc::channel(1024)).unzip();
         let accounts = HostAccounts::new(self.accounts, shrunk, limits.lookup, max_age, self.clock.clone());
         let resolver =

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::freshness::{Freshness, Stamp};
 use super::{HashUnknown, KnownSecret, Lane, Resolved, Resolver};
-use crate::domain::{Digest, Tag, Unavailable};
+use crate::domain::{Digest, MonotonicTime, OwnerId, Tag, Unavailable};
 use crate::sync::{Arc, DashMap, watch};
 use dashmap::mapref::entry::Entry as Slot;
 
@@ -14,23 +14,38 @@ pub(super) type Lookups = DashMap<Digest, watch::Receiver<Option<Outcome>>, Hash
 #[derive(Clone)]
 pub(super) enum LookupOutcome {
     Found(Arc<Entry>),
-    Absent(Stamp),
+    Absent(Absent),
+}
+
+/// The absence of a token, or of the account that it belongs to.
+#[derive(Clone, Copy)]
+pub(super) struct Absent {
+    pub(super) stamp: Stamp,
+    /// The owner of the token, if there is a token. Its account may return.
+    pub(super) owner: Option<OwnerId>,
+    /// From then on the store must be read again.
+    pub(super) until: MonotonicTime,
 }
 
 impl LookupOutcome {
-    /// Returns true if no change since the read touched the token with this digest, its owner or their roles.
-    pub(super) fn is_current(&self, digest: &Digest, freshness: &Freshness) -> bool {
+    /// Returns true if the result counts for a request that began at this time: it was not too old by then, and no
+    /// change since the read touched the token with this digest, its owner or their roles.
+    ///
+    /// A request may have joined the look-up long after its read.
+    pub(super) fn is_current(&self, digest: &Digest, begun: MonotonicTime, freshness: &Freshness) -> bool {
         match self {
-            Self::Found(entry) => freshness.is_current(entry.stamp, entry.tags()),
-            Self::Absent(stamp) => freshness.is_current(*stamp, absent_tags(digest)),
+            Self::Found(entry) => begun <= entry.reload && freshness.is_current(entry.stamp, entry.tags()),
+            Self::Absent(absent) => begun <= absent.until && absent.is_current(digest, freshness),
         }
     }
 }
 
-/// Returns the tags of the absence of a token. A deleted owner does not return (ids are never reused), so the token's
-/// own tag is enough.
-pub(super) fn absent_tags(digest: &Digest) -> [Tag; 2] {
-    [Tag::ALL, Tag::token(digest)]
+impl Absent {
+    /// Returns true if no change since the read touched the token with this digest, or its owner.
+    pub(super) fn is_current(&self, digest: &Digest, freshness: &Freshness) -> bool {
+        let tags = [Some(Tag::ALL), Some(Tag::token(digest)), self.owner.map(Tag::owner)];
+        freshness.is_current(self.stamp, tags.into_iter().flatten())
+    }
 }
 
 impl From<LookupOutcome> for Resolved {
@@ -124,18 +139,25 @@ impl Drop for LookupSlot {
 mod tests {
     use super::*;
     use crate::domain::{Conditions, OsEntropy, SystemClock};
+    use crate::resolve::tests::TestClock;
     use crate::resolve::{CacheKeys, HostAccounts, Limits};
     use crate::store::{Snapshot, Store, StoreError, Use};
     use async_trait::async_trait;
     use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Duration;
+    use tokio::sync::Semaphore;
 
+    /// An empty store: the number of reads, and permits to answer them.
     #[derive(Default)]
-    struct Empty(AtomicU64);
+    struct Empty(AtomicU64, Option<Semaphore>);
 
     #[async_trait]
     impl Store for Empty {
         async fn resolve(&self, _: &Digest) -> Result<Snapshot, StoreError> {
             self.0.fetch_add(1, Ordering::SeqCst);
+            if let Some(permits) = &self.1 {
+                permits.acquire().await.unwrap().forget();
+            }
             Ok(Snapshot { seq: 0, op_id: None, record: None })
         }
 
@@ -196,5 +218,47 @@ mod tests {
             assert!(matches!(resolver.clone().ask(secret, Lane::Unknown).await, Ok(Resolved::Absent { .. })));
         }
         assert_eq!(store.0.load(Ordering::SeqCst), 1);
+    }
+
+    /// bounded-staleness: a look-up that takes long is joined by a request that begins after its answer's deadline.
+    #[tokio::test]
+    async fn a_request_uses_no_result_that_was_too_old_when_it_began() {
+        let store = Arc::new(Empty(AtomicU64::new(0), Some(Semaphore::new(0))));
+        let (limits, keys) = (Limits::default(), CacheKeys::draw(&OsEntropy).unwrap());
+        let (clock, accounts) = (Arc::new(TestClock::default()), HostAccounts::none());
+        let resolver =
+            Resolver::start(store.clone(), clock.clone(), Conditions::default(), limits, keys, accounts, false);
+        let secret = KnownSecret::uncached(Digest::Native([7; 27]));
+        let ask = || {
+            let resolver = resolver.clone();
+            async move { resolver.ask(secret, Lane::Unknown).await.map(drop) }
+        };
+        let (early, late) = (ask(), ask());
+        let late_begins = async {
+            while store.0.load(Ordering::SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+            clock.advance(limits.max_staleness + Duration::from_nanos(1));
+            let late = std::pin::pin!(late);
+            let permits = async {
+                tokio::task::yield_now().await;
+                store.1.as_ref().unwrap().add_permits(2);
+            };
+            tokio::join!(late, permits).0
+        };
+        assert!(matches!(tokio::join!(early, late_begins), (Ok(()), Ok(()))));
+        assert_eq!(store.0.load(Ordering::SeqCst), 2, "the late request has the store read again");
+    }
+
+    #[test]
+    fn the_absence_of_an_account_ends_with_a_change_of_its_owner() {
+        let (freshness, digest, until) = (Freshness::without_log(), Digest::Native([7; 27]), MonotonicTime(10));
+        let stamp = Stamp { era: freshness.era(), seq: 1 };
+        let absent = |owner| LookupOutcome::Absent(Absent { stamp, owner, until });
+        let is_current = |owner, begun| absent(owner).is_current(&digest, MonotonicTime(begun), &freshness);
+        assert!(is_current(Some(OwnerId(1)), 10) && !is_current(Some(OwnerId(1)), 11));
+        freshness.invalidate(2, &[Tag::owner(OwnerId(1))]);
+        assert!(!is_current(Some(OwnerId(1)), 10));
+        assert!(is_current(Some(OwnerId(2)), 10) && is_current(None, 10));
     }
 }

@@ -40,7 +40,7 @@ use freshness::Stamp;
 use health::Counts;
 use keys::Keys;
 use lanes::Lanes;
-use lookup::{LookupOutcome, LookupState, Lookups, absent_tags};
+use lookup::{Absent, LookupOutcome, LookupState, Lookups};
 use names::Names;
 use poller::Progress;
 use quick_cache::Weighter;
@@ -166,12 +166,6 @@ pub(crate) enum Resolved {
     Absent {
         read: bool,
     },
-}
-
-#[derive(Clone)]
-struct Absent {
-    stamp: Stamp,
-    until: MonotonicTime,
 }
 
 #[derive(Clone)]
@@ -339,14 +333,15 @@ impl Resolver {
             return (now < entry.reload && entry.is_current(&self.freshness)).then_some(Resolved::Found(entry));
         }
         let absent = self.absent.get(&secret.digest)?;
-        (now < absent.until && self.freshness.is_current(absent.stamp, absent_tags(&secret.digest)))
+        (now < absent.until && absent.is_current(&secret.digest, &self.freshness))
             .then_some(Resolved::Absent { read: false })
     }
 
     /// Looks the secret up in the store, sharing the look-up with concurrent callers, until the result is current on
-    /// arrival.
+    /// arrival, and was read late enough for this caller.
     pub(crate) async fn ask(self: Arc<Self>, secret: KnownSecret, lane: Lane) -> Result<Resolved, Unavailable> {
         self.counts.record_miss();
+        let begun = self.clock.moment();
         let until_current = async {
             self.fitting_keys().await?;
             let mut pause = Duration::ZERO;
@@ -363,7 +358,7 @@ impl Resolver {
                 if !self.freshness.has_lease(self.clock.moment()) {
                     continue;
                 }
-                if outcome.is_current(&secret.digest, &self.freshness) {
+                if outcome.is_current(&secret.digest, begun, &self.freshness) {
                     return Ok(outcome.into());
                 }
                 // Overtaken by a change: once is chance; more often the store lags, and asking does not speed it up.
@@ -410,14 +405,15 @@ impl Resolver {
                 LookupOutcome::Found(entry)
             }
             None => {
-                // The token of a missing account is there again once the host has it again, which no tag reports.
-                let of_account = snapshot.record.is_some();
-                let believed = if of_account { self.limits.max_staleness } else { Duration::MAX };
+                // The token of a missing account is there again once the host has it again, which it need not report.
+                let owner = snapshot.record.as_ref().and_then(|record| record.token.owner());
+                let believed = if owner.is_some() { self.limits.max_staleness } else { Duration::MAX };
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after).min(believed));
-                self.absent.insert(digest, Absent { stamp, until });
+                let absent = Absent { stamp, owner, until };
+                self.absent.insert(digest, absent);
                 // The cached entry has ended, and would be found first.
                 self.cache.remove(&secret.cache_key.bucket);
-                LookupOutcome::Absent(stamp)
+                LookupOutcome::Absent(absent)
             }
         })
     }

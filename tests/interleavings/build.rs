@@ -49,7 +49,7 @@ fn main() {
     for watched in [&from, Path::new("build.rs"), Path::new("src/mistakes.rs")] {
         println!("cargo::rerun-if-changed={}", watched.display());
     }
-    let mut sources = ["authz.rs", "health.rs", "keyward.rs", "testing/clock.rs", "time.rs", "token.rs"]
+    let mut sources = ["accounts.rs", "authz.rs", "health.rs", "keyward.rs", "testing/clock.rs", "time.rs", "token.rs"]
         .map(|file| from.join(file))
         .to_vec();
     for module in ["admin", "domain", "guard", "guide", "resolve", "store"] {

@@ -112,7 +112,7 @@ impl UnitOfWork<'_> {
         if before.state != after.state {
             self.set_owner_state(&before, after.state).await?;
         }
-        self.clamp_account(id, &ceiling, before.state != after.state).await
+        self.clamp_account(id, &ceiling).await
     }
 
     async fn suspend_account(&mut self, before: Owner) -> Result<(), ServiceError> {
@@ -124,14 +124,8 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// Removes the grants of an account's tokens that its ceiling does not cover. After a change of state, the tokens
-    /// themselves are stale: their absence may be cached.
-    async fn clamp_account(
-        &mut self,
-        id: OwnerId,
-        ceiling: &Ceiling,
-        state_changed: bool,
-    ) -> Result<Clamped, ServiceError> {
+    /// Removes the grants of an account's tokens that its ceiling does not cover.
+    async fn clamp_account(&mut self, id: OwnerId, ceiling: &Ceiling) -> Result<Clamped, ServiceError> {
         let (index, mut clamped) = (ceiling.index(), Clamped::default());
         for token in self.tokens_of_account(id).await? {
             let (kept, gone): (Vec<Grant>, Vec<Grant>) =

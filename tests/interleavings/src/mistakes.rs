@@ -2,7 +2,7 @@
 
 /// The name of a mistake, its file, the code there, and the code with the mistake. A switch selects which of the two
 /// runs. Text after `=` replaces the code as a whole, for mistakes that do not fit into two branches.
-pub(crate) const MISTAKES: [(&str, &str, &str, &str); 29] = [
+pub(crate) const MISTAKES: [(&str, &str, &str, &str); 31] = [
     // Memory ordering.
     (
         "lease is stored with relaxed ordering",
@@ -103,8 +103,8 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 29] = [
     (
         "look-up result is used unchecked",
         "resolve/mod.rs",
-        "if outcome.is_current(&secret.digest, &self.freshness) {",
-        "=if crate::made(\"look-up result is used unchecked\") || outcome.is_current(&secret.digest, &self.freshness) {",
+        "if outcome.is_current(&secret.digest, begun, &self.freshness) {",
+        "=if crate::made(\"look-up result is used unchecked\") || outcome.is_current(&secret.digest, begun, &self.freshness) {",
     ),
     (
         "cached entry is used unchecked",
@@ -125,6 +125,25 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 29] = [
         "self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());",
         "=let era = if crate::made(\"era is loaded after the snapshot\") { self.freshness.era() } else { era };
         self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());",
+    ),
+    (
+        "account is asked before the snapshot",
+        "resolve/reads.rs",
+        "let mut snapshot = self.until_late(self.store.resolve(&digest)).await?;",
+        "=let mut snapshot = self.until_late(self.store.resolve(&digest)).await?;
+        if crate::made(\"account is asked before the snapshot\") {
+            if let Some(record) = &mut snapshot.record {
+                self.accounts.complete_records(vec![record]).await.map_err(|_| Unavailable::Store)?;
+            }
+            snapshot.seq = self.until_late(self.store.resolve(&digest)).await?.seq;
+            return Ok(Read { era, asked, snapshot });
+        }",
+    ),
+    (
+        "absence of an account has no tag of its owner",
+        "resolve/lookup.rs",
+        "self.owner.map(Tag::owner)",
+        "None",
     ),
     (
         "cache is not checked again before a look-up",

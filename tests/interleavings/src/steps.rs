@@ -1,6 +1,7 @@
 //! Explores the order of tasks: shared and cancelled look-ups, look-ups that a change overtakes, changes whose client
-//! disconnects, and the poller. Each access to shared state is one step, after which another task may run.
+//! disconnects, reports of the host, and the poller. Each access to shared state is one step, after which another task may run.
 
+mod accounts;
 mod log;
 mod log_node;
 mod single_node;
@@ -54,5 +55,5 @@ async fn admits(resolver: &Arc<Resolver>, digest: Digest, now: MonotonicTime) ->
         Some(known) => known,
         None => resolver.clone().ask(secret, Lane::Unknown).await?,
     };
-    Ok(matches!(resolved, Resolved::Found(_)))
+    Ok(matches!(resolved, Resolved::Found(entry) if entry.judge(now).is_ok()))
 }

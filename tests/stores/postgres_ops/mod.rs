@@ -2,6 +2,7 @@
 //!
 //! Tests whose programs are missing are skipped with a message, unless `KEYWARD_REQUIRE_POSTGRES=1`.
 
+mod account_reports;
 mod capacity;
 mod connection_errors;
 mod failover;

@@ -108,7 +108,7 @@ async fn missing(
     let misdirected = misdirected.fetch_one(connection).await.map_err(query_error)?;
     if missing.is_empty() && rows::get::<i64>(&misdirected, "n")? > 0 {
         missing.push(format!(
-            "the search_path of keyward's two functions, which has to be {}, pg_temp",
+            "the search_path of keyward's functions, which has to be {}, pg_temp",
             quoted(&schema.name)
         ));
     }

@@ -133,15 +133,17 @@ pub const MISSING_RIGHTS: &str = "SELECT string_agg(CAST(c.relname AS TEXT), ', 
 /// Counts functions of the schema `$1` that look for tables elsewhere, because the schema had another name when they
 /// were created.
 pub const MISDIRECTED_FUNCTIONS: &str = "SELECT COUNT(*) AS n FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace \
-     WHERE n.nspname = $1 AND p.proname IN ('keyward_drop_grant_fields', 'keyward_log_by_hand') \
+     WHERE n.nspname = $1 AND p.proname IN ('keyward_drop_grant_fields', 'keyward_log_by_hand', 'keyward_log_accounts', 'keyward_account_changed') \
      AND NOT COALESCE(p.proconfig && ARRAY['search_path=' || quote_ident($1) || ', pg_temp', \
      'search_path=' || quote_ident($1) || ',pg_temp'], FALSE)";
 /// For a migration: unqualified names mean the schema `$1` only.
 pub const SET_SEARCH_PATH: &str = "SELECT set_config('search_path', quote_ident($1) || ', pg_temp', TRUE)";
 pub const CURRENT_SCHEMA: &str = "SELECT CAST(current_schema() AS TEXT) AS home";
-pub const PIN_SEARCH_PATH: [&str; 2] = [
+pub const PIN_SEARCH_PATH: [&str; 4] = [
     "ALTER FUNCTION keyward_drop_grant_fields() SET search_path FROM CURRENT",
     "ALTER FUNCTION keyward_log_by_hand() SET search_path FROM CURRENT",
+    "ALTER FUNCTION keyward_log_accounts() SET search_path FROM CURRENT",
+    "ALTER FUNCTION keyward_account_changed(TEXT) SET search_path FROM CURRENT",
 ];
 pub const APPLIED_MIGRATIONS: &str = "SELECT version, checksum FROM keyward_migrations ORDER BY version";
 pub const INSTALLATION: &str = "SELECT installation FROM keyward_epoch WHERE id = 1";

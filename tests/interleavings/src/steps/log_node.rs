@@ -5,7 +5,7 @@ use super::{breaks, explore};
 use crate::authz::Conditions;
 use crate::clock::ManualClock;
 use crate::guard::{Limits, Unavailable};
-use crate::resolve::Resolver;
+use crate::resolve::{HostAccounts, Resolver};
 use crate::time::{Clock, MonotonicTime};
 use shuttle::sync::Mutex;
 use std::sync::Arc;
@@ -30,6 +30,7 @@ impl Node {
             Conditions::default(),
             limits,
             super::cache_keys(),
+            HostAccounts::new(None, None, limits.lookup, limits.max_staleness, clock.clone()),
             false,
         );
         Arc::new(Self { log, clock, resolver })
