@@ -2,7 +2,7 @@
 
 /// The name of a mistake, its file, the code there, and the code with the mistake. A switch selects which of the two
 /// runs. Text after `=` replaces the code as a whole, for mistakes that do not fit into two branches.
-pub(crate) const MISTAKES: [(&str, &str, &str, &str); 31] = [
+pub(crate) const MISTAKES: [(&str, &str, &str, &str); 30] = [
     // Memory ordering.
     (
         "lease is stored with relaxed ordering",
@@ -138,12 +138,6 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 31] = [
             snapshot.seq = self.until_late(self.store.resolve(&digest)).await?.seq;
             return Ok(Read { era, asked, snapshot });
         }",
-    ),
-    (
-        "absence of an account has no tag of its owner",
-        "resolve/lookup.rs",
-        "self.owner.map(Tag::owner)",
-        "None",
     ),
     (
         "cache is not checked again before a look-up",
