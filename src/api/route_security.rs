@@ -37,7 +37,7 @@ use utoipa::{Modify, PartialSchema, ToSchema};
 ///
 /// let (hash_key, _) = HashKey::generate()?;
 /// let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).service_keys("/v1").build()?;
-/// let routes = GuardedRouter::new().get("/v1/orders", action("orders.read"), list);
+/// let routes = GuardedRouter::<()>::new().get("/v1/orders", action("orders.read"), list);
 /// let mut document = Shop::openapi();
 /// RouteSecurity::new(&keyward, &routes).modify(&mut document);
 ///

@@ -203,6 +203,18 @@ async fn links_of_pages_stay_below_their_path() {
         let fields = [("email", "bob@example.test"), ("roles", "1")];
         let invited = browser.send(&format!("{at}/settings/users/create"), &fields).await;
         assert!(text(&invited).contains(&format!("{at}/auth/register?registrationToken=")), "{invited:?}");
+        // A new password ends the session; the sign-in leads back to the profile.
+        let me = format!("{at}/me");
+        let version = browser.version(&me).await;
+        let fields = [("version", version.as_str()), ("currentPassword", PASSWORD), ("password", "Passw0rd!!")];
+        let changed = browser.send(&format!("{me}/password"), &fields).await;
+        let back = me.replace('/', "%2F");
+        assert_eq!(location(&changed), format!("{at}/auth/login?redirectTo={back}&done=password"));
+        let fields = [("email", "ada@example.test"), ("password", "Passw0rd!!"), ("redirectTo", &me)];
+        let signed_in = app.post(&format!("{at}/auth/login")).header(SITE, "same-origin").form(&fields).await;
+        assert_eq!(location(&signed_in), format!("{at}/auth/login?check=1&redirectTo={back}"));
+        let set = signed_in.headers[SET_COOKIE].to_str().unwrap();
+        let browser = Browser { app: &app, cookie: set.split(';').next().unwrap().to_owned() };
         let signed_out = browser.send(&format!("{at}/auth/logout"), &[]).await;
         assert_eq!(location(&signed_out), format!("{at}/auth/login"));
         assert_eq!(
@@ -320,6 +332,8 @@ async fn own_tokens_of_the_pages_are_those_of_the_viewer() {
         let own = Mount::own_tokens("/settings/keys");
         let world = bare(|builder| builder.ui(own, SessionCookie::default()).base_path(base));
         let app = world.guard(ui::router(&world.keyward));
+        // The first account is registered elsewhere.
+        app.get(&format!("{at}/auth/login")).await.assert_ok();
         let ada = person(&world, "ada@example.test", None).await;
         let root = person(&world, "root@example.test", Some(RoleId::SUPER_ADMIN)).await;
         let sign_in_page = format!("{at}/auth/login");
