@@ -18,8 +18,9 @@ const ALLOWED: [(&str, &[&str]); 7] = [
 const MODULES: [&str; 9] = ["api", "domain", "store", "resolve", "guard", "admin", "keyward", "testing", "ui"];
 
 /// All names of the crate root, modules included. Add one only if most applications need it.
-const ROOT: [&str; 40] = [
+const ROOT: [&str; 41] = [
     // Modules.
+    "accounts",
     "admin",
     "api",
     "authz",
