@@ -7,6 +7,8 @@
 mod node;
 #[cfg(feature = "postgres")]
 mod outage;
+#[cfg(feature = "sqlite")]
+mod own_users;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]
