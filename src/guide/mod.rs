@@ -9,6 +9,7 @@
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
 //! | [`stores`] | SQLite, PostgreSQL, memory, and a store of your own |
+//! | [`your_users`] | your users as owners of tokens: ceilings, reports of changes, sessions |
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
@@ -63,6 +64,11 @@ page!(
     ],
     "strapi": ["StrapiStore" => "crate::strapi::StrapiStore"],
     "testing": ["store::contract" => "crate::store::contract"],
+);
+page!(
+    your_users,
+    "your_users.md",
+    "sqlite": ["within" => "crate::accounts::AccountReports::within"],
 );
 page!(
     your_database,
