@@ -2,6 +2,7 @@
 
 use crate::domain::{FieldName, FieldPath, KeyMismatch, NoEntropy, Reason};
 use crate::store::StoreError;
+use http::StatusCode;
 use std::fmt;
 use std::time::Duration;
 
@@ -89,6 +90,33 @@ impl fmt::Display for FieldErrorList<'_> {
 }
 
 impl ServiceError {
+    /// Returns the status of a response to this error, for your own routes that call a service.
+    ///
+    /// The text of the error is fit for the client, in each case. It never is the fault of the credential that the store
+    /// or the host failed: that is a 503.
+    ///
+    /// ```
+    /// use keyward::admin::ServiceError;
+    /// let error = ServiceError::NotFound("token");
+    /// assert_eq!((error.status().as_u16(), error.to_string().as_str()), (404, "there is no such token"));
+    /// ```
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) | Self::Store(StoreError::Invalid(_)) => StatusCode::BAD_REQUEST,
+            Self::Unauthenticated(_) | Self::WrongCredentials => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) | Self::Exceeds(_) => StatusCode::FORBIDDEN,
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Taken { .. }
+            | Self::Changed(_)
+            | Self::Impossible(_)
+            | Self::LastSuperAdmin
+            | Self::OwnerInactive
+            | Self::Store(StoreError::Conflict(_)) => StatusCode::CONFLICT,
+            Self::TooManyAttempts(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Store(_) | Self::KeyMismatch(_) | Self::NoEntropy(_) | Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
     pub(super) fn invalid(path: impl Into<FieldPath>, message: impl Into<String>) -> Self {
         Self::Invalid(vec![FieldError { path: path.into(), message: message.into(), value: None }])
     }

@@ -54,6 +54,13 @@ impl From<Actor> for AdmittedActor {
     }
 }
 
+/// Without an actor, as of [`AuthContext::actor`](crate::AuthContext::actor) for the public, it is a visitor, who may do nothing.
+impl From<Option<AdmittedActor>> for AdmittedActor {
+    fn from(actor: Option<AdmittedActor>) -> Self {
+        actor.unwrap_or_else(|| Actor::Visitor.into())
+    }
+}
+
 impl From<&AdmittedActor> for AdmittedActor {
     fn from(actor: &AdmittedActor) -> Self {
         actor.clone()

@@ -73,10 +73,13 @@ impl AuthContext {
     /// [`AdmittedActor`].
     ///
     /// ```
-    /// # async fn handler(keyward: keyward::Keyward, auth: keyward::AuthContext) -> Option<()> {
-    /// let query = keyward::store::TokenQuery::of(keyward::token::TokenKind::Admin);
-    /// let mine = keyward.tokens().acting_as(auth.actor()?).list(&query).await.ok()?;
-    /// # Some(()) }
+    /// # async fn handler(keyward: keyward::Keyward, auth: keyward::AuthContext) -> Result<(), keyward::admin::ServiceError> {
+    /// use keyward::store::TokenQuery;
+    /// use keyward::token::TokenKind;
+    /// // A super admin sees the tokens of all owners, unless the query names one.
+    /// let query = TokenQuery { owner: auth.owner(), ..TokenQuery::of(TokenKind::Admin) };
+    /// let mine = keyward.tokens().acting_as(auth.actor()).list(&query).await?;
+    /// # Ok(()) }
     /// ```
     pub fn actor(&self) -> Option<AdmittedActor> {
         let actor = match (self.kind()?, self.owner()) {

@@ -87,7 +87,8 @@ impl Rejection {
             }
             Reason::Unguarded => (S::FORBIDDEN, "forbidden", message("Forbidden", "No credential allows this")),
             Reason::CrossOrigin => {
-                let problem = "The request does not prove that a page of this origin sent it";
+                let problem =
+                    "The request does not prove that a page of this origin sent it: send Origin, as browsers do";
                 (S::FORBIDDEN, "cross_origin", message("Forbidden", problem))
             }
             Reason::Unavailable(_) => (S::SERVICE_UNAVAILABLE, "unavailable", "Try again in a moment"),

@@ -10,6 +10,7 @@
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
 //! | [`stores`] | SQLite, PostgreSQL, memory |
 //! | [`own_stores`] | keys in your own tables, beside users that you have already |
+//! | [`your_users`] | your users as owners of tokens: ceilings, reports of changes, sessions |
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
@@ -71,6 +72,11 @@ page!(
     "testing": ["store::contract" => "crate::store::contract"],
 );
 page!(own_stores, "own_stores.md", "testing": ["store::contract::read_only" => "crate::store::contract::read_only"]);
+page!(
+    your_users,
+    "your_users.md",
+    "sqlite": ["within" => "crate::accounts::AccountReports::within"],
+);
 page!(
     your_database,
     "your_database.md",

@@ -246,7 +246,8 @@ async fn a_failing_host_is_a_503_and_never_a_401() {
         let answer = app.get("/v1/read").bearer(&token.secret).await;
         answer.assert_rejected(Reason::Unavailable(Unavailable::Store)).assert_status(503);
     }
-    assert!(matches!(tokens.issue_admin(new("u", "ada", &[])).await, Err(ServiceError::Store(_))));
+    let error = tokens.issue_admin(new("u", "ada", &[])).await.unwrap_err();
+    assert!(matches!(error, ServiceError::Store(_)) && error.status() == 503, "{error:?}");
     assert!(matches!(world.keyward.accounts().changed(&key("ada")).await, Err(ServiceError::Store(_))));
     users.fail(false);
     app.get("/v1/read").bearer(&token.secret).await.assert_ok();
@@ -473,6 +474,23 @@ async fn tokens_of_accounts_need_the_host() {
     let token = one.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
     let two = World::on(one.store.clone(), one.clock.clone(), |builder| builder.admin("/v1"));
     app_of(&two).get("/v1/read").bearer(&token.secret).await.assert_status(503);
+}
+
+/// `AuthContext::actor` of the public is none.
+#[tokio::test]
+async fn without_an_actor_a_service_does_nothing() {
+    let users = Users::default().with("ada", editor());
+    let world = world(&users);
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &[])).await.unwrap().token.id;
+    let tokens = || world.keyward.tokens().acting_as(None::<keyward::admin::AdmittedActor>);
+    for error in [
+        tokens().issue_admin(new("u", "ada", &[])).await.unwrap_err(),
+        tokens().list(&TokenQuery::of(TokenKind::Admin)).await.unwrap_err(),
+        tokens().regenerate(token).await.unwrap_err(),
+        tokens().revoke(token).await.unwrap_err(),
+    ] {
+        assert_eq!(error.status(), 403, "{error}");
+    }
 }
 
 fn app_of(world: &World) -> App {

@@ -11,6 +11,8 @@ mod node;
 mod outage;
 #[cfg(feature = "sqlite")]
 mod own_store;
+#[cfg(feature = "sqlite")]
+mod own_users;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(feature = "postgres")]

@@ -1,0 +1,34 @@
+//! Failures of handlers as responses.
+
+use super::BoxError;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use keyward::admin::ServiceError;
+use serde_json::json;
+
+/// What handlers return.
+pub(crate) type Reply<T> = Result<Json<T>, Failure>;
+
+/// A response with a message for the client.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) StatusCode, pub(crate) String);
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl<E: Into<BoxError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        // keyward: begin
+        if let Some(error) = error.downcast_ref::<ServiceError>() {
+            return Self(error.status(), error.to_string());
+        }
+        // keyward: end
+        tracing::error!(error = &*error as &dyn std::error::Error, "a request failed");
+        Self(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned())
+    }
+}
