@@ -4,7 +4,7 @@
 //! With [`EncryptionKeys`] the store also keeps a sealed copy, so that the owner can view the secret again.
 
 pub use crate::domain::{
-    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, MalformedId,
+    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidTokenPrefix, MalformedId, Metadata,
     NoEntropy, OsEntropy, OwnerId, Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind, TokenPrefix,
     Unsealable,
 };

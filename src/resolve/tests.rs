@@ -62,6 +62,7 @@ pub(super) fn record(digest: Digest) -> Record {
         id: TokenId(1),
         name: "one".into(),
         description: String::new(),
+        metadata: None,
         digest,
         hint: String::new(),
         lifespan: None,

@@ -184,6 +184,7 @@ impl TokenPages for AdminTokens {
         let new = NewAdminToken {
             name: form.text("name").to_owned(),
             description: form.text("description").to_owned(),
+            metadata: None,
             owner: viewer.id.into(),
             grants: Selection::parse(form)?.into_grants(),
             lifespan: parse_lifespan(form),
