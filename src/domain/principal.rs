@@ -3,8 +3,8 @@
 use super::requirement::{Asked, ResourceSource};
 use super::{
     AccountKey, AccountKind, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision,
-    DecisionRule, EffectivePermission, Fields, Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority,
-    TokenId, TokenKind, Verdict,
+    DecisionRule, EffectivePermission, Fields, Metadata, Owner, OwnerId, Requirement, Resource, RoleId, Token,
+    TokenAuthority, TokenId, TokenKind, Verdict,
 };
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub struct Principal {
     token: Option<TokenId>,
     authority: Authority,
+    metadata: Option<Metadata>,
 }
 
 /// The authority of a principal, by the kind of its token.
@@ -76,18 +77,18 @@ impl Principal {
                 }
             }
         };
-        Some(Self { token: Some(token.id), authority })
+        Some(Self { token: Some(token.id), authority, metadata: token.metadata.clone() })
     }
 
     /// Creates the public principal, which may do these content actions.
     pub fn public(actions: Arc<[Action]>) -> Self {
-        Self { token: None, authority: Authority::Public { actions } }
+        Self { token: None, authority: Authority::Public { actions }, metadata: None }
     }
 
     /// Creates a principal with this authority, for tests.
     #[cfg(test)]
     pub(crate) fn with(authority: Authority) -> Self {
-        Self { token: Some(TokenId(1)), authority }
+        Self { token: Some(TokenId(1)), authority, metadata: None }
     }
 
     /// Returns the token's id; `None` for the public principal.
@@ -103,6 +104,11 @@ impl Principal {
             Authority::Content { .. } => Some(TokenKind::Content),
             Authority::Public { .. } => None,
         }
+    }
+
+    /// Returns the token's metadata, an object; `None` if it has none.
+    pub fn metadata(&self) -> Option<&serde_json::Value> {
+        self.metadata.as_ref().map(Metadata::as_value)
     }
 
     /// Returns the authority.
@@ -250,7 +256,8 @@ impl Principal {
 
     /// Returns the approximate bytes on the heap, for the cache's limit.
     pub(crate) fn weight(&self) -> usize {
-        match &self.authority {
+        let metadata = self.metadata.as_ref().map_or(0, Metadata::weight);
+        let authority = match &self.authority {
             Authority::Admin { owner, rules } | Authority::Session { owner, rules: Some(rules) } => {
                 let guards: usize = rules.iter().map(|r| r.guard.weight()).sum();
                 let fields: usize = rules.iter().map(|r| r.scope.fields.weight()).sum();
@@ -261,7 +268,8 @@ impl Principal {
             }
             Authority::Content { access: ContentAccess::Custom(actions) } => size_of_val(&**actions),
             Authority::Content { .. } | Authority::Public { .. } => 0,
-        }
+        };
+        authority + metadata
     }
 }
 
