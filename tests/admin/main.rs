@@ -10,6 +10,8 @@ mod histories;
 #[cfg(feature = "full")]
 mod lists;
 #[cfg(feature = "full")]
+mod metadata;
+#[cfg(feature = "full")]
 mod openapi;
 #[cfg(feature = "sqlite")]
 mod people;
