@@ -5,8 +5,8 @@
 
 pub use crate::domain::{
     ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidLegacyFormat, InvalidTokenPrefix,
-    LegacyCharacters, LegacyDigest, LegacyFormat, MalformedId, NewSecret, NoEntropy, OsEntropy, OwnerId, Secret,
-    StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind, TokenPrefix, Unsealable,
+    LegacyCharacters, LegacyDigest, LegacyFormat, MalformedId, Metadata, NewSecret, NoEntropy, OsEntropy, OwnerId,
+    Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind, TokenPrefix, Unsealable,
 };
 #[cfg(feature = "reveal")]
 pub use crate::domain::{EncryptionKeys, InvalidEncryptionKey};

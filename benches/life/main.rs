@@ -213,6 +213,7 @@ impl World {
                 name: format!("token {}", self.names),
                 scope: NameScope::Installation,
                 description: String::new(),
+                metadata: None,
                 digest: issued.digest,
                 hash_key: issued.hash_key,
                 hint: issued.secret.hint().to_owned(),

@@ -1,6 +1,6 @@
 //! The details of audit events about roles, grants and tokens.
 
-use crate::domain::{ConditionClause, ContentAccess, Grant, Permission, Token, TokenAuthority, TokenKind};
+use crate::domain::{ConditionClause, ContentAccess, Grant, Metadata, Permission, Token, TokenAuthority, TokenKind};
 use crate::store::{NewToken, scope_details};
 use serde_json::{Map, Value, json};
 
@@ -35,6 +35,9 @@ fn access(access: &ContentAccess) -> Value {
 pub(super) fn new_token(new: &NewToken) -> Value {
     let lifespan = new.lifespan.map(|l| u64::try_from(l.as_millis()).unwrap_or(u64::MAX));
     let mut details = json!({"name": new.name, "description": new.description, "lifespan": lifespan});
+    if let Some(metadata) = &new.metadata {
+        details["metadata"] = json!(metadata);
+    }
     match &new.authority {
         TokenAuthority::Admin { owner, grants } => {
             details["owner"] = json!(owner);
@@ -51,6 +54,7 @@ pub(super) fn token_changes(
     before: &Token,
     name: &str,
     description: &str,
+    metadata: Option<&Metadata>,
     authority: &TokenAuthority,
 ) -> Map<String, Value> {
     let describe = |authority: &TokenAuthority| match authority {
@@ -62,6 +66,7 @@ pub(super) fn token_changes(
     changes([
         ("name", json!(before.name), json!(name)),
         ("description", json!(before.description), json!(description)),
+        ("metadata", json!(before.metadata), json!(metadata)),
         (list, describe(&before.authority), describe(authority)),
     ])
 }

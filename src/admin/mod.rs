@@ -29,6 +29,7 @@ pub(crate) mod import;
 mod invitations;
 #[cfg(feature = "people")]
 mod known_networks;
+mod metadata;
 #[cfg(feature = "people")]
 mod own_account;
 mod owner_update;

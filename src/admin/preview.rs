@@ -5,9 +5,9 @@
 
 use super::ServiceError;
 use crate::domain::{
-    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Owner,
-    OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority,
-    TokenId, TokenKind,
+    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Metadata,
+    Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
+    TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NameScope, NewOwner, NewRole, NewToken, OwnerQuery, Page,
@@ -211,7 +211,7 @@ fail! {
         }
     ] {
         insert_token(NewToken) -> TokenId;
-        update_token(TokenId, Option<(&str, NameScope)>, &str, &TokenAuthority) -> ();
+        update_token(TokenId, Option<(&str, NameScope)>, &str, Option<&Metadata>, &TokenAuthority) -> ();
         set_secret(TokenId, &Digest, &HashKeyId, &str) -> ();
         seal_secret(TokenId, &SealedSecret) -> ();
         delete_token(TokenId) -> ();

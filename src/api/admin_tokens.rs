@@ -3,7 +3,7 @@
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::Failure;
-use super::json::{non_null, text_or_null};
+use super::json::{non_null, nullable, text_or_null};
 use super::permission::{Permission, SentPermission, SentPermissions, show_grants, show_permissions};
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
@@ -11,13 +11,14 @@ use super::state::Api;
 use super::token::{Lifespan, RegeneratedKey, expose, format_lifespan, key_fields, token_query};
 use super::unchanged::{Comparison, Unchanged, is_not_later, is_same_lifespan, is_same_object};
 use crate::admin::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate};
-use crate::domain::{Owner, OwnerId, TokenId, TokenKind};
+use crate::domain::{Metadata, Owner, OwnerId, TokenId, TokenKind};
 use crate::guard::Caller;
 use crate::store::{TokenField, TokenQuery, TokenSort};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// The field of a body that holds grants.
@@ -32,6 +33,8 @@ pub(super) struct AdminToken {
     kind: &'static str,
     name: String,
     description: String,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Metadata>,
     last_used_at: Option<String>,
     /// Milliseconds; null: unlimited.
     lifespan: Option<String>,
@@ -80,6 +83,7 @@ impl From<DescribedToken> for AdminToken {
             admin_user_owner: owner.map(TokenOwner::from),
             name: token.name,
             description: token.description,
+            metadata: token.metadata,
             access_key: None,
             access_key_error: None,
         }
@@ -92,6 +96,9 @@ impl From<DescribedToken> for AdminToken {
 pub(super) struct NewAdminToken {
     name: String,
     description: Option<String>,
+    /// An object for the host's use, of at most 2048 bytes as JSON without spaces; null or left out: none.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
     #[serde(default)]
     lifespan: Lifespan,
     /// The grants: a subset of the owner's permissions.
@@ -120,6 +127,10 @@ pub(super) struct AdminTokenUpdate {
     name: Option<String>,
     #[serde(default, deserialize_with = "text_or_null")]
     description: Option<String>,
+    /// The new metadata, as a whole; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Option<Value>>,
     /// The new permissions, as a whole list.
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
@@ -169,7 +180,7 @@ impl AdminTokenUpdate {
     LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
     ("_q" = Option<String>, Query, description = "A part of the name, the description or the owner's name"),
-    ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `adminUserOwner`; all have to pass"),
+    ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `adminUserOwner`, and `filters[metadata][team][$eq]=ci` of one text member; all have to pass"),
 ), responses((status = 200, body = List<AdminToken>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -205,7 +216,7 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<NewAdminToken>,
 ) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
-    let NewAdminToken { name, description, lifespan, admin_permissions, admin_user_owner, .. } = new;
+    let NewAdminToken { name, description, metadata, lifespan, admin_permissions, admin_user_owner, .. } = new;
     let tokens = api.tokens(&caller, TokenKind::Admin);
     tokens.may_change()?;
     let owner = admin_user_owner.map_or_else(|| owner_of(&caller), OwnerId);
@@ -216,6 +227,7 @@ pub(super) async fn create(
     let new = admin::NewAdminToken {
         name,
         description: description.unwrap_or_default(),
+        metadata,
         owner: owner.into(),
         grants,
         lifespan: lifespan.into(),
@@ -240,7 +252,7 @@ pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> 
     Ok(ok(AdminToken { access_key, access_key_error, ..AdminToken::from(token.described) }))
 }
 
-/// Changes an admin token: its name, description and permissions. Fields that are left out stay.
+/// Changes an admin token: its name, description, metadata and permissions. Fields that are left out stay.
 #[utoipa::path(put, path = "/admin-tokens/{id}", tag = "Admin tokens", params(("id" = i64, Path)), request_body = AdminTokenUpdate, responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn update(
     State(api): State<Api>,
@@ -266,6 +278,7 @@ pub(super) async fn update(
     let change = TokenUpdate {
         name: update.name,
         description: update.description,
+        metadata: update.metadata.map(Option::unwrap_or_default),
         grants: update.admin_permissions.is_some().then_some(grants),
         access: None,
     };

@@ -3,20 +3,23 @@
 use super::answer::{Answer, Data, List, created, ok};
 use super::body::{Body, NoBody};
 use super::failure::{Failure, Problem, wire_path, wire_segment};
-use super::json::{non_null, text_or_null};
+use super::json::{non_null, nullable, text_or_null};
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
 use super::state::Api;
 use super::token::{Lifespan, RegeneratedKey, expose, format_lifespan, key_fields, token_query};
 use super::unchanged::{Comparison, Unchanged, is_not_later, is_same_lifespan};
 use crate::admin::{self, ACTIONS, ServiceError, TokenUpdate};
-use crate::domain::{Action, ContentAccess, FieldName, PathSegment, Token, TokenAuthority, TokenId, TokenKind};
+use crate::domain::{
+    Action, ContentAccess, FieldName, Metadata, PathSegment, Token, TokenAuthority, TokenId, TokenKind,
+};
 use crate::guard::Caller;
 use crate::store::{TokenField, TokenSort};
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 const KIND: &str = "content-api";
@@ -30,6 +33,8 @@ pub(super) struct ContentToken {
     kind: &'static str,
     name: String,
     description: String,
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Metadata>,
     /// `read-only`, `full-access` or `custom`.
     r#type: &'static str,
     /// The actions of a custom token; empty for the other types.
@@ -70,6 +75,7 @@ impl From<Token> for ContentToken {
             updated_at: token.updated_at.to_string(),
             name: token.name,
             description: token.description,
+            metadata: token.metadata,
             access_key: None,
             access_key_error: None,
         }
@@ -97,6 +103,9 @@ enum ContentKind {
 pub(super) struct NewContentToken {
     name: String,
     description: Option<String>,
+    /// An object for the host's use, of at most 2048 bytes as JSON without spaces; null or left out: none.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
     #[serde(default)]
     lifespan: Lifespan,
     r#type: AccessType,
@@ -116,6 +125,10 @@ pub(super) struct ContentTokenUpdate {
     name: Option<String>,
     #[serde(default, deserialize_with = "text_or_null")]
     description: Option<String>,
+    /// The new metadata, as a whole; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Option<Value>>,
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     r#type: Option<AccessType>,
@@ -214,7 +227,7 @@ fn token_failure(error: ServiceError) -> Failure {
     LargePages,
     ("sort" = Option<String>, Query, description = "A field, and `:ASC` or `:DESC`: `createdAt:DESC`; `name` if left out"),
     ("_q" = Option<String>, Query, description = "A part of the name or the description"),
-    ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `type`; all have to pass"),
+    ("filters" = Option<String>, Query, description = "`filters[name][$eq]=..`, `[$contains]` or `[$in][0]`, of `id`, `name`, `description`, `type`, and `filters[metadata][team][$eq]=ci` of one text member; all have to pass"),
 ), responses((status = 200, body = List<ContentToken>)))]
 pub(super) async fn list(
     State(api): State<Api>,
@@ -235,12 +248,12 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<NewContentToken>,
 ) -> Result<(StatusCode, Answer<ContentToken>), Failure> {
-    let NewContentToken { name, description, lifespan, r#type, permissions, .. } = new;
+    let NewContentToken { name, description, metadata, lifespan, r#type, permissions, .. } = new;
     let tokens = api.tokens(&caller, TokenKind::Content);
     tokens.may_change()?;
     let access = parse_access(r#type, permissions.as_deref())?;
     let description = description.unwrap_or_default();
-    let new = admin::NewContentToken { name, description, access, lifespan: lifespan.into() };
+    let new = admin::NewContentToken { name, description, metadata, access, lifespan: lifespan.into() };
     let issued = tokens.issue_content(new).await.map_err(token_failure)?;
     let access_key = Some(expose(&issued.secret));
     Ok(created(ContentToken { access_key, ..ContentToken::from(issued.token) }))
@@ -254,7 +267,7 @@ pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> 
     Ok(ok(ContentToken { access_key, access_key_error, ..ContentToken::from(token.described.token) }))
 }
 
-/// Changes a content token: its name, description and access. Fields that are left out stay.
+/// Changes a content token: its name, description, metadata and access. Fields that are left out stay.
 #[utoipa::path(put, path = "/api-tokens/{id}", tag = "Content tokens", params(("id" = i64, Path)), request_body = ContentTokenUpdate, responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn update(
     State(api): State<Api>,
@@ -267,7 +280,13 @@ pub(super) async fn update(
     let current = ContentToken::from(tokens.read(TokenId(id)).await?.token);
     update.check_read_only(&current)?;
     let access = update.parse_access(&current)?;
-    let change = TokenUpdate { name: update.name, description: update.description, grants: None, access };
+    let change = TokenUpdate {
+        name: update.name,
+        description: update.description,
+        metadata: update.metadata.map(Option::unwrap_or_default),
+        grants: None,
+        access,
+    };
     let token = tokens.update(TokenId(id), change).await.map_err(token_failure)?;
     Ok(ok(token.token.into()))
 }

@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, Problem};
 use crate::domain::{Timestamp, date, parse_id};
-use crate::store::{Filter, FilterTest, Paging};
+use crate::store::{Filter, FilterTest, MetadataFilter, Paging};
 use axum::extract::{FromRequestParts, Query};
 use http::request::Parts;
 use serde::Serialize;
@@ -165,6 +165,21 @@ impl Params {
         filters
     }
 
+    /// Takes `filters[metadata][member][$eq]`. The member is all text up to `][$eq]`, so it may have brackets.
+    pub(super) fn metadata(&mut self) -> Option<MetadataFilter> {
+        let mut sent = self.filters.extract_if(.., |(name, _)| below_metadata(name).is_some()).collect::<Vec<_>>();
+        let (name, text) = sent.pop()?;
+        let member = below_metadata(&name).and_then(|rest| rest.strip_prefix('[')?.strip_suffix("][$eq]"));
+        let message = match member {
+            _ if !sent.is_empty() => "can be asked of one member",
+            None => "must look like filters[metadata][member][$eq]",
+            Some(_) if text.len() > LONGEST_TEXT => "must have at most 255 bytes",
+            Some(member) => return Some(MetadataFilter { member: member.to_owned(), text }),
+        };
+        self.problems.push(Problem::at([name], message).got(text));
+        None
+    }
+
     pub(super) fn reject(&mut self, name: &str, message: impl Into<String>) {
         self.problems.push(Problem::at([name], message));
     }
@@ -181,6 +196,19 @@ impl Params {
     }
 }
 
+/// Returns what follows `filters[metadata]` or `filters[$and][0][metadata]` in the name of a parameter.
+fn below_metadata(name: &str) -> Option<&str> {
+    let inside = name.strip_prefix("filters[")?;
+    let grouped = inside.strip_prefix("$and][").and_then(|rest| rest.split_once("]["));
+    let inside = grouped.filter(|(index, _)| is_index(index)).map_or(inside, |(_, inside)| inside);
+    inside.strip_prefix("metadata]")
+}
+
+/// Returns true for the index of a list in the name of a parameter, which may be left out.
+fn is_index(part: &str) -> bool {
+    part.is_empty() || part.parse::<u16>().is_ok()
+}
+
 /// Parses one value of a filter. A value of `$in` belongs to a list; the text identifies the list.
 fn parse_filter<F: Copy>(
     fields: &FilterFields<F>,
@@ -190,7 +218,6 @@ fn parse_filter<F: Copy>(
     let shape = || "must look like filters[field][$eq], with $eq, $contains or $in".to_owned();
     let inside = name.strip_prefix("filters[").and_then(|rest| rest.strip_suffix(']')).ok_or_else(shape)?;
     let mut parts: Vec<&str> = inside.split("][").collect();
-    let is_index = |part: &str| part.is_empty() || part.parse::<u16>().is_ok();
     let mut group = String::new();
     if let ["$and", index, ..] = parts.as_slice()
         && is_index(index)

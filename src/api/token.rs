@@ -36,9 +36,9 @@ pub(super) fn token_query(
         (name, field, field_type),
     ];
     let (sort, descending) = params.sort(&sorts).unwrap_or((TokenSort::Name, false));
-    let (search, filters) = (params.search(), params.filters(&fields));
+    let (search, metadata, filters) = (params.search(), params.metadata(), params.filters(&fields));
     params.finish()?;
-    Ok(TokenQuery { paging, search, filters, sort, descending, ..TokenQuery::of(kind) })
+    Ok(TokenQuery { paging, search, metadata, filters, sort, descending, ..TokenQuery::of(kind) })
 }
 
 /// The lifespan of a new token, as sent: milliseconds, as a number or a text; null or left out for an unlimited one.

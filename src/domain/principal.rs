@@ -3,8 +3,8 @@
 use super::requirement::{Asked, ResourceSource};
 use super::{
     AccountKey, AccountKind, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision,
-    DecisionRule, EffectivePermission, Fields, Owner, OwnerId, Requirement, Resource, RoleId, Token, TokenAuthority,
-    TokenId, TokenKind, Verdict,
+    DecisionRule, EffectivePermission, Fields, Metadata, Owner, OwnerId, Requirement, Resource, RoleId, Token,
+    TokenAuthority, TokenId, TokenKind, Verdict,
 };
 use std::sync::Arc;
 
@@ -14,14 +14,15 @@ pub struct Principal {
     /// 0 for the public principal: an optional id would be twice as long.
     token: TokenId,
     authority: Authority,
-    names: Option<Arc<Names>>,
+    described: Option<Arc<Described>>,
 }
 
-/// The names of a token and its owner.
-#[derive(PartialEq, Eq, Debug)]
-struct Names {
-    token: Box<str>,
+/// What is kept of a token for handlers, and decides nothing.
+#[derive(PartialEq, Eq, Debug, Default)]
+struct Described {
+    token: Option<Box<str>>,
     owner: Option<Box<str>>,
+    metadata: Option<Metadata>,
 }
 
 /// The authority of a principal, by the kind of its token.
@@ -85,18 +86,20 @@ impl Principal {
                 }
             }
         };
-        Some(Self { token: token.id, authority, names: None })
+        let described =
+            token.metadata.clone().map(|metadata| Described { metadata: Some(metadata), ..Described::default() });
+        Some(Self { token: token.id, authority, described: described.map(Arc::new) })
     }
 
     /// Creates the public principal, which may do these content actions.
     pub fn public(actions: Arc<[Action]>) -> Self {
-        Self { token: TokenId(0), authority: Authority::Public { actions }, names: None }
+        Self { token: TokenId(0), authority: Authority::Public { actions }, described: None }
     }
 
     /// Creates a principal with this authority, for tests.
     #[cfg(test)]
     pub(crate) fn with(authority: Authority) -> Self {
-        Self { token: TokenId(1), authority, names: None }
+        Self { token: TokenId(1), authority, described: None }
     }
 
     /// Returns the token's id; `None` for the public principal.
@@ -106,18 +109,24 @@ impl Principal {
 
     /// Returns the name of the token, if names are kept; none for sessions and the public principal.
     pub fn token_name(&self) -> Option<&str> {
-        self.names.as_deref().map(|names| &*names.token).filter(|name| !name.is_empty())
+        self.described.as_deref()?.token.as_deref().filter(|name| !name.is_empty())
     }
 
     /// Returns the display name of the owner, if names are kept.
     pub fn owner_name(&self) -> Option<&str> {
-        self.names.as_deref().and_then(|names| names.owner.as_deref())
+        self.described.as_deref()?.owner.as_deref()
+    }
+
+    /// Returns the token's metadata, an object; `None` if it has none.
+    pub fn metadata(&self) -> Option<&serde_json::Value> {
+        self.described.as_deref()?.metadata.as_ref().map(Metadata::as_value)
     }
 
     /// Keeps the names of the token and of its owner.
     pub(crate) fn with_names(self, token: &str, owner: Option<String>) -> Self {
-        let names = Names { token: token.into(), owner: owner.map(String::into_boxed_str) };
-        Self { names: Some(Arc::new(names)), ..self }
+        let metadata = self.described.as_deref().and_then(|described| described.metadata.clone());
+        let described = Described { token: Some(token.into()), owner: owner.map(String::into_boxed_str), metadata };
+        Self { described: Some(Arc::new(described)), ..self }
     }
 
     /// Returns the token's kind; `None` for the public principal.
@@ -275,11 +284,11 @@ impl Principal {
 
     /// Returns the approximate bytes on the heap, for the cache's limit.
     pub(crate) fn weight(&self) -> usize {
-        let names = self
-            .names
-            .as_deref()
-            .map_or(0, |names| size_of::<Names>() + names.token.len() + names.owner.as_deref().map_or(0, str::len));
-        names + self.weight_of_authority()
+        let described = self.described.as_deref().map_or(0, |described| {
+            let names = [&described.token, &described.owner].into_iter().flatten().map(|name| name.len());
+            size_of::<Described>() + names.sum::<usize>() + described.metadata.as_ref().map_or(0, Metadata::weight)
+        });
+        described + self.weight_of_authority()
     }
 
     fn weight_of_authority(&self) -> usize {

@@ -5,7 +5,7 @@
     allow(unreachable_pub, dead_code, reason = "`TokenKinds` is exported by `testing` only")
 )]
 
-use super::{Action, Digest, Grant, OwnerId, Timestamp, TokenId};
+use super::{Action, Digest, Grant, Metadata, OwnerId, Timestamp, TokenId};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -155,6 +155,8 @@ pub struct Token {
     pub name: String,
     /// A free text.
     pub description: String,
+    /// The metadata; sessions have none.
+    pub metadata: Option<Metadata>,
     /// The keyed hash of the secret.
     pub digest: Digest,
     /// The last four characters of the secret, so that people can tell tokens apart.

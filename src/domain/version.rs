@@ -65,10 +65,12 @@ impl FromStr for Version {
 }
 
 impl Token {
-    /// Returns the version of the displayed values: name, description, end of the secret, owner, and grants or access.
+    /// Returns the version of the displayed values: name, description, metadata, end of the secret, owner, and grants or
+    /// access.
     pub fn version(&self) -> Version {
         let mut fingerprint = Fingerprint::new("token", self.id.0);
         fingerprint.text(&self.name).text(&self.description).text(&self.hint);
+        fingerprint.option(self.metadata.as_ref().map(ToString::to_string).as_deref());
         fingerprint.text(self.kind().as_str()).number(self.owner().map_or(0, |owner| owner.0));
         match &self.authority {
             TokenAuthority::Admin { grants, .. } => fingerprint.set(grants.iter().map(of_grant)),
@@ -190,7 +192,7 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Action, Digest, OwnerId, RoleId, Timestamp, TokenId};
+    use crate::domain::{Action, Digest, Metadata, OwnerId, RoleId, Timestamp, TokenId};
     use std::collections::HashSet;
     use std::time::Duration;
 
@@ -199,6 +201,7 @@ mod tests {
             id: TokenId(7),
             name: "deploy".into(),
             description: String::new(),
+            metadata: None,
             digest: Digest::Native([1; 27]),
             hint: "abcd".into(),
             lifespan: None,
@@ -264,6 +267,8 @@ mod tests {
             Token { name: "deplo".into(), description: "y".into(), ..token() },
             Token { name: "deployy".into(), ..token() },
             Token { hint: "abce".into(), ..token() },
+            Token { metadata: Some(Metadata::from_iter([])), ..token() },
+            Token { metadata: Some(Metadata::from_iter([("a".into(), true.into())])), ..token() },
             Token { authority: TokenAuthority::Admin { owner: OwnerId(4), grants: grants() }, ..token() },
             with(vec![]),
             with(vec![Grant::new("write")]),

@@ -67,6 +67,18 @@ impl AuthContext {
         self.principal().owner_name()
     }
 
+    /// Returns the token's [metadata](crate::NewAdminToken::metadata), an object; `None` if it has none. It is the
+    /// token's cached copy, which a change replaces as soon as one of its grants.
+    ///
+    /// ```
+    /// # fn handler(auth: keyward::AuthContext) {
+    /// let team = auth.metadata().and_then(|metadata| metadata["team"].as_str());
+    /// # }
+    /// ```
+    pub fn metadata(&self) -> Option<&serde_json::Value> {
+        self.principal().metadata()
+    }
+
     /// Returns the actor for the services: the person of a session, or the token itself; `None` for the public.
     ///
     /// It carries the credential and the requirements so far. Each change judges both again in its transaction, see

@@ -63,6 +63,7 @@ pub(super) fn record(digest: Digest) -> Record {
         id: TokenId(1),
         name: "one".into(),
         description: String::new(),
+        metadata: None,
         digest,
         hint: String::new(),
         lifespan: None,

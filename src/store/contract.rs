@@ -114,6 +114,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     views::events_are_filtered_and_paged(&fresh().await).await;
     views::owners_of_deleted_tokens_are_known(&fresh().await).await;
     views::owners_and_tokens_are_filtered(&fresh().await).await;
+    views::tokens_are_filtered_by_metadata(&fresh().await).await;
     views::sign_in_places_are_the_latest_of_each_person(&fresh().await).await;
     views::sign_in_candidates_are_active_owners_with_a_password(&fresh().await).await;
     views::nth_latest_event_of_an_actor_is_found(&fresh().await).await;

@@ -1,6 +1,8 @@
 //! Queries for pages of lists: filters, order and page.
 
-use crate::domain::{Actor, AuditAction, AuditTarget, OwnerId, OwnerState, Timestamp, TokenId, TokenKind, comparable};
+use crate::domain::{
+    Actor, AuditAction, AuditTarget, Metadata, OwnerId, OwnerState, Timestamp, TokenId, TokenKind, comparable,
+};
 use std::net::IpAddr;
 
 /// The number and size of a page.
@@ -241,6 +243,29 @@ pub enum OwnerSort {
     CreatedAt,
 }
 
+/// A test of one member of metadata: a token passes if the member is this text.
+///
+/// ```
+/// use keyward::token::TokenKind;
+/// use keyward::store::{MetadataFilter, TokenQuery};
+/// let metadata = Some(MetadataFilter { member: "team".into(), text: "ci".into() });
+/// let of_ci = TokenQuery { metadata, ..TokenQuery::of(TokenKind::Admin) };
+/// ```
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetadataFilter {
+    /// The name of the member, at the top level of the object.
+    pub member: String,
+    /// The text that it has to be. Numbers, lists and other values never pass.
+    pub text: String,
+}
+
+impl MetadataFilter {
+    /// Returns whether this metadata passes.
+    pub fn passes(&self, metadata: Option<&Metadata>) -> bool {
+        metadata.and_then(|metadata| metadata.get(&self.member)?.as_str()) == Some(&self.text)
+    }
+}
+
 /// A query for a page of tokens. `None` matches all.
 ///
 /// ```
@@ -262,6 +287,8 @@ pub struct TokenQuery {
     pub search: Option<String>,
     /// The tests, all of which must pass.
     pub filters: Vec<Filter<TokenField>>,
+    /// A text that the metadata has as a member.
+    pub metadata: Option<MetadataFilter>,
     /// The field to sort by. Equal rows are sorted by id.
     pub sort: TokenSort,
     /// Whether the order is descending, also of the ids.
@@ -279,6 +306,7 @@ impl TokenQuery {
             unexpired_at: None,
             search: None,
             filters: Vec::new(),
+            metadata: None,
             sort,
             descending: false,
         }

@@ -35,8 +35,8 @@ pub use imports::{ReadImports, WriteImports};
 pub use keys::{ReadKeys, WriteKeys};
 pub(crate) use list::one_part_each;
 pub use list::{
-    EventQuery, EventsOfActor, Filter, FilterTest, OwnerField, OwnerQuery, OwnerSort, Page, Paging, SignInPlace,
-    TokenField, TokenQuery, TokenSort,
+    EventQuery, EventsOfActor, Filter, FilterTest, MetadataFilter, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
+    SignInPlace, TokenField, TokenQuery, TokenSort,
 };
 pub use memory::MemoryStore;
 pub use new::{Imported, NameScope, NewOwner, NewRole, NewToken, Profile, TokenTimes};

@@ -1,7 +1,7 @@
 //! New roles, owners and tokens, and records of imported ones.
 
 use crate::domain::{
-    AccountKey, AccountKind, Digest, Grant, HashKeyId, OwnerId, OwnerState, Permission, RoleId, Timestamp,
+    AccountKey, AccountKind, Digest, Grant, HashKeyId, Metadata, OwnerId, OwnerState, Permission, RoleId, Timestamp,
     TokenAuthority, TokenId, email_key,
 };
 use std::time::Duration;
@@ -182,6 +182,8 @@ pub struct NewToken {
     pub scope: NameScope,
     /// Free text.
     pub description: String,
+    /// The metadata.
+    pub metadata: Option<Metadata>,
     /// The digest of its secret.
     pub digest: Digest,
     /// The id of the hash key of that digest.

@@ -2,7 +2,7 @@
 
 use super::{NameScope, NewToken, Page, Record, StoreError, TokenQuery};
 use crate::domain::{
-    Action, AuditCause, AuditOrigin, Digest, HashKeyId, OwnerId, Permission, RoleId, SealedSecret, Token,
+    Action, AuditCause, AuditOrigin, Digest, HashKeyId, Metadata, OwnerId, Permission, RoleId, SealedSecret, Token,
     TokenAuthority, TokenId, TokenKind,
 };
 use async_trait::async_trait;
@@ -41,12 +41,13 @@ pub trait ReadTokens {
 pub trait WriteTokens {
     /// Adds a token. It is a conflict if a token that is unique in the same scope has its name.
     async fn insert_token(&mut self, token: NewToken) -> Result<TokenId, StoreError>;
-    /// Replaces a token's description and authority, and its name if one is given. Its kind and owner must not change.
+    /// Replaces a token's description, metadata and authority, and its name if one is given. Its kind and owner must not change.
     async fn update_token(
         &mut self,
         id: TokenId,
         name: Option<(&str, NameScope)>,
         description: &str,
+        metadata: Option<&Metadata>,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError>;
     /// Replaces a token's secret, and deletes the sealed copy of the old one.

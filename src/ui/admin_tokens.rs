@@ -212,6 +212,7 @@ impl<const ONLY_OWN: bool> TokenPages for OwnedTokens<ONLY_OWN> {
         let new = NewAdminToken {
             name: form.text("name").to_owned(),
             description: form.text("description").to_owned(),
+            metadata: None,
             owner: viewer.id.into(),
             grants: Selection::parse(form)?.into_grants(),
             lifespan: parse_lifespan(form),

@@ -108,6 +108,7 @@ impl TokenPages for ContentTokens {
         let new = NewContentToken {
             name: form.text("name").to_owned(),
             description: form.text("description").to_owned(),
+            metadata: None,
             access: AccessSelection::parse(form).into_access()?,
             lifespan: parse_lifespan(form),
         };

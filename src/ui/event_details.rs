@@ -52,7 +52,14 @@ impl DetailRenderer<'_> {
             AuditAction::RolePermissionsSet => "permissions",
             AuditAction::GrantClamped | AuditAction::PermissionClamped => "permission",
             _ => {
-                return details.iter().filter_map(|(name, value)| self.detail(name, value)).chain(cause).collect();
+                let details = details.iter().filter_map(|(name, value)| match name.as_str() {
+                    // Whatever its members are called, it is neither a change nor a permission.
+                    "metadata" if event.what != AuditAction::TokenUpdated => {
+                        Some(Detail { label: label(name), value: DetailValue::Text(value.to_string()) })
+                    }
+                    _ => self.detail(name, value),
+                });
+                return details.chain(cause).collect();
             }
         };
         self.detail(name, &event.details).into_iter().chain(cause).collect()
@@ -112,6 +119,7 @@ impl DetailRenderer<'_> {
             (_, Value::Bool(true)) => "yes".to_owned(),
             (_, Value::Bool(false)) => "no".to_owned(),
             (_, Value::String(text)) if text.is_empty() => "nothing".to_owned(),
+            ("metadata", value) => value.to_string(),
             ("state", Value::String(word)) => word.replace('-', " "),
             ("access", Value::String(word)) if matches!(word.as_str(), "read-only" | "full-access") => {
                 word.replace('-', " ")

@@ -12,6 +12,8 @@ mod host_document;
 #[cfg(feature = "full")]
 mod lists;
 #[cfg(feature = "full")]
+mod metadata;
+#[cfg(feature = "full")]
 mod mounts;
 #[cfg(feature = "full")]
 mod openapi;

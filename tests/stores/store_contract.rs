@@ -339,6 +339,7 @@ mod sqlite {
             name: "token".into(),
             scope: NameScope::Installation,
             description: String::new(),
+            metadata: None,
             digest: issued.digest,
             hash_key: issued.hash_key,
             hint: issued.secret.hint().into(),

@@ -95,6 +95,7 @@ impl Importer<'_, '_> {
             name,
             scope: NameScope::Installation,
             description,
+            metadata: None,
             digest: token.digest,
             hash_key: HashKeyId::of_strapi(),
             hint: secret.map(|secret| secret.hint().to_owned()).unwrap_or_default(),

@@ -8,12 +8,14 @@ use crate::admin::ServiceError;
 use crate::admin::actor::Grantor;
 use crate::admin::audit_details::token_changes;
 use crate::admin::error::FieldErrors;
+use crate::admin::metadata::checked_metadata;
 use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::domain::{
-    Ceiling, ConditionClause, ContentAccess, FieldName, Grant, NewSecret, Token, TokenAuthority, TokenId, TokenKind,
-    TokenKinds, same_in_any_order,
+    Ceiling, ConditionClause, ContentAccess, FieldName, Grant, Metadata, NewSecret, Token, TokenAuthority, TokenId,
+    TokenKind, TokenKinds, same_in_any_order,
 };
+use serde_json::Value;
 
 /// A change of a token. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +24,8 @@ pub struct TokenUpdate {
     pub name: Option<String>,
     /// The new description.
     pub description: Option<String>,
+    /// The new [metadata](crate::admin::NewAdminToken::metadata), as a whole; [`Value::Null`] removes it.
+    pub metadata: Option<Value>,
     /// The new grants of an admin token, all of them. Unless the owner is a super admin, conditions that were chosen for a grant before
     /// stay with it.
     pub grants: Option<Vec<Grant>>,
@@ -33,6 +37,7 @@ pub struct TokenUpdate {
 struct Changes {
     name: Option<String>,
     description: Option<String>,
+    metadata: Option<Option<Metadata>>,
     grants: Option<Vec<Grant>>,
     access: Option<ContentAccess>,
     errors: FieldErrors,
@@ -44,17 +49,18 @@ impl Tokens {
     /// # Errors
     /// - [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or the actor may not
     ///   see it (super admins see all), or is a token;
-    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, or the grants or the access could not be issued to its owner today;
+    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the metadata is not valid, or the grants or the access could not be issued to its owner today;
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
     /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor changed it too often.
     pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
         self.may_change()?;
-        let TokenUpdate { name, description, grants, access } = update;
+        let TokenUpdate { name, description, metadata, grants, access } = update;
         let mut errors = FieldErrors::default();
         let name = name.map(|name| errors.collect(checked_name(FieldName::Name, &name))).transpose()?.flatten();
         let description = description.map(|text| checked_description(FieldName::Description, &text));
         let description = description.map(|text| errors.collect(text)).transpose()?.flatten();
-        let changes = Changes { name, description, grants, access, errors };
+        let metadata = metadata.map(|value| errors.collect(checked_metadata(Some(value)))).transpose()?.flatten();
+        let changes = Changes { name, description, metadata, grants, access, errors };
         let tokens = self.clone();
         self.context.transact(move |unit| Box::pin(change(unit, tokens, id, changes))).await
     }
@@ -110,7 +116,7 @@ async fn change(
     id: TokenId,
     changes: Changes,
 ) -> Result<DescribedToken, ServiceError> {
-    let Changes { name, description, grants, access, mut errors } = changes;
+    let Changes { name, description, metadata, grants, access, mut errors } = changes;
     let actor = unit.actor().await?;
     // Sessions are opened and ended, never changed.
     let kinds = tokens.kinds.without(TokenKind::Session);
@@ -125,8 +131,9 @@ async fn change(
     errors.into_result()?;
     let name = name.unwrap_or_else(|| before.name.clone());
     let description = description.unwrap_or_else(|| before.description.clone());
+    let metadata = metadata.unwrap_or_else(|| before.metadata.clone());
     let authority = change_authority(unit, &grantor, &before, grants, access).await?;
-    if token_changes(&before, &name, &description, &authority).is_empty() {
+    if token_changes(&before, &name, &description, metadata.as_ref(), &authority).is_empty() {
         return describe_one(unit.view(), state.resolver.accounts(), before).await;
     }
     // Checked last: that a name is taken tells about tokens of others.
@@ -134,7 +141,7 @@ async fn change(
         let scope = unit.state.settings.policy.token_names.scope(before.owner());
         ensure_name_available(unit, &name, scope, Some(id)).await?;
     }
-    unit.update_token(&before, &name, &description, &authority).await?;
+    unit.update_token(&before, &name, &description, metadata.as_ref(), &authority).await?;
     let token = load_token(unit.view(), id, tokens.kinds).await?;
     describe_one(unit.view(), state.resolver.accounts(), token).await
 }

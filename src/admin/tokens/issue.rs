@@ -4,6 +4,7 @@ use super::read::{DescribedToken, describe_one};
 use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
 use crate::admin::actor::{ensure_person, load_completed};
 use crate::admin::error::FieldErrors;
+use crate::admin::metadata::checked_metadata;
 use crate::admin::size_limits::{ACTIONS, GRANTS, is_too_long, report_oversized};
 use crate::admin::state::ScopeWithConditions;
 use crate::admin::text_fields::{checked_description, checked_name};
@@ -14,6 +15,7 @@ use crate::domain::{
     Token, TokenAuthority, TokenKind,
 };
 use crate::store::{NameScope, NewToken};
+use serde_json::Value;
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -26,6 +28,9 @@ pub struct NewAdminToken {
     pub name: String,
     /// Free text.
     pub description: String,
+    /// Metadata for the host: a JSON object of at most 2 048 bytes as text without spaces, and 32 levels. `None` and
+    /// [`Value::Null`] are none. It is no place for secrets: readers of the token and of the audit log see it.
+    pub metadata: Option<Value>,
     /// The owner. It never changes.
     pub owner: TokenOwner,
     /// The grants, which the owner's permissions cover.
@@ -46,13 +51,33 @@ impl NewAdminToken {
     /// The owner is an [`OwnerId`], or the key of an [account of the host](crate::accounts).
     pub fn new(name: impl Into<String>, owner: impl Into<TokenOwner>) -> Self {
         let (name, description) = (name.into(), String::new());
-        Self { name, description, owner: owner.into(), grants: Vec::new(), lifespan: Lifespan::days(30) }
+        Self {
+            name,
+            description,
+            metadata: None,
+            owner: owner.into(),
+            grants: Vec::new(),
+            lifespan: Lifespan::days(30),
+        }
     }
 
     /// Sets the description.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
+        self
+    }
+
+    /// Sets the metadata: see the field [`metadata`](Self::metadata).
+    ///
+    /// ```
+    /// use keyward::{NewAdminToken, OwnerId};
+    /// use serde_json::json;
+    /// let deploy = NewAdminToken::new("deploy", OwnerId(1)).metadata(json!({"team": "ci", "ticket": 42}));
+    /// ```
+    #[must_use]
+    pub fn metadata(mut self, metadata: Value) -> Self {
+        self.metadata = Some(metadata);
         self
     }
 
@@ -106,6 +131,9 @@ pub struct NewContentToken {
     pub name: String,
     /// Free text.
     pub description: String,
+    /// Metadata for the host: a JSON object of at most 2 048 bytes as text without spaces, and 32 levels. `None` and
+    /// [`Value::Null`] are none. It is no place for secrets: readers of the token and of the audit log see it.
+    pub metadata: Option<Value>,
     /// The actions that it allows.
     pub access: ContentAccess,
     /// The lifespan.
@@ -115,13 +143,27 @@ pub struct NewContentToken {
 impl NewContentToken {
     /// Creates a token of this name and access, for 30 days.
     pub fn new(name: impl Into<String>, access: ContentAccess) -> Self {
-        Self { name: name.into(), description: String::new(), access, lifespan: Lifespan::days(30) }
+        Self { name: name.into(), description: String::new(), metadata: None, access, lifespan: Lifespan::days(30) }
     }
 
     /// Sets the description.
     #[must_use]
     pub fn description(mut self, description: impl Into<String>) -> Self {
         self.description = description.into();
+        self
+    }
+
+    /// Sets the metadata: see the field [`metadata`](Self::metadata).
+    ///
+    /// ```
+    /// use keyward::NewContentToken;
+    /// use keyward::token::ContentAccess;
+    /// use serde_json::json;
+    /// let shop = NewContentToken::new("shop", ContentAccess::ReadOnly).metadata(json!({"team": "shop"}));
+    /// ```
+    #[must_use]
+    pub fn metadata(mut self, metadata: Value) -> Self {
+        self.metadata = Some(metadata);
         self
     }
 
@@ -191,7 +233,7 @@ impl Tokens {
     /// Issues an admin token.
     ///
     /// # Errors
-    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the policy does not allow the lifespan, the owner has as many tokens as
+    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the metadata is not valid, the policy does not allow the lifespan, the owner has as many tokens as
     ///   [`Policy::tokens_per_owner`](crate::admin::Policy::tokens_per_owner) allows, or a grant names something that is not registered, is
     ///   listed twice, is not covered by the owner's permissions, or has conditions although the owner is not a super admin;
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
@@ -225,7 +267,7 @@ impl Tokens {
     /// Issues a content token.
     ///
     /// # Errors
-    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the policy does not allow the lifespan, the custom list is empty or names
+    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the metadata is not valid, the policy does not allow the lifespan, the custom list is empty or names
     ///   an action that is not registered, or there are as many content tokens as
     ///   [`Policy::content_tokens`](crate::admin::Policy::content_tokens) allows;
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
@@ -354,7 +396,8 @@ pub(super) async fn admin_token(
     mut errors: FieldErrors,
     key: NewKey,
 ) -> Result<NewToken, ServiceError> {
-    let NewAdminToken { name, description, owner, grants, lifespan } = new;
+    let NewAdminToken { name, description, metadata, owner, grants, lifespan } = new;
+    let metadata = errors.collect(checked_metadata(metadata))?.flatten();
     let grantor = unit.grantor().await?;
     let owner = match owner {
         TokenOwner::Id(id) => id,
@@ -384,7 +427,7 @@ pub(super) async fn admin_token(
     ensure_name_available(unit, &name, scope, None).await?;
     let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Admin { owner, grants });
     let NewKey { digest, hash_key, hint } = key;
-    Ok(NewToken { name, scope, description, digest, hash_key, hint, lifespan, authority })
+    Ok(NewToken { name, scope, description, metadata, digest, hash_key, hint, lifespan, authority })
 }
 
 async fn issue_content(
@@ -407,7 +450,8 @@ pub(super) async fn content_token(
     mut errors: FieldErrors,
     key: NewKey,
 ) -> Result<NewToken, ServiceError> {
-    let NewContentToken { name, description, access, lifespan } = new;
+    let NewContentToken { name, description, metadata, access, lifespan } = new;
+    let metadata = errors.collect(checked_metadata(metadata))?.flatten();
     unit.grantor().await?;
     tokens.check_access(&access, None, &mut errors);
     errors.into_result()?;
@@ -419,7 +463,7 @@ pub(super) async fn content_token(
     }
     let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Content { access });
     let NewKey { digest, hash_key, hint } = key;
-    Ok(NewToken { name, scope, description, digest, hash_key, hint, lifespan, authority })
+    Ok(NewToken { name, scope, description, metadata, digest, hash_key, hint, lifespan, authority })
 }
 
 async fn open_session(
@@ -451,7 +495,7 @@ fn limit_reached(field: FieldName, most: u64, of: &str) -> ServiceError {
     ServiceError::invalid(field, format!("there are already {most} {of}, which is the limit: delete one first"))
 }
 
-/// Returns the record of a new token, whose name is unique in the installation, and its secret.
+/// Returns the record of a new token without metadata, whose name is unique in the installation, and its secret.
 pub(in crate::admin) fn new_token(
     issued: NewSecret,
     name: String,
@@ -461,7 +505,17 @@ pub(in crate::admin) fn new_token(
 ) -> (NewToken, Secret) {
     let (NewKey { digest, hash_key, hint }, secret) = NewKey::of(issued);
     (
-        NewToken { name, scope: NameScope::Installation, description, digest, hash_key, hint, lifespan, authority },
+        NewToken {
+            name,
+            scope: NameScope::Installation,
+            description,
+            metadata: None,
+            digest,
+            hash_key,
+            hint,
+            lifespan,
+            authority,
+        },
         secret,
     )
 }

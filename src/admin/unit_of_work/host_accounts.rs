@@ -57,6 +57,7 @@ impl UnitOfWork<'_> {
             name: String::new(),
             scope: NameScope::Installation,
             description: String::new(),
+            metadata: None,
             digest,
             hash_key: HashKeyId::of_accounts(),
             hint: String::new(),
@@ -139,7 +140,7 @@ impl UnitOfWork<'_> {
             clamped.tokens += 1;
             clamped.grants += gone.len() as u64;
             let authority = TokenAuthority::Admin { owner: id, grants: kept };
-            self.tx.update_token(token.id, None, &token.description, &authority).await?;
+            self.tx.update_token(token.id, None, &token.description, token.metadata.as_ref(), &authority).await?;
             for grant in gone {
                 let (target, details) = (AuditTarget::Token(token.id, TokenKind::Admin), scope_details(&grant.scope));
                 let cause = Some(AuditCause::AccountChanged(id));

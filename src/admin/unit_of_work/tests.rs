@@ -298,11 +298,12 @@ impl WriteTokens for RecordingTransaction {
         id: TokenId,
         name: Option<(&str, NameScope)>,
         description: &str,
+        metadata: Option<&Metadata>,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError> {
         let digest = self.digest_of(id).await;
         self.note(Mutation::UpdateToken(digest));
-        self.tx.update_token(id, name, description, authority).await
+        self.tx.update_token(id, name, description, metadata, authority).await
     }
 
     async fn set_secret(
@@ -607,7 +608,7 @@ async fn every_mutation_commits_its_tags_and_its_event() {
         unit.adopt_token(new, LegacyHash::Sha256).await
     });
     check!(seen, methods, update_token, |world, unit| unit
-        .update_token(&world.token, "other", "", &world.token.authority)
+        .update_token(&world.token, "other", "", None, &world.token.authority)
         .await);
     check!(seen, methods, rename_token_authority, |world, unit| {
         let authority = TokenAuthority::Admin { owner: world.ada.id, grants: vec![Grant::new("look")] };

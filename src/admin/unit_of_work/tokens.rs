@@ -3,8 +3,8 @@
 use super::UnitOfWork;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, NewSecret, Secret, Tag, Token, TokenAuthority,
-    TokenId, TokenKind,
+    AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, Metadata, NewSecret, Secret, Tag, Token,
+    TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Imported, NewToken};
 use serde_json::{Value, json};
@@ -62,17 +62,18 @@ impl UnitOfWork<'_> {
         Ok(token)
     }
 
-    /// Sets a token's name, description and authority, if the actor's rate limit for this token allows it.
+    /// Sets a token's name, description, metadata and authority, if the actor's rate limit for this token allows it.
     pub(in crate::admin) async fn update_token(
         &mut self,
         before: &Token,
         name: &str,
         description: &str,
+        metadata: Option<&Metadata>,
         authority: &TokenAuthority,
     ) -> Result<(), ServiceError> {
         let most = self.state.settings.policy.token_updates_per_hour;
         self.limit(AuditAction::TokenUpdated, AuditTarget::Token(before.id, before.kind()), most).await?;
-        self.write_token(before, name, description, authority, None).await
+        self.write_token(before, name, description, metadata, authority, None).await
     }
 
     /// Sets a token's authority to the same one under the names that the catalogue has now.
@@ -81,7 +82,8 @@ impl UnitOfWork<'_> {
         before: &Token,
         authority: &TokenAuthority,
     ) -> Result<(), ServiceError> {
-        self.write_token(before, &before.name, &before.description, authority, Some(AuditCause::Renamed)).await
+        let Token { name, description, metadata, .. } = before;
+        self.write_token(before, name, description, metadata.as_ref(), authority, Some(AuditCause::Renamed)).await
     }
 
     async fn write_token(
@@ -89,14 +91,15 @@ impl UnitOfWork<'_> {
         before: &Token,
         name: &str,
         description: &str,
+        metadata: Option<&Metadata>,
         authority: &TokenAuthority,
         cause: Option<AuditCause>,
     ) -> Result<(), ServiceError> {
-        let details = Value::Object(audit_details::token_changes(before, name, description, authority));
+        let details = Value::Object(audit_details::token_changes(before, name, description, metadata, authority));
         // A name that stays keeps the scope in which it is unique.
         let scope = self.state.settings.policy.token_names.scope(before.owner());
         let renamed = (name != before.name).then_some((name, scope));
-        self.tx.update_token(before.id, renamed, description, authority).await?;
+        self.tx.update_token(before.id, renamed, description, metadata, authority).await?;
         self.invalidate(Tag::token(&before.digest));
         let target = AuditTarget::Token(before.id, before.kind());
         self.audit_with_cause(cause, AuditAction::TokenUpdated, target, details).await

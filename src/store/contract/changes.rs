@@ -1,12 +1,12 @@
 //! Changes and deletions of records.
 
 use super::fixtures::{
-    AWKWARD, admin, begin, commit, owner, permissions, resolve, role, service, session, token, view,
+    AWKWARD, admin, begin, commit, metadata, owner, permissions, resolve, role, service, session, token, view,
 };
 use super::{Backend, StoreError, Transaction};
 use crate::domain::{
-    Action, AuditAction, AuditCause, AuditTarget, ContentAccess, Digest, Grant, OwnerId, PasswordHash, RoleId,
-    SealedSecret, Timestamp, TokenAuthority, TokenId, TokenKind,
+    Action, AuditAction, AuditCause, AuditTarget, ContentAccess, Digest, Grant, Metadata, OwnerId, PasswordHash,
+    RoleId, SealedSecret, Timestamp, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{NameScope, NewToken, Profile, Use};
 use std::time::Duration;
@@ -196,11 +196,18 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
     ] {
         let mut tx = begin(store).await;
         let before = tx.token(token).await.expect("a token can be read").expect("it exists");
-        tx.update_token(token, Some((name, NameScope::Installation)), AWKWARD, &authority)
+        // Each token gets metadata, other metadata, and none.
+        let metadata = match name {
+            "first" => Some(metadata()),
+            "second" => Some(Metadata::from_iter([])),
+            _ => None,
+        };
+        tx.update_token(token, Some((name, NameScope::Installation)), AWKWARD, metadata.as_ref(), &authority)
             .await
             .expect("a token is changed");
         let found = tx.token(token).await.expect("a token can be read").expect("it exists");
         assert_eq!((found.name.as_str(), found.description.as_str()), (name, AWKWARD));
+        assert!(found.metadata == metadata, "{name}: the new metadata replaces the old");
         assert_eq!(found.authority, authority, "the new list replaces the old one");
         assert!(found.digest == before.digest && found.created_at == before.created_at, "other columns are kept");
         assert!(found.updated_at >= before.updated_at);
@@ -210,7 +217,7 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
     let refused = async |what, token, name, authority: TokenAuthority| {
         conflict(
             what,
-            begin(store).await.update_token(token, Some((name, NameScope::Installation)), "", &authority).await,
+            begin(store).await.update_token(token, Some((name, NameScope::Installation)), "", None, &authority).await,
         );
     };
     let of = |owner| TokenAuthority::Admin { owner, grants: vec![] };
@@ -311,7 +318,9 @@ pub(super) async fn dropped_transactions_change_nothing<S: Backend>(store: &S) {
     tx.insert_invitation(id, &digest, Timestamp(1)).await.expect("an invitation is given");
     tx.seal_secret(token, &SealedSecret { key: "k".into(), text: "00".into() }).await.expect("a secret is sealed");
     let none = TokenAuthority::Admin { owner: id, grants: vec![] };
-    tx.update_token(token, Some(("renamed", NameScope::Installation)), "", &none).await.expect("a token is changed");
+    tx.update_token(token, Some(("renamed", NameScope::Installation)), "", None, &none)
+        .await
+        .expect("a token is changed");
     drop(tx);
     let mut view = view(store).await;
     assert_eq!(view.owner_with_email("a@b").await.expect("addresses can be queried"), Some(id));

@@ -3,7 +3,7 @@
 use super::Backend;
 use crate::domain::{
     Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, ConditionClause, Digest, Fields, Grant, HashKey,
-    OsEntropy, OwnerId, Permission, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId, TokenKind,
+    Metadata, OsEntropy, OwnerId, Permission, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId, TokenKind,
     TokenPrefix,
 };
 use crate::store::{NameScope, NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
@@ -89,6 +89,7 @@ pub(super) fn token(name: &str, authority: TokenAuthority) -> NewToken {
         name: name.into(),
         scope: NameScope::Installation,
         description: AWKWARD.into(),
+        metadata: None,
         digest: issued.digest,
         hash_key: issued.hash_key,
         hint: issued.secret.hint().into(),
@@ -118,6 +119,15 @@ pub(super) fn permissions() -> Vec<Permission> {
         Permission::new("").on(""),
         Permission::new("admin::webhooks.create"),
     ]
+}
+
+/// With texts, numbers and other values, and names that a path would read as its own signs.
+pub(super) fn metadata() -> Metadata {
+    let members = serde_json::json!({
+        "team": "ci", AWKWARD: AWKWARD, "": "", "$.team": "path", "a.b": "dot", "[0]": "index", "0": "digit", "\"": "quote",
+        "number": 7, "flag": true, "none": null, "list": ["ci"], "object": {"team": "inner"},
+    });
+    members.as_object().cloned().expect("it is an object").into()
 }
 
 pub(super) fn grants() -> Vec<Grant> {

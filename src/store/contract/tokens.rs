@@ -1,8 +1,8 @@
 //! Tokens, their grants and their uses.
 
-use super::fixtures::{AWKWARD, admin, begin, commit, grants, owner, resolve, seq, session, token};
+use super::fixtures::{AWKWARD, admin, begin, commit, grants, metadata, owner, resolve, seq, session, token};
 use super::{Backend, Timestamp, TokenId};
-use crate::domain::{Action, ContentAccess, Digest, Fields, Grant, OwnerId, Token, TokenAuthority};
+use crate::domain::{Action, ContentAccess, Digest, Fields, Grant, Metadata, OwnerId, Token, TokenAuthority};
 use crate::store::{NameScope, NewToken, StoreError, Use};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -27,6 +27,8 @@ pub(super) async fn tokens_are_read_back_unchanged<S: Backend>(store: &S) {
             3 => new.digest = Digest::Legacy([0xA5; 32]),
             _ => {}
         }
+        // Every second token has metadata, among them an empty object.
+        new.metadata = [None, Some(metadata()), None, Some(Metadata::from_iter([]))][i % 4].clone();
         let mut tx = begin(store).await;
         let before = tx.now();
         let id = tx.insert_token(new.clone()).await.expect("a token is added");
@@ -52,6 +54,7 @@ fn same(found: &Token, id: TokenId, new: &NewToken) {
     assert_eq!(found.id, id, "{name}: its id");
     assert_eq!(found.name, new.name, "{name}: its name");
     assert_eq!(found.description, new.description, "{name}: its description");
+    assert!(found.metadata == new.metadata, "{name}: its metadata");
     assert_eq!(found.hint, new.hint, "{name}: its hint");
     assert!(found.digest == new.digest, "{name}: its digest");
     let expires_at = new.lifespan.map(|span| found.created_at.plus(span));
@@ -128,9 +131,9 @@ pub(super) async fn names_are_unique_in_their_scope<S: Backend>(store: &S) {
     }
     let mut tx = begin(store).await;
     let authority = admin("ci", bob).authority;
-    tx.update_token(second, None, "kept", &authority).await.expect("a token is changed");
+    tx.update_token(second, None, "kept", None, &authority).await.expect("a token is changed");
     assert_eq!(tx.token_with_name("ci", own(bob)).await.expect("names can be queried"), Some(second));
-    tx.update_token(second, Some(("other", own(bob))), "", &authority).await.expect("a token is changed");
+    tx.update_token(second, Some(("other", own(bob))), "", None, &authority).await.expect("a token is changed");
     assert_eq!(tx.token_with_name("ci", own(bob)).await.expect("names can be queried"), None);
     tx.delete_token(first).await.expect("a token is deleted");
     assert_eq!(tx.token_with_name("ci", NameScope::Installation).await.expect("names can be queried"), Some(third));

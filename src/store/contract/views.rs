@@ -1,14 +1,14 @@
 //! Views, lists and their pages.
 
 use super::Backend;
-use super::fixtures::{AWKWARD, admin, begin, commit, event, owner, role, session, token, view};
+use super::fixtures::{AWKWARD, admin, begin, commit, event, metadata, owner, role, session, token, view};
 use crate::domain::{
-    Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, Ceiling, ContentAccess, OwnerId, OwnerState,
+    Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, Ceiling, ContentAccess, Metadata, OwnerId, OwnerState,
     PasswordHash, Permission, RoleId, Timestamp, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{
-    EventQuery, EventsOfActor, Filter, NewOwner, NewToken, OwnerField, OwnerQuery, OwnerSort, Paging, SignInPlace,
-    TokenField, TokenQuery, TokenSort, Use,
+    EventQuery, EventsOfActor, Filter, MetadataFilter, NewOwner, NewToken, OwnerField, OwnerQuery, OwnerSort, Paging,
+    SignInPlace, TokenField, TokenQuery, TokenSort, Use,
 };
 use std::net::IpAddr;
 
@@ -599,4 +599,67 @@ pub(super) async fn owners_and_tokens_are_filtered<S: Backend>(store: &S) {
             assert_eq!((found, page.total), (hits.clone(), hits.len() as u64), "{filters:?}");
         }
     }
+}
+
+pub(super) async fn tokens_are_filtered_by_metadata<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let mut owners = Vec::new();
+    for email in ["a@b", "c@d"] {
+        owners.push(tx.insert_owner(NewOwner::new(email)).await.expect("an owner is added"));
+    }
+    let team = |name: &str| Metadata::from_iter([("team".to_owned(), name.into())]);
+    let mut tokens = Vec::new();
+    for (name, owner, metadata) in [
+        ("all", 0, Some(metadata())),
+        ("ci", 0, Some(team("ci"))),
+        ("shop", 1, Some(team("shop"))),
+        ("empty", 0, Some(Metadata::from_iter([]))),
+        ("none", 0, None),
+    ] {
+        let new = NewToken { metadata, ..admin(name, owners[owner]) };
+        tokens.push(tx.insert_token(new).await.expect("a token is added"));
+    }
+    commit(tx).await;
+    let mut view = view(store).await;
+    for (member, text, owner, hits) in [
+        ("team", "ci", None, vec![0, 1]),
+        ("team", "CI", None, vec![]),
+        ("team", "shop", None, vec![2]),
+        ("team", "ci", Some(owners[1]), vec![]),
+        ("team", "ci", Some(owners[0]), vec![0, 1]),
+        // Names are literal.
+        (AWKWARD, AWKWARD, None, vec![0]),
+        ("", "", None, vec![0]),
+        ("$.team", "path", None, vec![0]),
+        ("$.team", "ci", None, vec![]),
+        ("a.b", "dot", None, vec![0]),
+        ("object.team", "inner", None, vec![]),
+        ("[0]", "index", None, vec![0]),
+        ("0", "digit", None, vec![0]),
+        ("\"", "quote", None, vec![0]),
+        // Only texts pass.
+        ("number", "7", None, vec![]),
+        ("flag", "true", None, vec![]),
+        ("flag", "1", None, vec![]),
+        ("none", "null", None, vec![]),
+        ("none", "", None, vec![]),
+        ("list", r#"["ci"]"#, None, vec![]),
+        ("object", r#"{"team":"inner"}"#, None, vec![]),
+        ("absent", "", None, vec![]),
+    ] {
+        let filter = Some(MetadataFilter { member: member.into(), text: text.into() });
+        for sort in [TokenSort::Id, TokenSort::Name] {
+            let query = TokenQuery { metadata: filter.clone(), owner, sort, ..TokenQuery::of(TokenKind::Admin) };
+            let page = view.tokens(&query).await.expect("tokens are listed");
+            let place = |t: &crate::domain::Token| tokens.iter().position(|id| *id == t.id).expect("a known record");
+            let mut found: Vec<usize> = page.items.iter().map(place).collect();
+            found.sort_unstable();
+            assert_eq!((found, page.total), (hits.clone(), hits.len() as u64), "{member:?} is {text:?}");
+        }
+    }
+    let metadata = Some(MetadataFilter { member: "team".into(), text: "ci".into() });
+    let filters = vec![Filter::equals(TokenField::Name, ["ci", "shop"])];
+    let both = TokenQuery { metadata, filters, ..TokenQuery::of(TokenKind::Admin) };
+    let page = view.tokens(&both).await.expect("tokens are listed");
+    assert_eq!(page.items.iter().map(|t| t.id).collect::<Vec<_>>(), [tokens[1]], "both filters have to pass");
 }

@@ -2,9 +2,9 @@
 
 use super::{Lock, Open, conflict, unless};
 use crate::domain::{
-    AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Digest, HashKeyId, KeyCheck, Owner, OwnerId,
-    OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId,
-    TokenKind, comparable, email_key,
+    AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Digest, HashKeyId, KeyCheck, Metadata, Owner,
+    OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority,
+    TokenId, TokenKind, comparable, email_key,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
@@ -236,6 +236,7 @@ impl WriteTokens for Open<Lock> {
             id,
             name: new.name,
             description: new.description,
+            metadata: new.metadata,
             digest: new.digest,
             hint: new.hint,
             lifespan: new.lifespan,
@@ -262,6 +263,7 @@ impl WriteTokens for Open<Lock> {
         id: TokenId,
         name: Option<(&str, NameScope)>,
         description: &str,
+        metadata: Option<&Metadata>,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError> {
         let before = self.content.tokens.get(&id).cloned().ok_or_else(|| conflict("there is no such token"))?;
@@ -276,6 +278,7 @@ impl WriteTokens for Open<Lock> {
             *token = Token {
                 name: name.map_or(token.name.as_str(), |(name, _)| name).to_owned(),
                 description: description.to_owned(),
+                metadata: metadata.cloned(),
                 updated_at: token.updated_at,
                 ..after
             };

@@ -130,6 +130,7 @@ impl<L: Send> ReadTokens for Open<L> {
         let found = |t: &&Arc<Token>| {
             t.kind() == query.kind
                 && filters.iter().all(|f| f.passes(token_column(t, f.column)))
+                && query.metadata.as_ref().is_none_or(|f| f.passes(t.metadata.as_ref()))
                 && (query.owner.is_none() || t.owner() == query.owner)
                 && query.unexpired_at.is_none_or(|at| t.expires_at.is_none_or(|end| end > at))
                 && search.as_ref().is_none_or(|text| {

@@ -5,7 +5,7 @@ use crate::domain::{
     Action, ConditionClause, ConditionId, Field, Fields, Grant, OwnerId, Permission, Resource, RoleId, Scope, TokenId,
 };
 use crate::store::list::{ColumnFilter, merged};
-use crate::store::{FilterTest, StoreError, Use};
+use crate::store::{FilterTest, MetadataFilter, StoreError, Use};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -93,21 +93,29 @@ pub(super) fn texts<T: AsRef<str>>(texts: &[T]) -> String {
 
 /// Returns filters as JSON, one item for each value. A filter without values has one item without text, and lets no row
 /// pass.
-pub(super) fn filters(filters: impl Iterator<Item = ColumnFilter>) -> String {
+pub(super) fn filters(filters: impl Iterator<Item = ColumnFilter>, metadata: Option<&MetadataFilter>) -> String {
     #[derive(Serialize)]
-    struct Line {
+    struct Line<'a> {
         column: &'static str,
         test: &'static str,
         text: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        member: Option<&'a str>,
     }
     let mut lines = Vec::new();
     for ColumnFilter { column, test, values } in merged(filters) {
         let test = if test == FilterTest::Equals { "equals" } else { "contains" };
         if values.is_empty() {
-            lines.push(Line { column, test, text: None });
+            lines.push(Line { column, test, text: None, member: None });
         }
-        lines.extend(values.into_iter().map(|text| Line { column, test, text: Some(text) }));
+        lines.extend(values.into_iter().map(|text| Line { column, test, text: Some(text), member: None }));
     }
+    lines.extend(metadata.map(|MetadataFilter { member, text }| Line {
+        column: "metadata",
+        test: "equals",
+        text: Some(text.clone()),
+        member: Some(member),
+    }));
     json(&lines)
 }
 

@@ -6,12 +6,13 @@ use super::lists::{parse, read_grants, read_permissions};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
     AccountKey, AccountKind, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess,
-    Digest, KeyCheck, KeyKind, KeyUse, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret, Tag,
-    Timestamp, Token, TokenAuthority, TokenId, TokenKind,
+    Digest, KeyCheck, KeyKind, KeyUse, Metadata, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret,
+    Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Imported, LoggedChange, Poll, Record, SignInPlace, Snapshot, StoreError};
 use serde::de::value::{Error as UnknownWord, StrDeserializer};
 use serde::{Deserialize, de::IntoDeserializer};
+use serde_json::{Map, Value};
 use sqlx::{Decode, Row as _, Type};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -52,6 +53,7 @@ pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
         id: TokenId(get(row, "token_id")?),
         name: get(row, "name")?,
         description: get(row, "description")?,
+        metadata: metadata(row)?,
         digest: digest(row)?,
         hint: get(row, "hint")?,
         lifespan: maybe::<i64>(row, "lifespan_ms")?.map(|ms| span("lifespan_ms", ms)).transpose()?,
@@ -61,6 +63,11 @@ pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
         last_used_at: maybe::<i64>(row, "last_used_at")?.map(Timestamp),
         authority: authority(row, kind)?,
     })
+}
+
+fn metadata(row: &Row) -> Result<Option<Metadata>, StoreError> {
+    let text = maybe::<String>(row, "metadata")?;
+    text.map(|text| parse::<Map<String, Value>>("metadata", &text).map(Metadata::from)).transpose()
 }
 
 fn authority(row: &Row, kind: TokenKind) -> Result<TokenAuthority, StoreError> {

@@ -6,8 +6,8 @@ use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
     AccountKey, Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, HashKeyId, KeyCheck,
-    OwnerId, OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId,
-    TokenKind, comparable, email_key,
+    Metadata, OwnerId, OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority,
+    TokenId, TokenKind, comparable, email_key,
 };
 use crate::store::{
     Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
@@ -189,7 +189,8 @@ impl WriteTokens for Writing<'_> {
             .bind(new.lifespan.map(|span| created_at.plus(span).0))
             .bind(created_at.0)
             .bind(name_key(&new.name, &new.authority))
-            .bind(new.scope.number());
+            .bind(new.scope.number())
+            .bind(new.metadata.as_ref().map(ToString::to_string));
         let id = self.number("id", insert).await?;
         self.insert_list(id, &new.authority).await?;
         Ok(TokenId(id))
@@ -200,6 +201,7 @@ impl WriteTokens for Writing<'_> {
         id: TokenId,
         name: Option<(&str, NameScope)>,
         description: &str,
+        metadata: Option<&Metadata>,
         authority: &TokenAuthority,
     ) -> Result<(), StoreError> {
         let AuthorityColumns { kind, owner, access, idle } = AuthorityColumns::of(authority);
@@ -213,7 +215,8 @@ impl WriteTokens for Writing<'_> {
             .bind(access)
             .bind(idle)
             .bind(self.now().0)
-            .bind(name.map(|(_, scope)| scope.number()));
+            .bind(name.map(|(_, scope)| scope.number()))
+            .bind(metadata.map(ToString::to_string));
         self.change("token of this kind and owner", update).await?;
         self.execute(query(statements::CLEAR_GRANTS).bind(id.0)).await?;
         self.execute(query(statements::CLEAR_CONTENT_ACTIONS).bind(id.0)).await?;

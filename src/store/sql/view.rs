@@ -232,7 +232,7 @@ impl<C: Send> ReadAccounts for OpenTransaction<'_, C> {
             true => statements::OWNERS_DESCENDING,
         };
         let (limit, offset) = part(asked.paging);
-        let filters = lists::filters(asked.filters.iter().map(Filter::<OwnerField>::on_column));
+        let filters = lists::filters(asked.filters.iter().map(Filter::<OwnerField>::on_column), None);
         let page = query(text).bind(&asked.search).bind(&filters);
         let page = page.bind(sort_word(asked.sort)).bind(limit).bind(offset);
         let items = self.rows(page).await?.iter().map(rows::owner).collect::<Result<_, _>>()?;
@@ -280,7 +280,8 @@ impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
     async fn tokens(&mut self, asked: &TokenQuery) -> Result<Page<Token>, StoreError> {
         let (limit, offset) = part(asked.paging);
         let until = asked.unexpired_at.map(|at| at.0);
-        let filters = lists::filters(asked.filters.iter().map(Filter::<TokenField>::on_column));
+        let filters =
+            lists::filters(asked.filters.iter().map(Filter::<TokenField>::on_column), asked.metadata.as_ref());
         let page = query(tokens_statement(asked)).bind(asked.kind.as_str()).bind(&asked.search).bind(until);
         let mut page = page.bind(&filters).bind(limit).bind(offset);
         if asked.sort != TokenSort::Name {
@@ -290,7 +291,8 @@ impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
             page = page.bind(owner.0);
         }
         let items = self.rows(page).await?.iter().map(rows::token).collect::<Result<_, _>>()?;
-        if asked.search.is_none() && asked.unexpired_at.is_none() && asked.filters.is_empty() {
+        let selects = asked.search.is_some() || asked.unexpired_at.is_some() || asked.metadata.is_some();
+        if !selects && asked.filters.is_empty() {
             let total = self.count_tokens(asked.kind, asked.owner).await?;
             return Ok(Page { items, total });
         }

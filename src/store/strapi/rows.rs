@@ -159,6 +159,7 @@ impl TokenRow {
             id: TokenId(converted.id),
             name: converted.name,
             description: converted.description,
+            metadata: None,
             digest: *digest,
             hint: String::new(),
             lifespan: converted.lifespan,

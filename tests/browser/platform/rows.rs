@@ -42,7 +42,8 @@ fn people(all: &[(Vec<Permission>, Vec<Grant>)]) -> (TempDir, Server, Vec<String
             let owner = NewOwner { firstname, state, roles: vec![role], ..NewOwner::new(email) };
             let owner = keyward.owners().create(owner).await.unwrap().id;
             let (name, description, lifespan) = (format!("t{i}"), String::new(), Lifespan::Unlimited);
-            let token = NewAdminToken { name, description, owner: owner.into(), grants: grants.clone(), lifespan };
+            let token =
+                NewAdminToken::new(name, owner).description(description).grants(grants.clone()).lifespan(lifespan);
             secrets.push(keyward.tokens().issue_admin(token).await.unwrap().secret.expose().to_owned());
         }
         secrets

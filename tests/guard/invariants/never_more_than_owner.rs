@@ -94,6 +94,7 @@ fn token(grants: Vec<Grant>) -> Token {
         id: TokenId(1),
         name: "t".into(),
         description: String::new(),
+        metadata: None,
         digest: format.issue(TokenKind::Admin, &keyward::token::OsEntropy).unwrap().digest,
         hint: String::new(),
         created_at: Timestamp(0),

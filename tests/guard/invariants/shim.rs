@@ -228,6 +228,7 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
         name: format!("token {}", tx.seq()),
         scope: NameScope::Installation,
         description: String::new(),
+        metadata: None,
         digest,
         hash_key: HashKey::parse(keyward::testing::HASH_KEY).unwrap().id().clone(),
         hint: String::new(),

@@ -12,7 +12,7 @@ use keyward::store::{
 };
 use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
 use keyward::time::Timestamp;
-use keyward::token::{HashKeyId, Token, TokenAuthority, TokenId, TokenKind};
+use keyward::token::{HashKeyId, Metadata, Token, TokenAuthority, TokenId, TokenKind};
 use keyward::{OwnerId, Permission, RoleId};
 
 pub struct UncertainCommit {
@@ -107,7 +107,7 @@ forward! {
     }
     WriteTokens {
         insert_token(token: NewToken) -> TokenId;
-        update_token(id: TokenId, name: Option<(&str, NameScope)>, description: &str, authority: &TokenAuthority) -> ();
+        update_token(id: TokenId, name: Option<(&str, NameScope)>, description: &str, metadata: Option<&Metadata>, authority: &TokenAuthority) -> ();
         set_secret(id: TokenId, digest: &Digest, hash_key: &HashKeyId, hint: &str) -> ();
         seal_secret(id: TokenId, sealed: &SealedSecret) -> ();
         delete_token(id: TokenId) -> ();

@@ -292,6 +292,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         id: TokenId(1),
         name: String::new(),
         description: String::new(),
+        metadata: None,
         digest: keyward::store::Digest::Native([0; 27]),
         hint: String::new(),
         created_at: Timestamp(0),

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, PgPool, query, raw_sql};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 8] = [
+pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
@@ -18,6 +18,7 @@ pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 8] = [
     (30, "keys", include_str!("../migrations/postgres/0030_keys.sql")),
     (40, "name_scopes", include_str!("../migrations/postgres/0040_name_scopes.sql")),
     (50, "accounts", include_str!("../migrations/postgres/0050_accounts.sql")),
+    (60, "metadata", include_str!("../migrations/postgres/0060_metadata.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
@@ -107,10 +108,8 @@ async fn missing(
     let misdirected = query(statements::MISDIRECTED_FUNCTIONS).bind(&schema.name).persistent(false);
     let misdirected = misdirected.fetch_one(connection).await.map_err(query_error)?;
     if missing.is_empty() && rows::get::<i64>(&misdirected, "n")? > 0 {
-        missing.push(format!(
-            "the search_path of keyward's functions, which has to be {}, pg_temp",
-            quoted(&schema.name)
-        ));
+        missing
+            .push(format!("the search_path of keyward's functions, which has to be {}, pg_temp", quoted(&schema.name)));
     }
     if missing.is_empty()
         && let Some(tables) = rows::maybe::<String>(&rights, "unwritten")?

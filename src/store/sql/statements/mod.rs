@@ -215,8 +215,8 @@ macro_rules! statements {
 
         pub const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
              (kind, name, description, digest, salt_id, tag, hint, owner_id, access, idle_ms, lifespan_ms, expires_at, \
-             created_at, updated_at, name_key, name_scope) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15) RETURNING id";
+             created_at, updated_at, name_key, name_scope, metadata) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16) RETURNING id";
         pub const INSERT_GRANTS: &str =
             insert_list!($word, "keyward_grant (token_id, position, action, subject, all_fields, chosen)");
         pub const INSERT_GRANT_FIELDS: &str = concat!(
@@ -264,7 +264,7 @@ macro_rules! statements {
         pub const SEALED_SECRET: &str = "SELECT sealed_secret, sealed_with FROM keyward_token WHERE id = $1";
         pub const UPDATE_TOKEN: &str = "UPDATE keyward_token \
              SET name = COALESCE($4, name), name_key = COALESCE($5, name_key), description = $6, access = $7, idle_ms = $8, \
-             updated_at = $9, name_scope = COALESCE($10, name_scope) \
+             updated_at = $9, name_scope = COALESCE($10, name_scope), metadata = $11 \
              WHERE id = $1 AND kind = $2 AND owner_id IS NOT DISTINCT FROM $3";
         pub const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
         pub const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";

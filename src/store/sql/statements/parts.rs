@@ -47,7 +47,7 @@ macro_rules! role {
 macro_rules! token {
     ($word:ident) => {
         concat!(
-            "t.id AS token_id, t.kind, t.name, t.description, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
+            "t.id AS token_id, t.kind, t.name, t.description, t.metadata, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
             "t.created_at, t.updated_at, u.last_used_at, t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST((SELECT ",
             $word!(array concat!(
                 $word!(object),
@@ -104,6 +104,24 @@ macro_rules! column_filter {
     };
 }
 
+/// Returns true if a token passes the filter of its metadata, of which the list has at most one.
+macro_rules! metadata_filter {
+    ($word:ident, $filters:literal) => {
+        concat!(
+            " AND (NOT EXISTS (SELECT 1 FROM ",
+            $word!(elements $filters),
+            " WHERE e.value ->> 'column' = 'metadata') OR ",
+            $word!(text_member "t.metadata",
+                "(SELECT e.value ->> 'member' FROM ",
+                $word!(elements $filters),
+                " WHERE e.value ->> 'column' = 'metadata' LIMIT 1)"),
+            " = (SELECT e.value ->> 'text' FROM ",
+            $word!(elements $filters),
+            " WHERE e.value ->> 'column' = 'metadata' LIMIT 1))"
+        )
+    };
+}
+
 /// Selects tokens: `$1` kind, `$2` text to search for, `$3` time at which they must not have expired, `$4` filters;
 /// `$and` adds a condition.
 macro_rules! matching_tokens {
@@ -121,6 +139,7 @@ macro_rules! matching_tokens {
             column_filter!($word, "$4", "description", "t.description"),
             column_filter!($word, "$4", "owner", "CAST(t.owner_id AS TEXT)"),
             column_filter!($word, "$4", "access", "t.access"),
+            metadata_filter!($word, "$4"),
             $and
         )
     };

@@ -5,7 +5,7 @@
 /// - `array`: the aggregated values as a JSON array; `object`: the function that makes a JSON object; `json`: the
 ///   function that embeds JSON text.
 /// - `elements`: the items of a JSON array parameter as rows `e(key, value)`, counted from 0.
-/// - `document`: a JSON column, to read a member of.
+/// - `document`: a JSON column, to read a member of; `text_member`: a member of a JSON column if it is a text, otherwise null.
 /// - `within`, `contains`: whether a column contains a parameter, or any text, regardless of case.
 /// - `now`: the time; `who`: the server that answers; `installation`: the id of the installation.
 #[cfg(feature = "sqlite")]
@@ -24,6 +24,13 @@ macro_rules! sqlite {
     };
     (document $column:literal) => {
         $column
+    };
+    // The operator `->>` reads some names as a path.
+    (text_member $column:literal, $($name:tt)*) => {
+        concat!(
+            "CASE json_type(", $column, ", '$.' || json_quote(", $($name)*, ")) WHEN 'text' THEN ",
+            "json_extract(", $column, ", '$.' || json_quote(", $($name)*, ")) END"
+        )
     };
     (within $column:literal, $parameter:literal) => {
         concat!("instr(lower(", $column, "), lower(", $parameter, ")) > 0")
@@ -68,6 +75,12 @@ macro_rules! postgres {
     };
     (document $column:literal) => {
         concat!("CAST(", $column, " AS JSON)")
+    };
+    (text_member $column:literal, $($name:tt)*) => {
+        concat!(
+            "CASE json_typeof(CAST(", $column, " AS JSON) -> ", $($name)*, ") WHEN 'string' THEN ",
+            "CAST(", $column, " AS JSON) ->> ", $($name)*, " END"
+        )
     };
     (within $column:literal, $parameter:literal) => {
         concat!("strpos(lower(", $column, "), lower(CAST(", $parameter, " AS TEXT) COLLATE \"C\")) > 0")

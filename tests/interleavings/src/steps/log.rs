@@ -64,6 +64,7 @@ fn token() -> Token {
         id: TokenId(1),
         name: "the token".into(),
         description: String::new(),
+        metadata: None,
         digest: DIGEST,
         hint: "last".into(),
         lifespan: None,
