@@ -243,7 +243,7 @@ impl AccountPolicy {
             Ceiling::Unlimited | Ceiling::Policy(_) => &[],
         };
         let (id, roles) = self.0.owner.as_ref().map_or((OwnerId(0), &[][..]), |owner| (owner.id, &owner.roles));
-        Holdings::new(id, roles, held)
+        Holdings::new(id, roles, held).of_account(self.0.owner.as_ref().and_then(|owner| owner.account.as_ref()))
     }
 }
 

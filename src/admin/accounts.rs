@@ -7,7 +7,7 @@ use super::unit_of_work::StagedChange;
 use super::unit_of_work::{UnitOfWork, Work};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::domain::Account;
-use crate::domain::{AccountKey, InvalidCredential, Owner, OwnerId, Reason, Unavailable};
+use crate::domain::{AccountKey, AccountKind, InvalidCredential, Owner, OwnerId, Reason, Unavailable};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 use crate::store::HostTransaction;
 use crate::store::{Clamped, StoreError};
@@ -193,6 +193,13 @@ impl ServiceContext {
     /// # Errors
     /// The reason for which the request is rejected.
     pub(super) async fn open_account_session(self, key: AccountKey) -> Result<(), Reason> {
+        // First without the lock of writers: most that have no session are rejected here.
+        let account = self.state.resolver.accounts().ask(&key).await.map_err(|_| Unavailable::Store);
+        match account.map_err(Reason::Unavailable)? {
+            Some(account) if account.kind == AccountKind::Person && account.is_active() => {}
+            Some(account) if account.kind == AccountKind::Person => return Err(Reason::OwnerInactive),
+            _ => return Err(Reason::Invalid(InvalidCredential::Unknown)),
+        }
         let opened = self.transact(move |unit| Box::pin(async move { unit.open_account_session(&key).await })).await;
         match opened {
             // Another request, or another node, was faster.
@@ -213,7 +220,7 @@ impl ServiceContext {
 /// Asks the host for an account, and clamps its tokens.
 pub(super) async fn changed(unit: &mut UnitOfWork<'_>, key: AccountKey) -> Result<Clamped, ServiceError> {
     let Some(owner) = unit.load_account(&key).await? else {
-        unit.skip_commit();
+        unit.invalidate_unknown_account(&key);
         return Ok(Clamped::default());
     };
     let state = unit.state.clone();

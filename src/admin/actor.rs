@@ -148,7 +148,10 @@ impl Grantor {
         match (&own.account, &other.account) {
             (Some(own), Some(other)) => Ok(accounts.manages(own, other).await?),
             (_, None) if other.kind != AccountKind::Person => {
-                Ok(self.ceiling.covers(&load_ceiling(view, accounts, owner).await?))
+                let ceiling = load_ceiling(view, accounts, owner).await?;
+                // Everybody covers a service without permissions, so only those with all manage it.
+                let holds_nothing = matches!(&ceiling, Ceiling::Of(held) if held.is_empty());
+                Ok(if holds_nothing { self.is_super_admin() } else { self.ceiling.covers(&ceiling) })
             }
             _ => Ok(false),
         }
@@ -161,6 +164,13 @@ impl Grantor {
             Ceiling::Of(held) => held.iter().any(|permission| allows_whole(permission, action)),
             Ceiling::Policy(policy) => policy.allows(&Action::new(action), None),
         }
+    }
+
+    /// Returns whether the actor reaches content tokens, where a route lets it. An account of the host is an ordinary user,
+    /// and needs this action for it.
+    pub(super) fn reaches_content_tokens(&self, action: &str) -> bool {
+        let of_host = self.owner.as_ref().is_some_and(|owner| owner.account.is_some());
+        !of_host || self.holds(action)
     }
 
     pub(super) fn is_program(&self) -> bool {

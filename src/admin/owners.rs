@@ -122,6 +122,9 @@ pub(super) fn check(new: NewOwner) -> Result<(NewOwner, FieldErrors), ServiceErr
     if !is_person && !email.is_empty() {
         errors.add(FieldName::Email, "a service has no e-mail address: leave it out");
     }
+    if !is_person && state == OwnerState::Invited {
+        errors.add(FieldName::State, "a service cannot sign in: leave it active");
+    }
     if !is_person && firstname.trim().is_empty() {
         errors.add(FieldName::Firstname, "must be the name of the service");
     }

@@ -128,6 +128,7 @@ impl ServiceContext {
         let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
         for KeyUse { kind, id, tokens } in uses {
             let is_configured = match kind {
+                KeyKind::Hash if id == HashKeyId::ACCOUNTS => continue,
                 KeyKind::Hash if id == HashKeyId::STRAPI => self.state.format.has_strapi(),
                 KeyKind::Hash if self.state.format.has_legacy_key(&id) => true,
                 _ => self.state.keys.has(kind, &id, &known),

@@ -6,8 +6,8 @@
 //! compared are never covered.
 
 use super::{
-    Action, Attribute, ConditionClause, ConditionContext, ConditionId, Conditions, Fields, OwnerId, Permission,
-    Predicate, Resource, RoleId, Value,
+    AccountKey, Action, Attribute, ConditionClause, ConditionContext, ConditionId, Conditions, Fields, OwnerId,
+    Permission, Predicate, Resource, RoleId, Value,
 };
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -46,6 +46,12 @@ impl<'a> Holdings<'a> {
         roles.dedup();
         let actor = ConditionContext { owner, account: None, roles: roles.into() };
         Self { held, actor, unused: false, meanings: RefCell::default() }
+    }
+
+    /// Sets the host's key of the account: conditions may depend on it.
+    pub(crate) fn of_account(mut self, account: Option<&AccountKey>) -> Self {
+        self.actor.account = account.cloned();
+        self
     }
 
     /// Marks the account as never used: it has created no row.

@@ -15,15 +15,17 @@ impl HashKeyId {
     /// The id stored with imported Strapi tokens, whose hash key has no name.
     pub(crate) const STRAPI: &str = "reference";
 
+    /// The id stored with sessions of accounts, whose digest is made without a hash key. No hash key has such a name.
+    pub(crate) const ACCOUNTS: &str = "session:account";
+
     #[cfg(feature = "strapi")]
     pub(crate) fn of_strapi() -> Self {
         Self(Self::STRAPI.to_owned())
     }
 
-    /// Returns the id stored with sessions of accounts, whose digest is made without a hash key. No hash key has such a
-    /// name.
+    /// Returns [`ACCOUNTS`](Self::ACCOUNTS).
     pub(crate) fn of_accounts() -> Self {
-        Self("session:account".to_owned())
+        Self(Self::ACCOUNTS.to_owned())
     }
 
     /// Returns the id stored with adopted tokens: `legacy:` and the name of the hash function. No hash key has such a

@@ -13,6 +13,7 @@ use crate::resolve::{KnownSecret, Lane, Resolved};
 use futures_util::future::BoxFuture;
 use http::{Extensions, HeaderMap, Request};
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 type AccountOf = dyn Fn(&HeaderMap, &Extensions) -> Option<AccountKey> + Send + Sync;
@@ -22,11 +23,23 @@ type OpenSession = dyn Fn(AccountKey) -> BoxFuture<'static, Result<(), Reason>> 
 pub(crate) struct SignedIn {
     account: Box<AccountOf>,
     open: OnceLock<Box<OpenSession>>,
+    /// Accounts of one number open their sessions one after another: concurrent first requests are one write.
+    turns: [tokio::sync::Mutex<()>; TURNS],
 }
+
+const TURNS: usize = 64;
 
 impl SignedIn {
     pub(crate) fn new(account: impl Fn(&HeaderMap, &Extensions) -> Option<AccountKey> + Send + Sync + 'static) -> Self {
-        Self { account: Box::new(account), open: OnceLock::new() }
+        Self { account: Box::new(account), open: OnceLock::new(), turns: std::array::from_fn(|_| Default::default()) }
+    }
+}
+
+impl SignedIn {
+    fn turn(&self, key: &AccountKey) -> &tokio::sync::Mutex<()> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        &self.turns[hasher.finish() as usize % TURNS]
     }
 }
 
@@ -76,6 +89,9 @@ impl Gate {
                 })
             }
             Some(Resolved::Absent { .. }) | None => {
+                if let Some(reason) = self.resolver.rejection(&secret, now) {
+                    return Err(reason);
+                }
                 let gate = self.clone();
                 Ok(Admission::Pending(
                     group,
@@ -97,12 +113,34 @@ impl Gate {
         if let found @ Resolved::Found(_) = ask().await? {
             return Ok(found);
         }
-        let Some(open) = self.signed_in.as_ref().and_then(|signed_in| signed_in.open.get()) else {
+        let Some((signed_in, open)) = self.signed_in.as_ref().and_then(|s| Some((s, s.open.get()?))) else {
             return Err(Reason::Invalid(InvalidCredential::Unknown));
         };
+        let opened = async {
+            let _turn = signed_in.turn(&key).lock().await;
+            // The one before may have been of the same account.
+            if let found @ Resolved::Found(_) = ask().await? {
+                return Ok(found);
+            }
+            if let Some(reason) = self.resolver.rejection(&secret, self.resolver.clock.moment()) {
+                return Err(reason);
+            }
+            match open(key.clone()).await {
+                Ok(()) => match ask().await? {
+                    found @ Resolved::Found(_) => Ok(found),
+                    // Another node has opened it, or ended it, and this one has not read that yet.
+                    Resolved::Absent { .. } => Err(Reason::Unavailable(Unavailable::Stale)),
+                },
+                Err(reason) => {
+                    if !matches!(reason, Reason::Unavailable(_)) {
+                        self.resolver.remember_rejection(&secret, reason);
+                    }
+                    Err(reason)
+                }
+            }
+        };
         // A write takes the lock of writers, which another one may hold for seconds.
-        let opened = tokio::time::timeout(self.resolver.request_deadline(), open(key)).await;
-        opened.unwrap_or(Err(Reason::Unavailable(Unavailable::Deadline)))?;
-        ask().await
+        let opened = tokio::time::timeout(self.resolver.request_deadline(), opened).await;
+        opened.unwrap_or(Err(Reason::Unavailable(Unavailable::Deadline)))
     }
 }

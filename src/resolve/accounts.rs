@@ -8,7 +8,7 @@ use crate::store::{Record, StoreError};
 use crate::sync::Arc;
 use async_trait::async_trait;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 /// An error of the host's source of accounts. Requests that need it are answered 503.
 pub type AccountsError = Box<dyn std::error::Error + Send + Sync>;
@@ -50,7 +50,7 @@ pub trait Accounts: Send + Sync + 'static {
     /// [`AccountsError`] if the host cannot tell. It takes at most [`Limits::lookup`](crate::guard::Limits::lookup).
     async fn account(&self, key: &AccountKey) -> Result<Option<Account>, AccountsError>;
 
-    /// Returns these accounts, in this order. The default asks for one after another.
+    /// Returns these accounts, in this order, for lists. The default asks for one after another, within one deadline.
     ///
     /// # Errors
     /// [`AccountsError`] if the host cannot tell.
@@ -83,7 +83,12 @@ pub(crate) struct HostAccounts {
     shrunk: Option<mpsc::Sender<AccountKey>>,
     clock: Arc<dyn Clock>,
     log_limit: LogLimit,
+    /// Bounds the questions that run at a time.
+    permits: Semaphore,
 }
+
+/// The most questions to the host that run at a time.
+const AT_A_TIME: usize = 16;
 
 impl HostAccounts {
     pub(crate) fn new(
@@ -93,7 +98,8 @@ impl HostAccounts {
         max_age: Duration,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { source, deadline, max_age, shrunk, clock, log_limit: LogLimit::new() }
+        let permits = Semaphore::new(AT_A_TIME);
+        Self { source, deadline, max_age, shrunk, clock, log_limit: LogLimit::new(), permits }
     }
 
     /// Creates a source that has no accounts.
@@ -131,18 +137,12 @@ impl HostAccounts {
         Ok(owners.into_iter().filter_map(answered).collect())
     }
 
-    /// Completes the owners of records like [`complete`](Self::complete).
-    pub(crate) async fn complete_records(&self, records: Vec<&mut Record>) -> Result<(), StoreError> {
-        let of_account = |record: &&mut Record| record.account().is_some();
-        let records: Vec<&mut Record> = records.into_iter().filter(of_account).collect();
-        let keys: Vec<AccountKey> = records.iter().filter_map(|record| record.account().cloned()).collect();
-        if keys.is_empty() {
-            return Ok(());
-        }
-        for (record, account) in records.into_iter().zip(self.ask_all(&keys).await?) {
-            record.owner = record.owner.take().zip(account).map(|((owner, _), account)| as_answered(owner, account));
-            self.note_shrunk(record);
-        }
+    /// Completes the owner of a record like [`complete`](Self::complete).
+    pub(crate) async fn complete_record(&self, record: &mut Record) -> Result<(), StoreError> {
+        let Some(key) = record.account().cloned() else { return Ok(()) };
+        let account = self.ask(&key).await?;
+        record.owner = record.owner.take().zip(account).map(|((owner, _), account)| as_answered(owner, account));
+        self.note_shrunk(record);
         Ok(())
     }
 
@@ -150,7 +150,8 @@ impl HostAccounts {
     fn note_shrunk(&self, record: &Record) {
         let (Some(shrunk), Some((owner, ceiling))) = (&self.shrunk, &record.owner) else { return };
         let grants = record.token.grants();
-        if grants.is_empty() {
+        // The tokens of a suspended account are dead anyway, and kept as they are.
+        if grants.is_empty() || !owner.state.is_active() {
             return;
         }
         let index = ceiling.index();
@@ -183,7 +184,12 @@ impl HostAccounts {
     }
 
     async fn until_late<T>(&self, asked: impl Future<Output = Result<T, AccountsError>>) -> Result<T, StoreError> {
-        match tokio::time::timeout(self.deadline, asked).await {
+        let permitted = async {
+            // The semaphore is never closed.
+            let _permit = self.permits.acquire().await;
+            asked.await
+        };
+        match tokio::time::timeout(self.deadline, permitted).await {
             Ok(answer) => answer.map_err(|error| self.failed(error)),
             Err(_) => Err(self.failed("the host's accounts did not answer in time".into())),
         }

@@ -337,6 +337,21 @@ impl Resolver {
             .then_some(Resolved::Absent { read: false })
     }
 
+    /// Remembers why no session was opened for an account that the host has signed in, as long as its absence.
+    pub(crate) fn remember_rejection(&self, secret: &KnownSecret, reason: Reason) {
+        if let Some(absent) = self.absent.get(&secret.digest) {
+            let believed = self.clock.moment().plus(self.limits.max_staleness);
+            let until = absent.until.min(believed);
+            self.absent.insert(secret.digest, Absent { rejected: Some(reason), until, ..absent });
+        }
+    }
+
+    /// Returns why no session was opened for an account, if that is current.
+    pub(crate) fn rejection(&self, secret: &KnownSecret, now: MonotonicTime) -> Option<Reason> {
+        let absent = self.absent.get(&secret.digest).filter(|_| self.freshness.has_lease(now))?;
+        absent.rejected.filter(|_| now < absent.until && absent.is_current(&secret.digest, &self.freshness))
+    }
+
     /// Looks the secret up in the store, sharing the look-up with concurrent callers, until the result is current on
     /// arrival, and was read late enough for this caller.
     pub(crate) async fn ask(self: Arc<Self>, secret: KnownSecret, lane: Lane) -> Result<Resolved, Unavailable> {
@@ -394,7 +409,11 @@ impl Resolver {
     /// Reads the store and caches the result, unless the cache has a newer one.
     async fn look_up(self: &Arc<Self>, secret: KnownSecret, lane: Lane) -> Result<LookupOutcome, Unavailable> {
         let digest = secret.digest;
-        let Read { era, asked, snapshot } = self.read(digest, lane).await?;
+        let Read { era, asked, mut snapshot } = self.read(digest, lane).await?;
+        if let Some(record) = &mut snapshot.record {
+            // Without a permit of the store's: a slow host delays its own accounts alone. It has a log of its own.
+            self.accounts.complete_record(record).await.map_err(|_| Unavailable::Store)?;
+        }
         self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());
         let stamp = Stamp { era, seq: snapshot.seq };
         let entry = snapshot.record.as_ref().and_then(|r| Entry::of(r, secret, stamp, asked, self));
@@ -409,7 +428,7 @@ impl Resolver {
                 let owner = snapshot.record.as_ref().and_then(|record| record.token.owner());
                 let believed = if owner.is_some() { self.limits.max_staleness } else { Duration::MAX };
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after).min(believed));
-                let absent = Absent { stamp, owner, until };
+                let absent = Absent { stamp, owner, until, rejected: None };
                 self.absent.insert(digest, absent);
                 // The cached entry has ended, and would be found first.
                 self.cache.remove(&secret.cache_key.bucket);

@@ -8,7 +8,7 @@
 use super::lanes::Permit;
 use super::{Lane, Resolver};
 use crate::domain::{Digest, MonotonicTime, Unavailable};
-use crate::store::{Record, Snapshot, StoreError};
+use crate::store::{Snapshot, StoreError};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::VecDeque;
@@ -147,11 +147,7 @@ impl Resolver {
     async fn read_one(&self, _: &Permit<'_>, digest: Digest) -> Answer {
         self.counts.record_read();
         let (era, asked) = (self.freshness.era(), self.clock.moment());
-        let mut snapshot = self.until_late(self.store.resolve(&digest)).await?;
-        if let Some(record) = &mut snapshot.record {
-            // The host's accounts have a deadline and a log of their own.
-            self.accounts.complete_records(vec![record]).await.map_err(|_| Unavailable::Store)?;
-        }
+        let snapshot = self.until_late(self.store.resolve(&digest)).await?;
         Ok(Read { era, asked, snapshot })
     }
 
@@ -162,10 +158,7 @@ impl Resolver {
         self.counts.record_read();
         // All riders joined before this moment.
         let (era, asked) = (self.freshness.era(), self.clock.moment());
-        let mut read = self.until_late(self.store.resolve_many(&digests)).await;
-        if let Ok(snapshots) = &mut read {
-            self.complete_accounts(snapshots).await;
-        }
+        let read = self.until_late(self.store.resolve_many(&digests)).await;
         let mut answers = read.map(|snapshots| snapshots.into_iter().fuse());
         let mut next = || match &mut answers {
             Ok(snapshots) => match snapshots.next() {
@@ -181,18 +174,6 @@ impl Resolver {
             _ = rider.answer.send(next());
         }
         own
-    }
-
-    /// Asks the host for the owners that are its accounts. If it fails, their snapshots fail alone.
-    async fn complete_accounts(&self, snapshots: &mut [Result<Snapshot, StoreError>]) {
-        fn record(snapshot: &mut Result<Snapshot, StoreError>) -> Option<&mut Record> {
-            snapshot.as_mut().ok()?.record.as_mut().filter(|record| record.account().is_some())
-        }
-        if self.accounts.complete_records(snapshots.iter_mut().filter_map(record).collect()).await.is_err() {
-            for snapshot in snapshots.iter_mut().filter_map(|snapshot| record(snapshot).is_some().then_some(snapshot)) {
-                *snapshot = Err(StoreError::Unavailable("the host's accounts failed".into()));
-            }
-        }
     }
 
     async fn until_late<T>(&self, read: impl Future<Output = Result<T, StoreError>>) -> Result<T, Unavailable> {

@@ -17,16 +17,16 @@ pub trait ReadAccounts {
     async fn owner_of_account(&mut self, key: &AccountKey) -> Result<Option<OwnerId>, StoreError>;
     /// Lists up to `limit` owners that are accounts of the host, by id, after this one.
     async fn accounts(&mut self, after: OwnerId, limit: u32) -> Result<Vec<Owner>, StoreError>;
-    /// Lists the oldest reports of changed accounts that the host wrote by SQL, up to `limit`: id and account key, as
-    /// written. The default is a store without them.
-    async fn reported_accounts(&mut self, limit: u32) -> Result<Vec<(i64, String)>, StoreError> {
-        _ = limit;
+    /// Lists the oldest reports of changed accounts after this one that the host wrote by SQL, up to `limit`: id and
+    /// account key, as written. The default is a store without them.
+    async fn reported_accounts(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, String)>, StoreError> {
+        _ = (after, limit);
         Ok(Vec::new())
     }
     /// Returns those of these e-mail addresses, in their [comparable](crate::store::comparable()) form, that belong to owners, in no
     /// order.
     async fn owners_by_email(&mut self, emails: &[&str]) -> Result<Vec<(String, OwnerId)>, StoreError>;
-    /// Returns whether there is any owner.
+    /// Returns whether there is any person of keyward's own.
     async fn has_owners(&mut self) -> Result<bool, StoreError>;
     /// Lists a page of owners.
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError>;
@@ -50,9 +50,9 @@ pub trait ReadAccounts {
 pub trait WriteAccounts {
     /// Adds an owner.
     async fn insert_owner(&mut self, owner: NewOwner) -> Result<OwnerId, StoreError>;
-    /// Deletes reports of changed accounts, up to this id.
-    async fn delete_account_reports(&mut self, last: i64) -> Result<(), StoreError> {
-        _ = last;
+    /// Deletes these reports of changed accounts.
+    async fn delete_account_reports(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        _ = ids;
         Ok(())
     }
     /// Sets an owner's e-mail address and names. Of an account, the address need not be unique.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, unreachable_pub)]
 
 mod accounts;
+#[cfg(feature = "sqlite")]
+mod accounts_under_attack;
 mod adoption;
 mod architecture;
 #[cfg(feature = "full")]

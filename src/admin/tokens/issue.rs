@@ -1,5 +1,6 @@
 //! Issues tokens.
 
+use super::load::CREATE_CONTENT;
 use super::read::{DescribedToken, describe_one};
 use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
 use crate::admin::actor::{ensure_person, load_completed};
@@ -452,7 +453,9 @@ pub(super) async fn content_token(
 ) -> Result<NewToken, ServiceError> {
     let NewContentToken { name, description, metadata, access, lifespan } = new;
     let metadata = errors.collect(checked_metadata(metadata))?.flatten();
-    unit.grantor().await?;
+    if !unit.grantor().await?.reaches_content_tokens(CREATE_CONTENT) {
+        return Err(ServiceError::Forbidden("content tokens are not yours to issue"));
+    }
     tokens.check_access(&access, None, &mut errors);
     errors.into_result()?;
     let scope = unit.state.settings.policy.token_names.scope(None);

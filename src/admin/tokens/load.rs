@@ -6,6 +6,11 @@ use crate::domain::{Token, TokenId, TokenKind, TokenKinds};
 use crate::resolve::HostAccounts;
 use crate::store::View;
 
+/// The action by which an account of the host sees content tokens.
+pub(super) const READ_CONTENT: &str = "admin::api-tokens.read";
+/// The action by which an account of the host issues content tokens.
+pub(super) const CREATE_CONTENT: &str = "admin::api-tokens.create";
+
 /// Loads a token of one of these kinds.
 pub(super) async fn load_token(view: &mut dyn View, id: TokenId, kinds: TokenKinds) -> Result<Token, ServiceError> {
     let token = view.token(id).await?.filter(|t| kinds.contains(t.kind()));
@@ -59,7 +64,7 @@ fn may_see(actor: &ResolvedActor, token: &Token) -> bool {
         (_, _, ResolvedActor::Program) => true,
         (_, _, ResolvedActor::Visitor) => false,
         (_, _, ResolvedActor::Token(itself)) => itself.id == token.id,
-        (TokenKind::Content, _, ResolvedActor::Person(_)) => true,
+        (TokenKind::Content, _, ResolvedActor::Person(grantor)) => grantor.reaches_content_tokens(READ_CONTENT),
         (TokenKind::Admin, Some(owner), ResolvedActor::Person(grantor)) => {
             grantor.is_super_admin() || grantor.is(owner)
         }

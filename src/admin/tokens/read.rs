@@ -1,7 +1,7 @@
 //! Lists and reads tokens, and shows secrets again.
 
 use super::Tokens;
-use super::load::{load_changeable, load_token, manages_token};
+use super::load::{READ_CONTENT, load_changeable, load_token, manages_token};
 use crate::admin::ServiceError;
 use crate::admin::actor::ResolvedActor;
 use crate::admin::size_limits::check_filters;
@@ -158,6 +158,9 @@ fn visible_owner(actor: &ResolvedActor, kind: TokenKind) -> Result<Option<OwnerI
     match (kind, actor) {
         (TokenKind::Admin, actor) => actor.visible_tokens(),
         (_, ResolvedActor::Visitor) => Err(ServiceError::Forbidden("sign in first")),
+        (TokenKind::Content, ResolvedActor::Person(grantor)) if !grantor.reaches_content_tokens(READ_CONTENT) => {
+            Err(ServiceError::Forbidden("content tokens are not yours to see"))
+        }
         (TokenKind::Content, _) | (TokenKind::Session, ResolvedActor::Program) => Ok(None),
         (TokenKind::Session, ResolvedActor::Person(grantor)) => Ok(grantor.owner.as_ref().map(|o| o.id)),
         (TokenKind::Session, _) => Err(ServiceError::Forbidden("a token sees no sessions")),
@@ -183,8 +186,8 @@ async fn describe(
     let ceilings = if ids.is_empty() { Vec::new() } else { view.ceilings(&ids).await? };
     let by_id = |(owner, ceiling): (Owner, Ceiling)| (owner.id, (owner, ceiling));
     let mut owners: HashMap<OwnerId, (Owner, Ceiling)> = ceilings.iter().cloned().map(by_id).collect();
-    // An account that the host no longer has is described as it was last reported.
-    owners.extend(accounts.complete(ceilings).await?.into_iter().map(by_id));
+    // An account that the host no longer has, or cannot tell of now, is described as it was last reported.
+    owners.extend(accounts.complete(ceilings).await.unwrap_or_default().into_iter().map(by_id));
     let nothing = Ceiling::Of(Vec::new());
     let no_index = nothing.index();
     let indexes: HashMap<OwnerId, CeilingIndex<'_>> = owners.iter().map(|(id, (_, c))| (*id, c.index())).collect();

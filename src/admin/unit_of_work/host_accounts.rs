@@ -12,8 +12,8 @@ use crate::store::{Clamped, NameScope, NewOwner, NewToken, Paging, Profile, Toke
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// After how long without use the session of an account is opened anew.
-const UNUSED_FOR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// After how long without use the session of an account would end: never.
+const UNUSED_FOR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl UnitOfWork<'_> {
     /// Returns the owner that is this account, as the host has it. Adds it if keyward does not know it yet.
@@ -88,8 +88,8 @@ impl UnitOfWork<'_> {
         self.load_owner(id).await
     }
 
-    /// Sets what the store has of an account, and clamps its tokens. A missing account is suspended: only
-    /// [`delete_owner`](Self::delete_owner) takes its tokens away.
+    /// Sets what the store has of an account, and clamps its tokens. Those of a suspended or missing account are dead, and
+    /// kept as they are; only [`delete_owner`](Self::delete_owner) takes them away.
     pub(in crate::admin) async fn set_account(
         &mut self,
         before: Owner,
@@ -109,16 +109,32 @@ impl UnitOfWork<'_> {
             self.tx.update_owner(id, &profile(&after)).await?;
             self.audit(AuditAction::OwnerUpdated, AuditTarget::Owner(id), Value::Object(details)).await?;
         }
-        self.invalidate(Tag::owner(id));
+        self.invalidate_account(&before);
         if before.state != after.state {
             self.set_owner_state(&before, after.state).await?;
         }
-        self.clamp_account(id, &ceiling).await
+        match after.state.is_active() {
+            true => self.clamp_account(id, &ceiling).await,
+            false => Ok(Clamped::default()),
+        }
+    }
+
+    /// Makes the tokens of an account stale, and that requests which the host signs in as it were rejected.
+    fn invalidate_account(&mut self, owner: &Owner) {
+        self.invalidate(Tag::owner(owner.id));
+        if let Some(key) = &owner.account {
+            self.invalidate(Tag::token(&account_digest(key)));
+        }
+    }
+
+    /// Makes it stale that requests which the host signs in as this account were rejected: keyward has no owner for it.
+    pub(in crate::admin) fn invalidate_unknown_account(&mut self, key: &AccountKey) {
+        self.invalidate(Tag::token(&account_digest(key)));
     }
 
     async fn suspend_account(&mut self, before: Owner) -> Result<(), ServiceError> {
         let state = OwnerState::Deactivated;
-        self.invalidate(Tag::owner(before.id));
+        self.invalidate_account(&before);
         if before.state != state {
             self.set_owner_state(&before, state).await?;
         }
@@ -131,12 +147,10 @@ impl UnitOfWork<'_> {
         for token in self.tokens_of_account(id).await? {
             let (kept, gone): (Vec<Grant>, Vec<Grant>) =
                 token.grants().iter().cloned().partition(|grant| index.check(grant).is_ok());
-            if state_changed || !gone.is_empty() {
-                self.invalidate(Tag::token(&token.digest));
-            }
             if gone.is_empty() {
                 continue;
             }
+            self.invalidate(Tag::token(&token.digest));
             clamped.tokens += 1;
             clamped.grants += gone.len() as u64;
             let authority = TokenAuthority::Admin { owner: id, grants: kept };
@@ -150,9 +164,9 @@ impl UnitOfWork<'_> {
         Ok(clamped)
     }
 
-    /// Deletes the host's reports up to this id. They are no data, so there is no event.
-    pub(in crate::admin) async fn delete_account_reports(&mut self, last: i64) -> Result<(), ServiceError> {
-        Ok(self.tx.delete_account_reports(last).await?)
+    /// Deletes these reports of the host. They are no data, so there is no event.
+    pub(in crate::admin) async fn delete_account_reports(&mut self, ids: &[i64]) -> Result<(), ServiceError> {
+        Ok(self.tx.delete_account_reports(ids).await?)
     }
 
     async fn tokens_of_account(&mut self, id: OwnerId) -> Result<Vec<Token>, ServiceError> {

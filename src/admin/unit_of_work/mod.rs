@@ -154,7 +154,7 @@ impl<'t> UnitOfWork<'t> {
         let Some(mut record) = self.tx.record(digest).await? else {
             return reject(Reason::Invalid(InvalidCredential::Unknown));
         };
-        self.state.resolver.accounts().complete_records(vec![&mut record]).await?;
+        self.state.resolver.accounts().complete_record(&mut record).await?;
         match self.state.resolver.admits(&record, required) {
             Ok(()) => Ok(()),
             Err(Reason::Forbidden) => Err(ServiceError::Forbidden("the permission that this takes was taken away")),

@@ -2,8 +2,9 @@
 
 use super::{Open, with_last_use};
 use crate::domain::{
-    AccountKey, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse, Owner,
-    OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable, email_key,
+    AccountKey, AccountKind, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse,
+    Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
+    email_key,
 };
 use crate::store::list::ColumnFilter;
 use crate::store::{
@@ -65,7 +66,8 @@ impl<L: Send> ReadAccounts for Open<L> {
     }
 
     async fn has_owners(&mut self) -> Result<bool, StoreError> {
-        Ok(!self.content.owners.is_empty())
+        let own = |owner: &Owner| owner.account.is_none() && owner.kind == AccountKind::Person;
+        Ok(self.content.owners.values().any(|owner| own(owner)))
     }
 
     async fn owners(&mut self, query: &OwnerQuery) -> Result<Page<Owner>, StoreError> {

@@ -83,6 +83,14 @@ pub(super) fn owners(owners: &[OwnerId]) -> String {
     json(&owners.iter().map(|owner| Line { owner: *owner }).collect::<Vec<_>>())
 }
 
+pub(super) fn ids(ids: &[i64]) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        id: i64,
+    }
+    json(&ids.iter().map(|id| Line { id: *id }).collect::<Vec<_>>())
+}
+
 pub(super) fn texts<T: AsRef<str>>(texts: &[T]) -> String {
     #[derive(Serialize)]
     struct Line<'a> {

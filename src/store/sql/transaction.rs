@@ -117,8 +117,8 @@ impl WriteAccounts for Writing<'_> {
         Ok(id)
     }
 
-    async fn delete_account_reports(&mut self, last: i64) -> Result<(), StoreError> {
-        self.execute(query(statements::DELETE_ACCOUNT_REPORTS).bind(last)).await.map(drop)
+    async fn delete_account_reports(&mut self, ids: &[i64]) -> Result<(), StoreError> {
+        self.execute(query(statements::DELETE_ACCOUNT_REPORTS).bind(lists::ids(ids))).await.map(drop)
     }
 
     async fn update_owner(&mut self, id: OwnerId, profile: &Profile) -> Result<(), StoreError> {

@@ -212,8 +212,8 @@ impl<C: Send> ReadAccounts for OpenTransaction<'_, C> {
         self.rows(page).await?.iter().map(rows::owner).collect()
     }
 
-    async fn reported_accounts(&mut self, limit: u32) -> Result<Vec<(i64, String)>, StoreError> {
-        let reports = query(statements::REPORTED_ACCOUNTS).bind(i64::from(limit));
+    async fn reported_accounts(&mut self, after: i64, limit: u32) -> Result<Vec<(i64, String)>, StoreError> {
+        let reports = query(statements::REPORTED_ACCOUNTS).bind(after).bind(i64::from(limit));
         self.rows(reports).await?.iter().map(rows::reported_account).collect()
     }
 

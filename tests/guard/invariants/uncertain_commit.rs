@@ -53,7 +53,7 @@ forward! {
         owner_with_email(email: &str) -> Option<OwnerId>;
         owner_of_account(key: &AccountKey) -> Option<OwnerId>;
         accounts(after: OwnerId, limit: u32) -> Vec<Owner>;
-        reported_accounts(limit: u32) -> Vec<(i64, String)>;
+        reported_accounts(after: i64, limit: u32) -> Vec<(i64, String)>;
         owners_by_email(emails: &[&str]) -> Vec<(String, OwnerId)>;
         has_owners() -> bool;
         owners(query: &OwnerQuery) -> Page<Owner>;

@@ -128,16 +128,12 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 30] = [
     ),
     (
         "account is asked before the snapshot",
-        "resolve/reads.rs",
-        "let mut snapshot = self.until_late(self.store.resolve(&digest)).await?;",
-        "=let mut snapshot = self.until_late(self.store.resolve(&digest)).await?;
-        if crate::made(\"account is asked before the snapshot\") {
-            if let Some(record) = &mut snapshot.record {
-                self.accounts.complete_records(vec![record]).await.map_err(|_| Unavailable::Store)?;
-            }
-            snapshot.seq = self.until_late(self.store.resolve(&digest)).await?.seq;
-            return Ok(Read { era, asked, snapshot });
-        }",
+        "resolve/mod.rs",
+        "self.accounts.complete_record(record).await.map_err(|_| Unavailable::Store)?;",
+        "=self.accounts.complete_record(record).await.map_err(|_| Unavailable::Store)?;
+            if crate::made(\"account is asked before the snapshot\") {
+                snapshot.seq = self.read(digest, lane).await?.snapshot.seq;
+            }",
     ),
     (
         "cache is not checked again before a look-up",

@@ -137,8 +137,12 @@ macro_rules! statements {
             owner!($word),
             " FROM keyward_owner o WHERE o.account IS NOT NULL AND o.id > $1 ORDER BY o.id LIMIT $2"
         );
-        pub const REPORTED_ACCOUNTS: &str = "SELECT id, account FROM keyward_account_change ORDER BY id LIMIT $1";
-        pub const DELETE_ACCOUNT_REPORTS: &str = "DELETE FROM keyward_account_change WHERE id <= $1";
+        pub const REPORTED_ACCOUNTS: &str = "SELECT id, account FROM keyward_account_change WHERE id > $1 ORDER BY id LIMIT $2";
+        pub const DELETE_ACCOUNT_REPORTS: &str = concat!(
+            "DELETE FROM keyward_account_change WHERE id IN (SELECT CAST(e.value ->> 'id' AS BIGINT) FROM ",
+            $word!(elements "$1"),
+            ")"
+        );
         pub const OWNERS_BY_EMAIL: &str = concat!(
             "SELECT o.email_key, o.id FROM keyward_owner o WHERE o.email_key IN (SELECT e.value ->> 'text' FROM ",
             $word!(elements "$1"),
@@ -273,7 +277,8 @@ macro_rules! statements {
         pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 
-        pub const HAS_OWNERS: &str = "SELECT COUNT(*) AS n FROM keyward_epoch WHERE EXISTS (SELECT 1 FROM keyward_owner)";
+        pub const HAS_OWNERS: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
+             WHERE EXISTS (SELECT 1 FROM keyward_owner WHERE account IS NULL AND kind = 'person')";
         pub const NTH_LATEST_EVENT: &str = "SELECT at FROM keyward_audit \
              WHERE doer_kind = $1 AND doer_id = $2 AND what = $3 AND at >= $4 \
              AND (CAST($5 AS TEXT) IS NULL OR target_kind = $5 AND target_id = $6) \
