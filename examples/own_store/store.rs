@@ -186,6 +186,7 @@ fn record(row: &SqliteRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
     let grants = scopes.split_whitespace().map(Grant::new).collect();
     let created_at = Timestamp(row.try_get("created_at")?);
     let token = Token {
+        metadata: None,
         id: TokenId(id),
         name: row.try_get("name")?,
         description: String::new(),

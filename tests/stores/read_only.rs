@@ -49,6 +49,7 @@ impl ReadOnlyBackend for File {
         let email = format!("{}@example.test", name.replace(' ', "-"));
         let owner = tx.insert_owner(NewOwner::new(email).roles([role])).await.unwrap();
         let token = NewToken {
+            metadata: None,
             name: name.into(),
             scope: NameScope::Installation,
             description: String::new(),

@@ -142,7 +142,7 @@ macro_rules! tests_of_an_engine {
             };
             // Rolled back: nothing has happened.
             let mut tx: Tx = $begin(&s.pool).await;
-            let staged = report(&mut tx, false, "reader").await;
+            let staged = report(&mut tx, true, "reader").await;
             assert_eq!((staged.tokens, staged.grants), (1, 1));
             tx.rollback().await.unwrap();
             drop(staged);

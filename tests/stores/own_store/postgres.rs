@@ -150,6 +150,7 @@ fn record(row: &PgRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
     let scopes: String = row.try_get("scopes")?;
     let expires_at: Option<i64> = row.try_get("expires_at")?;
     let token = Token {
+        metadata: None,
         id: TokenId(id),
         name: row.try_get("name")?,
         description: String::new(),
