@@ -321,10 +321,14 @@ impl Node {
             older(age);
         }
         if scenario.answers_end || scenario.makes(Mistake::UnleasedQuickLookUp) {
-            self.flight.taken().map(|taken| older(&mut taken.age));
+            if let Some(taken) = self.flight.taken() {
+                older(&mut taken.age);
+            }
         }
         if scenario.answers_end {
-            self.entry.as_mut().map(|entry| older(&mut entry.age));
+            if let Some(entry) = self.entry.as_mut() {
+                older(&mut entry.age);
+            }
         }
     }
 
