@@ -320,15 +320,12 @@ impl Node {
         if let Poll::Sent { age, .. } | Poll::Answered { age, .. } | Poll::Raised { age } = &mut self.poll {
             older(age);
         }
-        if scenario.answers_end || scenario.makes(Mistake::UnleasedQuickLookUp) {
-            if let Some(taken) = self.flight.taken() {
-                older(&mut taken.age);
-            }
+        let answers_end = scenario.answers_end || scenario.makes(Mistake::UnleasedQuickLookUp);
+        if let Some(taken) = self.flight.taken().filter(|_| answers_end) {
+            older(&mut taken.age);
         }
-        if scenario.answers_end {
-            if let Some(entry) = self.entry.as_mut() {
-                older(&mut entry.age);
-            }
+        if let Some(entry) = self.entry.as_mut().filter(|_| scenario.answers_end) {
+            older(&mut entry.age);
         }
     }
 
