@@ -168,6 +168,14 @@ impl Group {
         Self::new(path, Access::Guarded { kinds: TokenKinds::ADMIN, public: None })
     }
 
+    /// Creates a group of an MCP server that admin tokens and sessions open: [`admin`](Self::admin) with rejections that MCP
+    /// clients show to their users. For service keys, use
+    /// `Group::service_keys(path).rejection_format(RejectionFormat::JsonRpc)`.
+    #[cfg(feature = "mcp")]
+    pub fn mcp(path: impl Into<String>) -> Self {
+        Self::admin(path).rejection_format(RejectionFormat::JsonRpc)
+    }
+
     /// Creates a group that only sessions open: routes for people, not for machines.
     pub fn sessions(path: impl Into<String>) -> Self {
         Self::new(path, Access::Guarded { kinds: TokenKinds::SESSION, public: None })

@@ -27,7 +27,7 @@ mod mark;
 mod origin;
 mod page;
 mod path;
-#[cfg(any(feature = "api", feature = "ui"))]
+#[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 mod receive;
 mod reject;
 mod rejection;
@@ -77,7 +77,9 @@ pub(crate) use credential_headers::CredentialHeaders;
 #[cfg(feature = "api")]
 pub(crate) use credential_headers::title_case;
 pub(crate) use gate::{Gate, GateSettings};
-#[cfg(any(feature = "api", feature = "ui"))]
+#[cfg(feature = "mcp")]
+pub(crate) use receive::Received;
+#[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;

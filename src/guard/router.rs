@@ -145,6 +145,17 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
             .map(|router| router.route_service(path, Require::new(requirement).layer(service)))
     }
 
+    /// Adds a service that judges one of these requirements by what is in the body.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn route_judging<T>(mut self, path: &str, requirements: &[Requirement], service: T) -> Self
+    where
+        T: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Future: Send + 'static,
+    {
+        self.declared.extend(requirements.iter().map(|requirement| DeclaredRoute::new(path, Some(requirement))));
+        self.declare(path, Some(&authenticated())).map(|router| router.route_service(path, service))
+    }
+
     /// Nests a service under a path, with one requirement for everything below. The service sees the rest of the path.
     ///
     /// # Panics
@@ -256,7 +267,7 @@ fn no_method(auth: Option<Auth>, request: &Request, style: &RejectionStyle) -> R
         return Ok(response);
     }
     let (name, code, message) = ("MethodNotAllowedError", "method_not_allowed", "Method Not Allowed");
-    let body = style.format.render(ErrorText { status, name, code, message, scope: None });
+    let body = style.format.render(ErrorText { status, name, code, message, scope: None, rpc_id: None });
     Ok((status, [(CONTENT_TYPE, style.format.content_type())], body).into_response())
 }
 

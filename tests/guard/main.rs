@@ -12,6 +12,8 @@ mod guide;
 mod health;
 mod hostile;
 mod invariants;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod pages;
 mod paths;
 mod rejections;
