@@ -21,6 +21,7 @@ use std::time::Duration;
 /// The largest body of a request without a valid credential, in bytes. Forms that need no credential are far smaller.
 pub(crate) const STRANGERS_LIMIT: usize = 16 * 1024;
 /// The largest body of any other request to keyward's routes, in bytes.
+#[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 /// The default deadline for a body to arrive.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -94,6 +95,7 @@ impl BodyReader {
     ///
     /// # Errors
     /// [`BodyError`] if the body is too large, too slow or incomplete, or if there is no room for it.
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) async fn receive(&self, request: Request) -> Result<Received, BodyError> {
         let (parts, body) = request.into_parts();
         self.receive_up_to(&parts, body, BODY_LIMIT).await

@@ -4,7 +4,7 @@
 //! sees the tools, resources and prompts that it may use, and every other call is rejected before the server runs it.
 //! Lists and calls are decided by one table, [`Tools`] (invariant one-table).
 //!
-//! The protocol's revisions 2025-03-26 to 2026-07-28 are understood.
+//! The protocol's revisions 2025-03-26 to 2026-07-28 are understood. The [guide](crate::guide::mcp) has an example.
 
 mod base64;
 mod caller;

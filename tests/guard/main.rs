@@ -17,4 +17,6 @@ mod mcp;
 mod pages;
 mod paths;
 mod rejections;
+#[cfg(feature = "mcp")]
+mod rmcp;
 mod tower;
