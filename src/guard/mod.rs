@@ -27,6 +27,8 @@ mod mark;
 mod origin;
 mod page;
 mod path;
+#[cfg(feature = "mcp")]
+mod protected_resource;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 mod receive;
 mod reject;

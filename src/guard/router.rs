@@ -238,9 +238,26 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
             move |auth, request: Request| async move { no_route(auth, &request, of_path.style_at(&request)) };
         let no_method =
             move |auth, request: Request| async move { no_method(auth, &request, &of_method.style_at(&request)) };
-        let router = self.router.fallback(no_route).method_not_allowed_fallback(no_method);
+        #[cfg(feature = "mcp")]
+        let this = self.with_metadata(gate);
+        #[cfg(not(feature = "mcp"))]
+        let this = self;
+        let router = this.router.fallback(no_route).method_not_allowed_fallback(no_method);
         let base = gate.base();
         if base.is_empty() { router } else { router.clone().nest(base.as_str(), router) }
+    }
+}
+
+#[cfg(feature = "mcp")]
+impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
+    /// Adds the metadata of protected resources.
+    fn with_metadata(self, gate: &Gate) -> Self {
+        let resources = gate.groups.iter().filter_map(|group| group.protected_resource.clone());
+        resources.fold(self, |this, resource| {
+            let json = resource.json.clone();
+            let metadata = move || async move { ([(CONTENT_TYPE, "application/json")], json) };
+            this.public(&resource.path, routing::get(metadata))
+        })
     }
 }
 

@@ -186,6 +186,16 @@ impl RejectionStyle {
         }
     }
 
+    /// Returns this style with the address of the resource's metadata in each challenge (RFC 9728 section 5.1).
+    #[cfg(feature = "mcp")]
+    pub(super) fn with_metadata(&self, url: &str) -> Self {
+        let value = |challenge: &HeaderValue| {
+            let value = [challenge.as_bytes(), b", resource_metadata=\"", url.as_bytes(), b"\""].concat();
+            HeaderValue::try_from(value).unwrap_or_else(|_| challenge.clone())
+        };
+        Self { challenge: value(&self.challenge), invalid_token: value(&self.invalid_token), ..self.clone() }
+    }
+
     /// Returns the challenge to a request without a credential.
     pub(super) fn challenge(&self) -> HeaderValue {
         self.challenge.clone()

@@ -44,6 +44,7 @@ page!(
     "mcp": [
         "GuardedRouter::mcp" => "crate::GuardedRouter::mcp",
         "Group::mcp" => "crate::Group::mcp",
+        "Group::protected_resource" => "crate::Group::protected_resource",
         "Tools::method" => "crate::mcp::Tools::method",
         "Tools::tool_with_decision" => "crate::mcp::Tools::tool_with_decision",
         "Tools::body_limit" => "crate::mcp::Tools::body_limit",

@@ -445,3 +445,32 @@ async fn pages_of_other_origins_are_refused() {
     send("http://localhost:6274").await.assert_ok();
     send("http://evil.example").header(header::HOST, "evil.example").await.assert_status(403);
 }
+
+#[tokio::test]
+async fn clients_find_the_metadata_of_the_resource() {
+    let (url, issuer) = ("https://example.com/mcp", "https://login.example.com");
+    let world = World::bare(|builder| builder.group(Group::mcp("/mcp").protected_resource(url, [issuer])));
+    let app = Server::default().guard(&world, table());
+    let metadata = r#"resource_metadata="https://example.com/.well-known/oauth-protected-resource/mcp""#;
+    let key = world.editor().with("article.read").issue().await;
+    for (answer, status) in [
+        (app.post("/mcp").await, 401),
+        (app.post("/mcp").bearer("wrong").await, 401),
+        (post(&app, &key, &tool("publish")).await, 403),
+    ] {
+        let challenge = answer.assert_status(status).headers[header::WWW_AUTHENTICATE].to_str().unwrap();
+        assert!(challenge.contains(metadata), "{challenge}");
+    }
+    let found = app.get("/.well-known/oauth-protected-resource/mcp").await;
+    assert_eq!(found.assert_status(200).headers[header::CONTENT_TYPE], "application/json");
+    let expected = json!({"resource": url, "authorization_servers": [issuer], "bearer_methods_supported": ["header"]});
+    assert_eq!(body(&found), expected);
+    for probe in [
+        "oauth-protected-resource",
+        "oauth-authorization-server",
+        "oauth-authorization-server/mcp",
+        "openid-configuration",
+    ] {
+        body(app.get(&format!("/.well-known/{probe}")).await.assert_status(404));
+    }
+}
