@@ -97,6 +97,10 @@ async fn serve(State(server): State<Server>, request: Request) -> Response {
         server.working.notify_one();
         std::future::pending::<()>().await;
     }
+    if message["params"]["name"] == "silent" {
+        let open = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        return ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(open)).into_response();
+    }
     if message["params"]["name"] == "rows" {
         let caller = mcp::caller(&parts.extensions).unwrap();
         let rows: Vec<_> =
@@ -148,6 +152,7 @@ fn table() -> Tools {
         .tool_with_decision("rows", action("article.find"))
         .tool("whole_rows", action("article.find"))
         .tool("slow", action("article.read"))
+        .tool("silent", action("article.read"))
         .resources("article://", action("article.read"))
         .resources("secret://", action("secret.read"))
         .prompt("summarize", authenticated())
@@ -408,6 +413,20 @@ async fn a_stream_ends_with_its_credential() {
     // The first request has its answer.
     let rest: Vec<_> = frames.map(Result::unwrap).collect().await;
     assert!(rest.concat().is_empty() || rest.concat() == b": on\n\n", "{rest:?}");
+}
+
+#[tokio::test]
+async fn a_call_without_an_answer_gets_an_error_before_its_stream_ends() {
+    let (world, server) = (world(), Server::default());
+    let key = world.editor().with("article.read").issue().await;
+    let frames = server.open(&world, &key, &tool("silent")).await;
+    // The token stays, and loses what the tool requires.
+    let (_, role) = key.owner.unwrap();
+    world.keyward.roles().set_permissions(role, Vec::<Permission>::new()).await.unwrap();
+    let rest: Vec<_> = frames.map(Result::unwrap).collect().await;
+    let event = String::from_utf8(rest.concat()).unwrap();
+    let error: Value = serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!((&error["id"], &error["error"]["code"]), (&json!(7), &json!(-32000)));
 }
 
 #[tokio::test]
