@@ -523,7 +523,7 @@ impl Groups {
         &self.0[id.0]
     }
 
-    #[cfg(feature = "ui")]
+    #[cfg(any(feature = "mcp", feature = "ui"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
         self.0.iter()
     }

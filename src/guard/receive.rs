@@ -8,6 +8,7 @@ use super::address::Addresses;
 use super::context::AuthContext;
 use crate::domain::{OwnerId, TokenId, network};
 use axum::body::{Body, HttpBody};
+#[cfg(any(feature = "api", feature = "ui"))]
 use axum::extract::Request;
 use futures_util::StreamExt;
 use http::request::Parts;

@@ -541,7 +541,8 @@ mod tests {
     fn the_prepared_json_equals_the_written_json() {
         for rejection in [of, in_strapi_form].map(|of| of(Reason::Invalid(InvalidCredential::Malformed))) {
             let Rejection { status, name, code, message, .. } = rejection;
-            let written = rejection.style.format.render(ErrorText { status, name, code, message, scope: None });
+            let written =
+                rejection.style.format.render(ErrorText { status, name, code, message, scope: None, rpc_id: None });
             assert_eq!(rejection.json(), written);
         }
     }

@@ -233,7 +233,7 @@ async fn what_the_table_does_not_have_is_refused_to_everyone() {
             -32601 => (404, -32601),
             _ => (200, -32602),
         };
-        assert_eq!(body(&answer.assert_status(status))["error"]["code"], code);
+        assert_eq!(body(answer.assert_status(status))["error"]["code"], code);
     }
     for invalid in [
         json!({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "other"}}),
