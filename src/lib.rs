@@ -85,6 +85,7 @@
 //! | [`time`] | clocks |
 //! | [`health`] | the state of an installation |
 //! | `api`, `ui` | the management API and the settings pages |
+//! | `mcp` | tools of the Model Context Protocol |
 //! | `strapi` | compatibility with Strapi 5 |
 //! | `testing` | fixtures for your tests |
 //! | [`guide`] | the manual |
@@ -97,6 +98,7 @@
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | the management API, with its OpenAPI document |
+//! | `mcp` | no | the guard of an MCP server |
 //! | `metrics` | no | [`Health`](health::Health) and rejections by reason through the `metrics` facade |
 //! | `postgres` | no | `PostgresStore`, for many nodes |
 //! | `sqlite` | no | `SqliteStore`, with SQLite bundled |
@@ -123,6 +125,8 @@ pub mod guard;
 pub mod guide;
 pub mod health;
 mod keyward;
+#[cfg(feature = "mcp")]
+pub mod mcp;
 mod resolve;
 pub mod store;
 #[cfg(feature = "strapi")]

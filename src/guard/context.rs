@@ -188,6 +188,29 @@ impl AuthContext {
         true
     }
 
+    /// Returns whether the caller meets this requirement for some rows or fields at least. It requires nothing.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn meets(&self, requirement: &Requirement) -> bool {
+        self.principal().verdict(requirement) != Verdict::Denied
+    }
+
+    /// Applies the requirement of a call in the body, and returns whether the request may go on. The route takes the
+    /// decision if it is partial: the head of its response may leave before.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn require_call(&mut self, requirement: Arc<Requirement>) -> bool {
+        let met = self.check(Prepared::Shared(requirement));
+        if met {
+            self.mark.take_decision();
+        }
+        met
+    }
+
+    /// Makes a rejection of this request an answer of JSON-RPC to the request with this id, which is JSON.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn answer_to(&self, id: String) {
+        self.mark.answer_to(id.into());
+    }
+
     /// Returns the requirements so far, each with its decision.
     fn decisions(&self) -> Vec<(Requirement, Decision)> {
         let decide = |requirement: Requirement| {

@@ -3,6 +3,8 @@
 use super::base::Base;
 use super::bearer::{Presented, in_cookie};
 use super::path::{self, Judged};
+#[cfg(feature = "mcp")]
+use super::protected_resource::ProtectedResource;
 use super::route_requirement::Prepared;
 use super::style::{RejectionFormat, RejectionStyle};
 use crate::domain::{Action, Ambiguity, Reason, Requirement, TokenKind, TokenKinds};
@@ -42,6 +44,8 @@ pub struct Group {
     rejection_format: Option<RejectionFormat>,
     /// Whether an account that the host has signed in opens the group, besides tokens.
     or_signed_in: bool,
+    #[cfg(feature = "mcp")]
+    pub(super) protected_resource: Option<Arc<ProtectedResource>>,
     /// Set when the gate is built.
     pub(super) style: Arc<RejectionStyle>,
     /// Whether only the `Authorization` header holds credentials. Set when the gate is built.
@@ -151,6 +155,8 @@ impl Group {
             floor: None,
             rejection_format: None,
             or_signed_in: false,
+            #[cfg(feature = "mcp")]
+            protected_resource: None,
             style: Arc::default(),
             only_authorization: false,
             id: GroupId::default(),
@@ -181,6 +187,14 @@ impl Group {
     /// Creates a group that admin tokens and sessions open.
     pub fn admin(path: impl Into<String>) -> Self {
         Self::new(path, Access::Guarded { kinds: TokenKinds::ADMIN, public: None })
+    }
+
+    /// Creates a group of an MCP server that admin tokens and sessions open: [`admin`](Self::admin) with rejections that MCP
+    /// clients show to their users. For service keys, use
+    /// `Group::service_keys(path).rejection_format(RejectionFormat::JsonRpc)`.
+    #[cfg(feature = "mcp")]
+    pub fn mcp(path: impl Into<String>) -> Self {
+        Self::admin(path).rejection_format(RejectionFormat::JsonRpc)
     }
 
     /// Creates a group that only sessions open: routes for people, not for machines.
@@ -300,6 +314,35 @@ impl Group {
         self.or_signed_in || matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
     }
 
+    /// Names the group as a protected resource of OAuth (RFC 9728), with its address as clients see it and the issuers of
+    /// its tokens, if there are any. `WWW-Authenticate` gets `resource_metadata`, and
+    /// [`Keyward::guard`](crate::guard::Guard::guard) serves the metadata at
+    /// `/.well-known/oauth-protected-resource/mcp` for the path `/mcp`, without a credential.
+    ///
+    /// # Panics
+    /// If the address is not an absolute `http` or `https` address without query.
+    ///
+    /// ```
+    /// use keyward::Group;
+    /// let group = Group::mcp("/mcp").protected_resource("https://example.com/mcp", ["https://login.example.com"]);
+    /// ```
+    #[cfg(feature = "mcp")]
+    #[must_use]
+    pub fn protected_resource<I: Into<String>>(mut self, url: &str, issuers: impl IntoIterator<Item = I>) -> Self {
+        let issuers: Vec<String> = issuers.into_iter().map(Into::into).collect();
+        let Some(resource) = ProtectedResource::new(url, &issuers) else {
+            panic!("invalid address of a protected resource {url}: use an absolute one, as https://example.com/mcp")
+        };
+        self.protected_resource = Some(Arc::new(resource));
+        self
+    }
+
+    /// Returns the public group of the metadata.
+    #[cfg(feature = "mcp")]
+    fn metadata(&self) -> Option<Self> {
+        Some(Self::public(&self.protected_resource.as_ref()?.path).exact(Method::GET))
+    }
+
     /// Sets the form of rejections in JSON, instead of that of the [installation](crate::Builder::rejection_format).
     #[must_use]
     pub fn rejection_format(mut self, format: RejectionFormat) -> Self {
@@ -398,6 +441,8 @@ pub(super) struct Groups(Vec<Group>);
 
 impl Groups {
     pub(super) fn new(mut groups: Vec<Group>, base: &Base) -> Result<Self, InvalidGroups> {
+        #[cfg(feature = "mcp")]
+        groups.extend(groups.iter().filter_map(Group::metadata).collect::<Vec<_>>());
         if groups.is_empty() {
             return Err(InvalidGroups::None);
         }
@@ -450,6 +495,10 @@ impl Groups {
     pub(super) fn set_style(&mut self, style: &Arc<RejectionStyle>) {
         for group in &mut self.0 {
             group.style = style.with_format(group.rejection_format);
+            #[cfg(feature = "mcp")]
+            if let Some(resource) = &group.protected_resource {
+                group.style = Arc::new(group.style.with_metadata(&resource.url));
+            }
             group.only_authorization = group.pages.is_none() && style.headers.is_default();
         }
     }
@@ -489,7 +538,7 @@ impl Groups {
         &self.0[id.0]
     }
 
-    #[cfg(feature = "ui")]
+    #[cfg(any(feature = "mcp", feature = "ui"))]
     pub(super) fn iter(&self) -> impl Iterator<Item = &Group> {
         self.0.iter()
     }

@@ -28,6 +28,9 @@ pub(super) struct Mark {
     lost: Mutex<Option<Reason>>,
     /// The requirements of handlers; with a guarded body, also those of layers.
     required: Mutex<Vec<Requirement>>,
+    /// The id of the JSON-RPC request that a rejection answers, as JSON.
+    #[cfg(feature = "mcp")]
+    rpc_id: Mutex<Option<Box<str>>>,
     /// The end of the request's body is judged by the requirements until then.
     guards_body: AtomicBool,
 }
@@ -85,6 +88,13 @@ impl Mark {
         self.written.store(true, Ordering::Release);
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
         self.denied.store(true, Ordering::Release);
+    }
+
+    /// Makes a rejection answer the JSON-RPC request with this id, which is JSON.
+    #[cfg(feature = "mcp")]
+    pub(super) fn answer_to(&self, id: Box<str>) {
+        self.written.store(true, Ordering::Release);
+        *self.rpc_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
     }
 
     /// Returns the requirements of the handler so far.
@@ -186,6 +196,12 @@ impl GuardHandle {
     /// Returns the base path under which the browser sees the response.
     pub(super) fn base(&self) -> Base {
         self.0.as_ref().map(|slot| slot.base.clone()).unwrap_or_default()
+    }
+
+    /// Takes the id of the JSON-RPC request that a rejection answers.
+    #[cfg(feature = "mcp")]
+    pub(super) fn rpc_id(&self) -> Option<Box<str>> {
+        self.0.as_ref()?.mark.rpc_id.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Takes the requirement that is not met.

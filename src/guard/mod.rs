@@ -31,7 +31,9 @@ mod mount;
 mod origin;
 mod page;
 mod path;
-#[cfg(any(feature = "api", feature = "ui"))]
+#[cfg(feature = "mcp")]
+mod protected_resource;
+#[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 mod receive;
 mod reject;
 mod rejection;
@@ -87,7 +89,9 @@ pub(crate) use declared::DeclaredRoute;
 pub(crate) use gate::{Gate, GateSettings};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use mount::Mounts;
-#[cfg(any(feature = "api", feature = "ui"))]
+#[cfg(feature = "mcp")]
+pub(crate) use receive::Received;
+#[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;

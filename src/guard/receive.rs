@@ -8,8 +8,10 @@ use super::address::Addresses;
 use super::context::AuthContext;
 use crate::domain::{OwnerId, TokenId, network};
 use axum::body::{Body, HttpBody};
+#[cfg(any(feature = "api", feature = "ui"))]
 use axum::extract::Request;
 use futures_util::StreamExt;
+use http::request::Parts;
 use http_body_util::LengthLimitError;
 use std::collections::HashMap;
 use std::error::Error;
@@ -20,6 +22,7 @@ use std::time::Duration;
 /// The largest body of a request without a valid credential, in bytes. Forms that need no credential are far smaller.
 pub(crate) const STRANGERS_LIMIT: usize = 16 * 1024;
 /// The largest body of any other request to keyward's routes, in bytes.
+#[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) const BODY_LIMIT: usize = 1024 * 1024;
 /// The default deadline for a body to arrive.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(10);
@@ -93,9 +96,18 @@ impl BodyReader {
     ///
     /// # Errors
     /// [`BodyError`] if the body is too large, too slow or incomplete, or if there is no room for it.
+    #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) async fn receive(&self, request: Request) -> Result<Received, BodyError> {
-        let (client, limit) = self.client(&request);
-        let body = request.into_body();
+        let (parts, body) = request.into_parts();
+        self.receive_up_to(&parts, body, BODY_LIMIT).await
+    }
+
+    /// Receives the body of a request with this head. A client with a valid credential may send up to `limit` bytes.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    pub(crate) async fn receive_up_to(&self, parts: &Parts, body: Body, limit: usize) -> Result<Received, BodyError> {
+        let (client, limit) = self.client(parts, limit);
         if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > limit) {
             return Err(BodyError::TooLarge(limit));
         }
@@ -109,14 +121,14 @@ impl BodyReader {
     }
 
     /// Returns the sender of a request, and the size limit of its body.
-    fn client(&self, request: &Request) -> (Client, usize) {
-        let auth = request.extensions().get::<AuthContext>();
+    fn client(&self, parts: &Parts, limit: usize) -> (Client, usize) {
+        let auth = parts.extensions.get::<AuthContext>();
         match auth.and_then(|auth| Some((auth.owner(), auth.token()?))) {
-            Some((Some(owner), _)) => (Client::Owner(owner), BODY_LIMIT),
-            Some((None, token)) => (Client::Token(token), BODY_LIMIT),
+            Some((Some(owner), _)) => (Client::Owner(owner), limit),
+            Some((None, token)) => (Client::Token(token), limit),
             None => {
-                let address: Option<IpAddr> = self.addresses.of(request.headers(), request.extensions());
-                (Client::Network(address.map(network)), STRANGERS_LIMIT)
+                let address: Option<IpAddr> = self.addresses.of(&parts.headers, &parts.extensions);
+                (Client::Network(address.map(network)), limit.min(STRANGERS_LIMIT))
             }
         }
     }

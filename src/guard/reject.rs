@@ -116,6 +116,11 @@ pub(super) fn reject_response(
     let group = gate.map(|gate| gate.groups.get(group));
     let style = group.map(|group| group.style.clone()).unwrap_or_default();
     let rejection = Rejection::new(reason, true, gate.is_none_or(|gate| gate.opaque), style);
+    #[cfg(feature = "mcp")]
+    let rejection = match mark.rpc_id() {
+        Some(id) => rejection.answering(id),
+        None => rejection,
+    };
     let outward = |path: &Arc<str>| mark.base().outward(path);
     let rejection = rejection.with_start(group.and_then(|group| group.start.as_ref()).map(outward));
     if !matches!(reason, Reason::Forbidden | Reason::Unguarded) {

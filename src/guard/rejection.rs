@@ -47,16 +47,19 @@ pub struct Rejection {
     /// The path that a page links back to. Without one, the rejection is not a page.
     start: Option<Arc<str>>,
     /// Boxed, as few rejections have it and all are moved.
-    detail: Option<Box<PageDetail>>,
+    detail: Option<Box<Detail>>,
 }
 
-/// An explanation that a page gives besides the reason.
+/// What the body of a rejection says besides the reason.
 #[derive(Clone, Debug)]
-enum PageDetail {
+enum Detail {
     /// A form came without a valid session: the path of the sign-in page.
     SignInAgain(Arc<str>),
     /// `Origin` and `Host` of a form differ, as behind a proxy that changes `Host`.
     OtherHost,
+    /// The id of the JSON-RPC request that it answers, as JSON.
+    #[cfg(feature = "mcp")]
+    RpcId(Box<str>),
 }
 
 impl Rejection {
@@ -153,7 +156,7 @@ impl Rejection {
     /// Says that the form's `Origin` and `Host` differ.
     pub(super) fn with_other_host(mut self) -> Self {
         self.message = "Forbidden: Origin and Host differ. A proxy in between has to leave Host as it is";
-        self.detail = Some(Box::new(PageDetail::OtherHost));
+        self.detail = Some(Box::new(Detail::OtherHost));
         self
     }
 
@@ -172,7 +175,7 @@ impl Rejection {
     /// Makes the page of a 401 link to the sign-in page. A form is not redirected: the browser would lose its content.
     pub(super) fn or_sign_in_again(mut self, sign_in: impl FnOnce() -> Arc<str>) -> Self {
         if self.status == StatusCode::UNAUTHORIZED {
-            self.detail = Some(Box::new(PageDetail::SignInAgain(sign_in())));
+            self.detail = Some(Box::new(Detail::SignInAgain(sign_in())));
         }
         self
     }
@@ -180,6 +183,14 @@ impl Rejection {
     /// Makes it a page that links back to this path, if there is one.
     pub(super) fn with_start(mut self, start: Option<Arc<str>>) -> Self {
         self.start = start;
+        self
+    }
+
+    /// Makes it answer the JSON-RPC request with this id, which is JSON.
+    #[cfg(feature = "mcp")]
+    pub(super) fn answering(mut self, id: Box<str>) -> Self {
+        self.style = self.style.with_format(Some(RejectionFormat::JsonRpc));
+        self.detail = Some(Box::new(Detail::RpcId(id)));
         self
     }
 
@@ -193,7 +204,7 @@ impl Rejection {
         self.anonymous = true;
         if self.reason == Reason::Forbidden {
             self.code = "missing_credential";
-            if self.style.format == RejectionFormat::Problem {
+            if self.style.format != RejectionFormat::Strapi {
                 self.message = "This needs a credential";
             }
         }
@@ -280,10 +291,20 @@ impl Rejection {
             return Bytes::from_static(match self.style.format {
                 RejectionFormat::Problem => INVALID_PROBLEM.as_bytes(),
                 RejectionFormat::Strapi => INVALID_STRAPI.as_bytes(),
+                RejectionFormat::JsonRpc => return self.render(),
             });
         }
+        self.render()
+    }
+
+    fn render(&self) -> Bytes {
         let (status, name, code, message) = (self.status, self.name, self.code, self.message());
-        self.style.format.render(ErrorText { status, name, code, message, scope: self.scope() })
+        let rpc_id = match self.detail.as_deref() {
+            #[cfg(feature = "mcp")]
+            Some(Detail::RpcId(id)) => Some(&**id),
+            _ => None,
+        };
+        self.style.format.render(ErrorText { status, name, code, message, scope: self.scope(), rpc_id })
     }
 
     /// Renders it as JSON. A redirect has no body.
@@ -299,9 +320,9 @@ impl Rejection {
     /// Renders it as a page that links back to `start`.
     pub(super) fn as_page<B: From<Bytes>>(&self, start: &str) -> Response<B> {
         let (text, sign_in) = match self.detail.as_deref() {
-            Some(PageDetail::SignInAgain(sign_in)) => (PageText::of_ended_session(), Some(&**sign_in)),
-            Some(PageDetail::OtherHost) => (PageText::of_another_host(), None),
-            None => (PageText::of(self.reason), None),
+            Some(Detail::SignInAgain(sign_in)) => (PageText::of_ended_session(), Some(&**sign_in)),
+            Some(Detail::OtherHost) => (PageText::of_another_host(), None),
+            _ => (PageText::of(self.reason), None),
         };
         let mut response = self.answer(B::from(text.html(start, sign_in)));
         set_page_headers(response.headers_mut());
@@ -521,7 +542,8 @@ mod tests {
     fn the_prepared_json_equals_the_written_json() {
         for rejection in [of, in_strapi_form].map(|of| of(Reason::Invalid(InvalidCredential::Malformed))) {
             let Rejection { status, name, code, message, .. } = rejection;
-            let written = rejection.style.format.render(ErrorText { status, name, code, message, scope: None });
+            let written =
+                rejection.style.format.render(ErrorText { status, name, code, message, scope: None, rpc_id: None });
             assert_eq!(rejection.json(), written);
         }
     }

@@ -14,7 +14,7 @@ pub struct NoLongerValid(pub(super) Reason);
 
 impl NoLongerValid {
     #[cfg_attr(
-        not(any(feature = "api", feature = "ui")),
+        not(any(feature = "api", feature = "mcp", feature = "ui")),
         allow(dead_code, reason = "for the modules that answer HTTP")
     )]
     pub(crate) fn new(reason: Reason) -> Self {

@@ -147,6 +147,17 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         self.declare(route).map(|router| router.route_service(path, Require::new(requirement).layer(service)))
     }
 
+    /// Adds a service that judges one of these requirements by what is in the body.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn route_judging<T>(mut self, path: &str, requirements: &[Requirement], service: T) -> Self
+    where
+        T: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
+        T::Future: Send + 'static,
+    {
+        self.declared.extend(requirements.iter().map(|requirement| DeclaredRoute::new(path, Some(requirement))));
+        self.declare(path, Some(&authenticated())).map(|router| router.route_service(path, service))
+    }
+
     /// Nests a service under a path, with one requirement for everything below. The service sees the rest of the path.
     ///
     /// # Panics
@@ -229,9 +240,26 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
             move |auth, request: Request| async move { no_route(auth, &request, of_path.style_at(&request)) };
         let no_method =
             move |auth, request: Request| async move { no_method(auth, &request, &of_method.style_at(&request)) };
-        let router = self.router.fallback(no_route).method_not_allowed_fallback(no_method);
+        #[cfg(feature = "mcp")]
+        let this = self.with_metadata(gate);
+        #[cfg(not(feature = "mcp"))]
+        let this = self;
+        let router = this.router.fallback(no_route).method_not_allowed_fallback(no_method);
         let base = gate.base();
         if base.is_empty() { router } else { router.clone().nest(base.as_str(), router) }
+    }
+}
+
+#[cfg(feature = "mcp")]
+impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
+    /// Adds the metadata of protected resources.
+    fn with_metadata(self, gate: &Gate) -> Self {
+        let resources = gate.groups.iter().filter_map(|group| group.protected_resource.clone());
+        resources.fold(self, |this, resource| {
+            let json = resource.json.clone();
+            let metadata = move || async move { ([(CONTENT_TYPE, "application/json")], json) };
+            this.public(&resource.path, routing::get(metadata))
+        })
     }
 }
 
@@ -258,7 +286,7 @@ fn no_method(auth: Option<Auth>, request: &Request, style: &RejectionStyle) -> R
         return Ok(response);
     }
     let (name, code, message) = ("MethodNotAllowedError", "method_not_allowed", "Method Not Allowed");
-    let body = style.format.render(ErrorText { status, name, code, message, scope: None });
+    let body = style.format.render(ErrorText { status, name, code, message, scope: None, rpc_id: None });
     Ok((status, [(CONTENT_TYPE, style.format.content_type())], body).into_response())
 }
 

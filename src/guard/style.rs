@@ -36,6 +36,14 @@ pub enum RejectionFormat {
     /// ```
     #[default]
     Problem,
+    /// An error of JSON-RPC 2.0 with code -32000, as `application/json`. MCP clients show its message to their users, and
+    /// no other form. `id` is that of the request once its body was read, and `null` before.
+    ///
+    /// ```json
+    /// {"jsonrpc": "2.0", "id": 1, "error": {"code": -32000, "message": "The credential does not allow this: articles.read",
+    ///  "data": {"code": "insufficient_scope", "scope": "articles.read"}}}
+    /// ```
+    JsonRpc,
     /// The form of Strapi's errors, as `application/json`. The [management API](crate::Builder::api) uses it.
     ///
     /// ```json
@@ -54,18 +62,23 @@ pub(super) struct ErrorText<'a> {
     pub(super) code: &'static str,
     pub(super) message: &'a str,
     pub(super) scope: Option<&'a str>,
+    /// The id of the JSON-RPC request, as JSON.
+    pub(super) rpc_id: Option<&'a str>,
 }
 
 impl RejectionFormat {
     pub(super) fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {
             Self::Problem => "application/problem+json",
-            Self::Strapi => "application/json",
+            Self::JsonRpc | Self::Strapi => "application/json",
         })
     }
 
     pub(super) fn render(self, error: ErrorText<'_>) -> Bytes {
-        let ErrorText { status, name, code, message, scope } = error;
+        if self == Self::JsonRpc {
+            return error.json_rpc();
+        }
+        let ErrorText { status, name, code, message, scope, .. } = error;
         let (number, title) = (status.as_str(), status.canonical_reason().unwrap_or("Error"));
         let problem = [
             r#"{"type":"about:blank","title":""#,
@@ -89,12 +102,38 @@ impl RejectionFormat {
         ];
         let mut json = match self {
             Self::Problem => problem.concat(),
-            Self::Strapi => strapi.concat(),
+            Self::JsonRpc | Self::Strapi => strapi.concat(),
         };
         if let (Self::Problem, Some(scope)) = (self, scope) {
             json.extend([r#","scope":""#, scope, "\""]);
         }
         json.push('}');
+        Bytes::from(json)
+    }
+}
+
+impl ErrorText<'_> {
+    fn json_rpc(self) -> Bytes {
+        let (id, separator, scope) = match self.scope {
+            Some(scope) => (self.rpc_id, ": ", scope),
+            None => (self.rpc_id, "", ""),
+        };
+        let mut json = [
+            r#"{"jsonrpc":"2.0","id":"#,
+            id.unwrap_or("null"),
+            r#","error":{"code":-32000,"message":""#,
+            self.message,
+            separator,
+            scope,
+            r#"","data":{"code":""#,
+            self.code,
+            "\"",
+        ]
+        .concat();
+        if !scope.is_empty() {
+            json.extend([r#","scope":""#, scope, "\""]);
+        }
+        json.push_str("}}}");
         Bytes::from(json)
     }
 }
@@ -145,6 +184,16 @@ impl RejectionStyle {
             Some(format) if format != self.format => Arc::new(Self { format, ..(**self).clone() }),
             _ => self.clone(),
         }
+    }
+
+    /// Returns this style with the address of the resource's metadata in each challenge (RFC 9728 section 5.1).
+    #[cfg(feature = "mcp")]
+    pub(super) fn with_metadata(&self, url: &str) -> Self {
+        let value = |challenge: &HeaderValue| {
+            let value = [challenge.as_bytes(), b", resource_metadata=\"", url.as_bytes(), b"\""].concat();
+            HeaderValue::try_from(value).unwrap_or_else(|_| challenge.clone())
+        };
+        Self { challenge: value(&self.challenge), invalid_token: value(&self.invalid_token), ..self.clone() }
     }
 
     /// Returns the challenge to a request without a credential.
@@ -235,13 +284,14 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_valid_json_in_both_formats() {
+    fn errors_are_valid_json_in_each_format() {
         let error = ErrorText {
             status: StatusCode::FORBIDDEN,
             name: "ForbiddenError",
             code: "insufficient_scope",
             message: "No",
             scope: Some("a.read b.read"),
+            rpc_id: Some("\"a\""),
         };
         let json =
             |format: RejectionFormat| serde_json::from_slice::<serde_json::Value>(&format.render(error)).unwrap();
@@ -250,6 +300,10 @@ mod tests {
             "scope": "a.read b.read"
         });
         assert_eq!(json(RejectionFormat::Problem), problem);
+        let data = serde_json::json!({"code": "insufficient_scope", "scope": "a.read b.read"});
+        let rpc = serde_json::json!({"code": -32000, "message": "No: a.read b.read", "data": data});
+        let answer = serde_json::json!({"jsonrpc": "2.0", "id": "a", "error": rpc});
+        assert_eq!(json(RejectionFormat::JsonRpc), answer);
         let details = serde_json::json!({"status": 403, "name": "ForbiddenError", "message": "No", "details": {}});
         assert_eq!(json(RejectionFormat::Strapi), serde_json::json!({"data": null, "error": details}));
     }

@@ -5,6 +5,7 @@
 //! | [`tutorial`] | the first service, owner and token |
 //! | [`concepts`] | the words, the kinds of token, and why a token never does more than its owner |
 //! | [`guarding`] | route groups, requirements, rejections, long requests and responses |
+//! | [`mcp`] | tools of the Model Context Protocol: calls, lists, sessions and streams |
 //! | [`conditions`] | permissions for some rows and some fields |
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
@@ -40,6 +41,19 @@ macro_rules! page {
 page!(tutorial, "tutorial.md");
 page!(concepts, "concepts.md");
 page!(guarding, "guarding.md", "api": ["RouteSecurity" => "crate::api::RouteSecurity"]);
+page!(
+    mcp,
+    "mcp.md",
+    "mcp": [
+        "GuardedRouter::mcp" => "crate::GuardedRouter::mcp",
+        "Group::mcp" => "crate::Group::mcp",
+        "Group::protected_resource" => "crate::Group::protected_resource",
+        "Tools::method" => "crate::mcp::Tools::method",
+        "Tools::tool_with_decision" => "crate::mcp::Tools::tool_with_decision",
+        "Tools::body_limit" => "crate::mcp::Tools::body_limit",
+        "Tools::origin" => "crate::mcp::Tools::origin",
+    ],
+);
 page!(conditions, "conditions.md");
 page!(
     walkthrough,

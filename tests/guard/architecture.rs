@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The other modules that each module may use.
-const ALLOWED: [(&str, &[&str]); 7] = [
+const ALLOWED: [(&str, &[&str]); 8] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("resolve", &["domain", "store"]),
@@ -13,12 +13,13 @@ const ALLOWED: [(&str, &[&str]); 7] = [
     // Services are created by the handle; they never use the guard itself.
     ("admin", &["domain", "store", "resolve", "keyward"]),
     ("api", &["domain", "store", "admin", "guard", "keyward"]),
+    ("mcp", &["domain", "guard"]),
     ("ui", &["domain", "store", "admin", "guard", "keyward"]),
 ];
-const MODULES: [&str; 9] = ["api", "domain", "store", "resolve", "guard", "admin", "keyward", "testing", "ui"];
+const MODULES: [&str; 10] = ["api", "domain", "store", "resolve", "guard", "admin", "keyward", "mcp", "testing", "ui"];
 
 /// All names of the crate root, modules included. Add one only if most applications need it.
-const ROOT: [&str; 41] = [
+const ROOT: [&str; 42] = [
     // Modules.
     "accounts",
     "admin",
@@ -27,6 +28,7 @@ const ROOT: [&str; 41] = [
     "guard",
     "guide",
     "health",
+    "mcp",
     "store",
     "strapi",
     "testing",

@@ -14,7 +14,11 @@ mod guide;
 mod health;
 mod hostile;
 mod invariants;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod pages;
 mod paths;
 mod rejections;
+#[cfg(feature = "mcp")]
+mod rmcp;
 mod tower;

@@ -1,0 +1,43 @@
+//! Headers that repeat a part of the message (revision 2026-07-28): they have to agree with it.
+
+use super::base64::header_text;
+use super::message::{Message, Method};
+use http::{HeaderMap, HeaderName};
+
+pub(super) const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
+pub(super) const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
+pub(super) const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+
+/// The first revision without sessions.
+const STATELESS: &str = "2026-07-28";
+
+/// Returns whether the request is of a revision without sessions. Revisions are dates.
+pub(super) fn is_stateless(headers: &HeaderMap) -> bool {
+    let is_date = |text: &&str| text.len() == STATELESS.len() && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+    let version = headers.get(PROTOCOL_VERSION).and_then(|value| value.to_str().ok());
+    version.filter(is_date).is_some_and(|version| version >= STATELESS)
+}
+
+/// Checks each header that is there against this message, and returns the name of one that differs.
+pub(super) fn mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<HeaderName> {
+    let differs = |name: &HeaderName, decode: bool, expected: Option<&str>| {
+        headers.get_all(name).iter().any(|value| {
+            let text = value.to_str().ok().and_then(|v| if decode { header_text(v) } else { Some(v.to_owned()) });
+            text.is_none() || text.as_deref() != expected
+        })
+    };
+    if differs(&MCP_METHOD, false, message.name) {
+        return Some(MCP_METHOD);
+    }
+    // The other methods have no name in the specification.
+    let name = match &message.method {
+        Method::Tool(name) | Method::Prompt(name) => Some(*name),
+        Method::Resource(uri) => Some(*uri),
+        _ => None,
+    };
+    if name.is_some() && differs(&MCP_NAME, true, name) {
+        return Some(MCP_NAME);
+    }
+    let version = message.protocol_version;
+    (version.is_some() && differs(&PROTOCOL_VERSION, false, version)).then_some(PROTOCOL_VERSION)
+}

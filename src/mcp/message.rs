@@ -1,0 +1,199 @@
+//! Messages of JSON-RPC 2.0, as far as a decision depends on them.
+
+use serde_json::{Map, Value, json};
+
+/// An error of JSON-RPC, as the answer to a message.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct RpcError {
+    pub(super) code: i32,
+    pub(super) message: String,
+}
+
+pub(super) const PARSE_ERROR: i32 = -32700;
+pub(super) const INVALID_REQUEST: i32 = -32600;
+pub(super) const METHOD_NOT_FOUND: i32 = -32601;
+pub(super) const INVALID_PARAMS: i32 = -32602;
+/// Of revisions before 2026-07-28.
+pub(super) const RESOURCE_NOT_FOUND: i32 = -32002;
+pub(super) const HEADER_MISMATCH: i32 = -32020;
+
+impl RpcError {
+    pub(super) fn new(code: i32, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// Returns the answer to the message with this id.
+    pub(super) fn answer(&self, id: &Value) -> Value {
+        json!({"jsonrpc": "2.0", "id": id, "error": {"code": self.code, "message": self.message}})
+    }
+}
+
+/// A message: a request, a notification without an id, or the response to a request of the server.
+#[derive(Debug)]
+pub(super) struct Message<'a> {
+    /// `Null` for a notification.
+    pub(super) id: &'a Value,
+    /// The method's name; `None` for a response.
+    pub(super) name: Option<&'a str>,
+    pub(super) method: Method<'a>,
+    /// The revision that the message names.
+    pub(super) protocol_version: Option<&'a str>,
+}
+
+/// A method, with the names that its requirement depends on.
+#[derive(PartialEq, Debug)]
+pub(super) enum Method<'a> {
+    /// For every valid caller: the handshake, lists, notifications, and responses.
+    Open,
+    Tool(&'a str),
+    Prompt(&'a str),
+    /// Reads a resource, or subscribes to it in revisions before 2026-07-28.
+    Resource(&'a str),
+    /// Subscribes to resources.
+    Listen(Vec<&'a str>),
+    CompletePrompt(&'a str),
+    /// Completes an argument of the resources of a URI template.
+    CompleteTemplate(&'a str),
+    /// Declared by the host, or refused.
+    Other,
+}
+
+/// The methods that every valid caller may use.
+const OPEN: [&str; 8] = [
+    "initialize",
+    "ping",
+    "server/discover",
+    "logging/setLevel",
+    "tools/list",
+    "resources/list",
+    "resources/templates/list",
+    "prompts/list",
+];
+/// The methods whose requirement depends on their parameters.
+const NAMING: [&str; 7] = [
+    "tools/call",
+    "resources/read",
+    "resources/subscribe",
+    "resources/unsubscribe",
+    "prompts/get",
+    "completion/complete",
+    "subscriptions/listen",
+];
+
+/// Returns whether the table decides the method without a declaration of its own.
+pub(super) fn is_known(method: &str) -> bool {
+    OPEN.contains(&method) || NAMING.contains(&method) || method.starts_with("notifications/")
+}
+
+/// The members that decide. A reader that folds case would take another spelling for one of them.
+const DECIDING: [&str; 12] =
+    ["jsonrpc", "id", "method", "params", "result", "error", "name", "uri", "ref", "type", "notifications", "_meta"];
+
+impl<'a> Message<'a> {
+    /// Reads a message from its JSON.
+    ///
+    /// # Errors
+    /// Returns the error to answer with, and the id if it is known.
+    pub(super) fn read(json: &'a Value) -> Result<Self, (RpcError, &'a Value)> {
+        let invalid = |message: &str, id| (RpcError::new(INVALID_REQUEST, message), id);
+        let Value::Object(members) = json else { return Err(invalid("not a message", &Value::Null)) };
+        let id = members.get("id").unwrap_or(&Value::Null);
+        let is_id = id.is_string() || id.is_i64() || id.is_u64();
+        if members.contains_key("id") && !is_id {
+            return Err(invalid("an id is a string or an integer", &Value::Null));
+        }
+        check_spelling(members).map_err(|message| invalid(&message, id))?;
+        if members.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
+            return Err(invalid("not a message of JSON-RPC 2.0", id));
+        }
+        let answers = ["result", "error"].iter().filter(|name| members.contains_key(**name)).count();
+        let Some(method) = members.get("method") else {
+            return match answers == 1 && is_id {
+                true => Ok(Self { id, name: None, method: Method::Open, protocol_version: None }),
+                false => Err(invalid("neither a request nor a response", id)),
+            };
+        };
+        let Some(name) = method.as_str().filter(|_| answers == 0) else {
+            return Err(invalid("both a request and a response, or a method that is no text", id));
+        };
+        let params = match members.get("params") {
+            None => None,
+            Some(Value::Object(params)) => Some(params),
+            Some(_) => return Err((RpcError::new(INVALID_PARAMS, "params is an object"), id)),
+        };
+        let method = Method::read(name, params).map_err(|message| (RpcError::new(INVALID_PARAMS, message), id))?;
+        let version = &json["params"]["_meta"]["io.modelcontextprotocol/protocolVersion"];
+        Ok(Self { id, name: Some(name), method, protocol_version: version.as_str() })
+    }
+
+    /// Returns whether the message is a request, which has an answer.
+    pub(super) fn is_request(&self) -> bool {
+        self.name.is_some() && !self.id.is_null()
+    }
+}
+
+impl<'a> Method<'a> {
+    /// Reads what the requirement of a method depends on.
+    fn read(name: &str, params: Option<&'a Map<String, Value>>) -> Result<Self, String> {
+        if name.starts_with("notifications/") || OPEN.contains(&name) {
+            return Ok(Self::Open);
+        }
+        if !NAMING.contains(&name) {
+            return Ok(Self::Other);
+        }
+        let params = params.ok_or("params is missing")?;
+        check_spelling(params)?;
+        Ok(match name {
+            // It takes nothing, and shows nothing.
+            "resources/unsubscribe" => Self::Open,
+            "tools/call" => Self::Tool(text(params, "name")?),
+            "prompts/get" => Self::Prompt(text(params, "name")?),
+            "completion/complete" => {
+                let Some(Value::Object(reference)) = params.get("ref") else { return Err("ref is no object".into()) };
+                check_spelling(reference)?;
+                match text(reference, "type")? {
+                    "ref/prompt" if !reference.contains_key("uri") => Self::CompletePrompt(text(reference, "name")?),
+                    "ref/resource" if !reference.contains_key("name") => {
+                        Self::CompleteTemplate(text(reference, "uri")?)
+                    }
+                    _ => return Err("ref is neither a prompt nor a resource".into()),
+                }
+            }
+            "subscriptions/listen" => {
+                let Some(Value::Object(filter)) = params.get("notifications") else {
+                    return Err("notifications is no object".into());
+                };
+                // Other filters concern lists, or are of extensions: a URI in them would not be judged.
+                let known = ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
+                if let Some(other) = filter.keys().find(|name| !known.contains(&name.as_str())) {
+                    return Err(format!("unknown filter {other}"));
+                }
+                match filter.get("resourceSubscriptions") {
+                    None => Self::Listen(Vec::new()),
+                    Some(Value::Array(uris)) => {
+                        let uris: Option<_> = uris.iter().map(Value::as_str).collect();
+                        Self::Listen(uris.ok_or("resourceSubscriptions holds texts")?)
+                    }
+                    Some(_) => return Err("resourceSubscriptions is no array".into()),
+                }
+            }
+            _ => Self::Resource(text(params, "uri")?),
+        })
+    }
+}
+
+fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
+    members.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"))
+}
+
+/// Checks that no member could be taken for a deciding one by a reader that folds case.
+fn check_spelling(members: &Map<String, Value>) -> Result<(), String> {
+    let folded = |name: &str| name.to_lowercase().to_uppercase();
+    let other = |name: &&String| {
+        !DECIDING.contains(&name.as_str()) && DECIDING.iter().any(|deciding| folded(name) == folded(deciding))
+    };
+    match members.keys().find(other) {
+        Some(name) => Err(format!("the member {name} is spelled in lower case")),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,301 @@
+//! The service around an MCP server: it reads each request, judges it, and passes the same bytes on.
+
+use super::headers::{is_stateless, mismatch};
+use super::json;
+use super::list::{Filter, is_filtered};
+use super::message::{HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use super::message::{Message, RESOURCE_NOT_FOUND, RpcError};
+use super::origin::is_allowed;
+use super::session::Sessions;
+use super::stream::{MessageStream, is_event_stream};
+use super::tools::{Refusal, Rule, Tools};
+use crate::domain::{InvalidCredential, Reason, Requirement, authenticated};
+use crate::guard::{Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, NoLongerValid};
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tower_service::Service;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// An MCP server behind its table.
+#[derive(Clone)]
+pub(super) struct McpService<T> {
+    inner: T,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    tools: Arc<Tools>,
+    bodies: BodyReader,
+    sessions: Sessions,
+    authenticated: Arc<Requirement>,
+}
+
+/// The messages of a request that the server may see.
+struct Admitted {
+    /// The ids of the requests.
+    ids: Vec<Value>,
+    rules: Vec<Rule>,
+    /// Whether an answer may name what the caller must not see.
+    filtered: bool,
+}
+
+impl<T> McpService<T> {
+    pub(super) fn new(tools: Tools, inner: T) -> Self {
+        let bodies = BodyReader::new(BODY_DEADLINE, Addresses::of_peers());
+        let (sessions, authenticated) = (Sessions::new(), Arc::new(authenticated()));
+        Self { inner, shared: Arc::new(Shared { tools: Arc::new(tools), bodies, sessions, authenticated }) }
+    }
+}
+
+impl<T, B> Service<Request> for McpService<T>
+where
+    T: Service<Request, Response = http::Response<B>, Error = Infallible> + Clone + Send + 'static,
+    T::Future: Send,
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        // The service that was polled ready has to be the one that is called: a clone replaces it here.
+        let clone = self.inner.clone();
+        let inner = std::mem::replace(&mut self.inner, clone);
+        let shared = self.shared.clone();
+        Box::pin(async move { Ok(shared.respond(request, inner).await.unwrap_or_else(|refused| *refused)) })
+    }
+}
+
+/// A response in place of the server's.
+type Refused = Box<Response>;
+
+impl Shared {
+    async fn respond<T, B>(&self, request: Request, mut inner: T) -> Result<Response, Refused>
+    where
+        T: Service<Request, Response = http::Response<B>, Error = Infallible>,
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<axum::BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let Some(mut auth) = parts.extensions.get::<AuthContext>().cloned() else {
+            tracing::error!("an MCP server has no keyward layer around it: wrap the router");
+            return Err(Box::new(StatusCode::INTERNAL_SERVER_ERROR.into_response()));
+        };
+        if !auth.require_call(self.authenticated.clone()) {
+            return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
+        }
+        if let Some(origin) = parts.headers.get(ORIGIN)
+            && !is_allowed(origin, &self.tools.origins)
+        {
+            return Err(refuse(StatusCode::FORBIDDEN, INVALID_REQUEST, "Origin not allowed", &Value::Null));
+        }
+        let stateless = is_stateless(&parts.headers);
+        let (admitted, request_body, received) = match parts.method {
+            Method::POST => {
+                let mut received = self.receive(&parts, body).await?;
+                let admitted = self.admit(&parts.headers, &received.bytes, &mut auth, stateless)?;
+                let bytes = std::mem::take(&mut received.bytes);
+                (admitted, Body::from(bytes), Some(received))
+            }
+            // A stream is bound to its caller by the session.
+            Method::GET | Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
+                parts.headers.remove(CONTENT_LENGTH);
+                let filtered = parts.method == Method::GET;
+                (Admitted { ids: Vec::new(), rules: Vec::new(), filtered }, Body::empty(), None)
+            }
+            _ => {
+                let mut refused =
+                    refuse(StatusCode::METHOD_NOT_ALLOWED, INVALID_REQUEST, "Method Not Allowed", &Value::Null);
+                refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));
+                return Err(refused);
+            }
+        };
+        let id = admitted.ids.first().unwrap_or(&Value::Null);
+        if !self.sessions.unwrap_request(&mut parts.headers, &auth, stateless) {
+            return Err(refuse(StatusCode::NOT_FOUND, -32001, "Session not found", id));
+        }
+        if stateless {
+            parts.headers.remove(LAST_EVENT_ID);
+        }
+        for header in [ACCEPT_ENCODING, RANGE] {
+            // What is filtered has to be readable.
+            parts.headers.remove(header);
+        }
+        if !id.is_null() {
+            auth.answer_to(id.to_string());
+        }
+        for rule in &admitted.rules {
+            if !auth.require_call(rule.0.clone()) {
+                return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
+            }
+        }
+        parts.extensions.insert(auth.clone());
+        let response = tokio::select! {
+            response = inner.call(Request::from_parts(parts, request_body)) => response.unwrap_or_else(|never| match never {}),
+            () = auth.revoked() => return Err(revoked(&auth).await),
+        };
+        drop(received);
+        Ok(self.answer(response.map(Body::new), auth, admitted).await)
+    }
+
+    /// Reads the body of a request.
+    async fn receive(&self, parts: &Parts, body: Body) -> Result<crate::guard::Received, Refused> {
+        if !is_json(&parts.headers) {
+            let text = "Content-Type is not application/json in UTF-8";
+            return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
+        }
+        self.bodies.receive_up_to(parts, body, self.tools.body_limit).await.map_err(|error| {
+            let (status, text) = match error {
+                BodyError::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+                BodyError::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "the body took too long"),
+                BodyError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many bodies: try again in a moment"),
+                BodyError::Broken => (StatusCode::BAD_REQUEST, "the body is incomplete"),
+            };
+            refuse(status, INVALID_REQUEST, text, &Value::Null)
+        })
+    }
+
+    /// Judges each message of a body. One that is refused refuses the whole body.
+    fn admit(
+        &self,
+        headers: &HeaderMap,
+        body: &[u8],
+        auth: &mut AuthContext,
+        stateless: bool,
+    ) -> Result<Admitted, Refused> {
+        let bad = |code, text: &str, id: &Value| refuse(StatusCode::BAD_REQUEST, code, text, id);
+        let json =
+            json::read(body, self.tools.depth).map_err(|error| bad(PARSE_ERROR, &error.to_string(), &Value::Null))?;
+        let messages = match &json {
+            Value::Array(batch) if batch.is_empty() => {
+                return Err(bad(INVALID_REQUEST, "an empty batch", &Value::Null));
+            }
+            Value::Array(_) if stateless => {
+                return Err(bad(INVALID_REQUEST, "this revision has no batches", &Value::Null));
+            }
+            Value::Array(batch) => &batch[..],
+            _ => std::slice::from_ref(&json),
+        };
+        let mut admitted = Admitted { ids: Vec::new(), rules: Vec::new(), filtered: false };
+        for json in messages {
+            let message = Message::read(json).map_err(|(error, id)| bad(error.code, &error.message, id))?;
+            if let Some(header) = mismatch(headers, &message) {
+                let text = format!("Header mismatch: {header} differs from the body");
+                return Err(bad(HEADER_MISMATCH, &text, message.id));
+            }
+            match self.tools.judge(&message, auth) {
+                Ok(rules) => admitted.rules.extend(rules),
+                Err(Refusal::Forbidden(rule)) => {
+                    auth.answer_to(message.id.to_string());
+                    // The gate makes the rejection.
+                    auth.require_call(rule.0);
+                    return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
+                }
+                Err(Refusal::Unknown(error)) => {
+                    return Err(unknown(error, message.id, stateless, messages.len() > 1 || !message.is_request()));
+                }
+            }
+            if message.is_request() {
+                admitted.ids.push(message.id.clone());
+            }
+            admitted.filtered |= message.name.is_some_and(is_filtered);
+        }
+        Ok(admitted)
+    }
+
+    /// Makes the server's response one that may leave: lists are filtered, and a stream ends when the credential does.
+    async fn answer(&self, response: Response, auth: AuthContext, admitted: Admitted) -> Response {
+        let (mut head, body) = response.into_parts();
+        self.sessions.wrap_response(&mut head.headers, &auth);
+        let filter = admitted.filtered.then(|| Filter { tools: self.tools.clone(), auth: auth.clone() });
+        if is_event_stream(&head.headers) {
+            head.headers.remove(CONTENT_LENGTH);
+            return Response::from_parts(head, MessageStream::new(body, auth, filter, admitted.ids).into_body());
+        }
+        let Some(filter) = filter.filter(|_| head.status.is_success() && head.status != StatusCode::ACCEPTED) else {
+            return Response::from_parts(head, body);
+        };
+        let Ok(bytes) = body.collect().await.map(|collected| collected.to_bytes()) else {
+            return *refuse(StatusCode::BAD_GATEWAY, -32603, "the server's answer broke off", &Value::Null);
+        };
+        if bytes.is_empty() {
+            return Response::from_parts(head, Body::empty());
+        }
+        // What cannot be read cannot be filtered.
+        let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else {
+            tracing::error!("an MCP server answered a list with what is not JSON: withheld");
+            let id = admitted.ids.first().unwrap_or(&Value::Null);
+            return *refuse(StatusCode::BAD_GATEWAY, -32603, "the server's answer cannot be read", id);
+        };
+        if !filter.apply(&mut json) {
+            return Response::from_parts(head, Body::from(bytes));
+        }
+        head.headers.remove(CONTENT_LENGTH);
+        Response::from_parts(head, Body::from(json.to_string()))
+    }
+}
+
+/// Returns the answer to a request whose credential ended while the server worked on it. The gate makes the rejection.
+async fn revoked(auth: &AuthContext) -> Refused {
+    let invalid = match auth.revalidate().await {
+        Err(invalid) => invalid,
+        Ok(()) => NoLongerValid::new(Reason::Invalid(InvalidCredential::Unknown)),
+    };
+    let mut response = StatusCode::UNAUTHORIZED.into_response();
+    response.extensions_mut().insert(invalid);
+    Box::new(response)
+}
+
+/// Returns the answer to a message that names what the table does not have.
+fn unknown(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> Refused {
+    if stateless && error.code == RESOURCE_NOT_FOUND {
+        error.code = INVALID_PARAMS;
+    }
+    let status = match error.code {
+        // Before 2026-07-28, a 404 says that the session has ended.
+        METHOD_NOT_FOUND if stateless => StatusCode::NOT_FOUND,
+        _ if failed => StatusCode::BAD_REQUEST,
+        _ => StatusCode::OK,
+    };
+    refuse(status, error.code, &error.message, id)
+}
+
+/// Makes an answer of JSON-RPC.
+fn refuse(status: StatusCode, code: i32, message: &str, id: &Value) -> Refused {
+    let body = RpcError::new(code, message).answer(id).to_string();
+    Box::new((status, [(CONTENT_TYPE, "application/json")], body).into_response())
+}
+
+/// Returns whether the body is JSON in UTF-8: in another charset the server might read another text.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (values.next().and_then(|value| value.to_str().ok()), values.next()) else {
+        return false;
+    };
+    let mut parts = value.split(';').map(str::trim);
+    let is_json = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    is_json
+        && parts.all(|parameter| match parameter.split_once('=') {
+            Some((name, value)) if name.trim().eq_ignore_ascii_case("charset") => {
+                value.trim().trim_matches('"').eq_ignore_ascii_case("utf-8")
+            }
+            _ => true,
+        })
+}

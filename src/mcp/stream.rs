@@ -1,0 +1,144 @@
+//! Event streams of the server: their answers are filtered, and they end when the credential does.
+
+use super::list::Filter;
+use super::message::RpcError;
+use crate::guard::AuthContext;
+use axum::body::{Body, BodyDataStream};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+use std::pin::Pin;
+
+/// Returns whether a response is a stream of server-sent events.
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let essence = value.and_then(|value| value.split(|b| *b == b';').next()).unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
+
+/// A stream of events to one caller.
+pub(super) struct MessageStream {
+    frames: BodyDataStream,
+    filter: Option<Filter>,
+    /// The bytes of an event that is not complete.
+    rest: Vec<u8>,
+    /// The requests that have no answer yet. A caller whose credential ends gets an error in its place.
+    ids: Vec<Value>,
+    revoked: Pin<Box<dyn Future<Output = ()> + Send>>,
+    started: bool,
+}
+
+impl MessageStream {
+    pub(super) fn new(body: Body, auth: AuthContext, filter: Option<Filter>, ids: Vec<Value>) -> Self {
+        let revoked = Box::pin(async move { auth.revoked().await });
+        Self { frames: body.into_data_stream(), filter, rest: Vec::new(), ids, revoked, started: false }
+    }
+
+    pub(super) fn into_body(self) -> Body {
+        Body::from_stream(self.into_stream())
+    }
+
+    fn into_stream(self) -> impl Stream<Item = Result<Bytes, axum::Error>> {
+        stream::unfold(Some(self), |state| async {
+            let mut state = state?;
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut state.revoked => return Some((Ok(state.errors()), None)),
+                    frame = state.frames.next() => match frame? {
+                        Ok(frame) => {
+                            let events = state.events(&frame);
+                            if !events.is_empty() {
+                                return Some((Ok(events.into()), Some(state)));
+                            }
+                        }
+                        Err(error) => return Some((Err(error), None)),
+                    }
+                }
+            }
+        })
+    }
+
+    /// Returns the events that this frame completes.
+    fn events(&mut self, frame: &[u8]) -> Vec<u8> {
+        self.rest.extend_from_slice(frame);
+        if !std::mem::replace(&mut self.started, true)
+            && let Some(rest) = self.rest.strip_prefix("\u{feff}".as_bytes())
+        {
+            self.rest = rest.to_vec();
+        }
+        let mut events = Vec::new();
+        let mut done = 0;
+        while let Some(length) = event_length(&self.rest[done..]) {
+            self.event(done..done + length, &mut events);
+            done += length;
+        }
+        self.rest.drain(..done);
+        events
+    }
+
+    /// Writes one event as it may leave.
+    fn event(&mut self, range: std::ops::Range<usize>, to: &mut Vec<u8>) {
+        let event = &self.rest[range];
+        let mut message = match serde_json::from_slice::<Value>(&data(event)) {
+            Ok(message) => message,
+            // No answer, which clients could not read either.
+            Err(_) => return to.extend_from_slice(event),
+        };
+        if message.get("method").is_none() {
+            self.ids.retain(|id| message.get("id") != Some(id));
+        }
+        if !self.filter.as_ref().is_some_and(|filter| filter.apply(&mut message)) {
+            return to.extend_from_slice(event);
+        }
+        for line in lines(event).filter(|line| !line.is_empty() && field(line).0 != b"data") {
+            to.extend_from_slice(line);
+            to.push(b'\n');
+        }
+        to.extend_from_slice(format!("data: {message}\n\n").as_bytes());
+    }
+
+    /// Returns the last events of a stream whose credential has ended.
+    fn errors(&self) -> Bytes {
+        let error = RpcError::new(-32000, "The credential no longer allows this");
+        self.ids.iter().map(|id| format!("data: {}\n\n", error.answer(id))).collect::<String>().into()
+    }
+}
+
+/// Returns the length of the first event, with the empty line after it; `None` if it is not complete.
+fn event_length(bytes: &[u8]) -> Option<usize> {
+    let mut start = 0;
+    loop {
+        let end = start + bytes[start..].iter().position(|b| matches!(b, b'\n' | b'\r'))?;
+        // A line feed may follow in the next frame.
+        let next = match (bytes[end], bytes.get(end + 1)) {
+            (b'\r', None) => return None,
+            (b'\r', Some(b'\n')) => end + 2,
+            _ => end + 1,
+        };
+        if end == start {
+            return Some(next);
+        }
+        start = next;
+    }
+}
+
+/// Returns the lines of an event.
+fn lines(event: &[u8]) -> impl Iterator<Item = &[u8]> {
+    event.split(|b| matches!(b, b'\n' | b'\r'))
+}
+
+/// Returns the name and the value of a field.
+fn field(line: &[u8]) -> (&[u8], &[u8]) {
+    let Some(colon) = line.iter().position(|b| *b == b':') else { return (line, b"") };
+    let value = &line[colon + 1..];
+    (&line[..colon], value.strip_prefix(b" ").unwrap_or(value))
+}
+
+/// Returns the data of an event.
+fn data(event: &[u8]) -> Vec<u8> {
+    let values: Vec<&[u8]> = lines(event).map(field).filter(|(name, _)| *name == b"data").map(|(_, v)| v).collect();
+    values.join(&b'\n')
+}

@@ -1,0 +1,77 @@
+//! URIs of resources: which prefix covers them, and which of them two readers may read differently.
+
+/// Returns whether a prefix covers a URI: by whole segments, bytes as sent.
+pub(super) fn covers(prefix: &str, uri: &str) -> bool {
+    let Some(rest) = uri.strip_prefix(prefix) else { return false };
+    rest.is_empty() || prefix.ends_with(['/', ':']) || rest.starts_with(['/', '?', '#'])
+}
+
+/// Returns whether a server may resolve this URI to one below another prefix: dot segments, separators that are
+/// encoded or encoded twice, backslashes, control characters and spaces.
+pub(super) fn is_ambiguous(uri: &str) -> bool {
+    if uri.chars().any(|c| c == '\\' || c.is_control() || c.is_whitespace()) {
+        return true;
+    }
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    // Only the characters that matter are decoded.
+    let mut decoded = path.to_ascii_lowercase().replace("%2e", ".");
+    if ["%2f", "%5c", "%252e", "%252f", "%255c", "%00"].iter().any(|encoded| decoded.contains(encoded)) {
+        return true;
+    }
+    if let Some((_, rest)) = decoded.split_once("://") {
+        decoded = rest.to_owned();
+    }
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    decoded.split(['/', ':']).any(is_dots)
+}
+
+/// Returns the part of a URI template before its first expression.
+pub(super) fn literal(template: &str) -> &str {
+    template.split('{').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_cover_whole_segments() {
+        for (prefix, uri, covered) in [
+            ("article://", "article://1", true),
+            ("article://", "article://", true),
+            ("article:", "article:1", true),
+            ("config://app", "config://app", true),
+            ("config://app", "config://app/x", true),
+            ("config://app", "config://app?x", true),
+            ("config://app", "config://apps", false),
+            ("article://", "Article://1", false),
+            ("article://a/", "article://a", false),
+        ] {
+            assert_eq!(covers(prefix, uri), covered, "{prefix} {uri}");
+        }
+    }
+
+    #[test]
+    fn ambiguous_uris_are_found() {
+        for uri in [
+            "file:///public/../private",
+            "file:///public/%2e%2E/private",
+            "file:///public/.%2e;x/private",
+            "file:///public/./x",
+            "file:///public/..",
+            "file:..",
+            "file:///public%2Fx",
+            "file:///public%5cx",
+            "file:///public/%252e%252e/x",
+            "file:///public\\x",
+            "file:///public/\u{0}",
+            "file:///public/%00",
+            "file:///public /x",
+        ] {
+            assert!(is_ambiguous(uri), "{uri}");
+        }
+        for uri in ["article://1", "file:///a/b.c", "file:///..a/b..", "x:y?z=../..", "article://caf%C3%A9"] {
+            assert!(!is_ambiguous(uri), "{uri}");
+        }
+    }
+}
