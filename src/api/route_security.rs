@@ -128,7 +128,7 @@ fn rejection(description: &str, format: RejectionFormat, components: &mut Compon
             components.schemas.entry(PROBLEM.to_owned()).or_insert_with(ProblemDetails::schema);
             ("application/problem+json", Content::new(Some(Ref::from_schema_name(PROBLEM))))
         }
-        RejectionFormat::Strapi => ("application/json", Content::new(None::<Ref>)),
+        RejectionFormat::Strapi | RejectionFormat::JsonRpc => ("application/json", Content::new(None::<Ref>)),
     };
     ResponseBuilder::new().description(description).content(kind, content).build()
 }

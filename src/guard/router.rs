@@ -155,7 +155,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         T::Future: Send + 'static,
     {
         self.declared.extend(requirements.iter().map(|requirement| DeclaredRoute::new(path, Some(requirement))));
-        self.declare(path, Some(&authenticated())).map(|router| router.route_service(path, service))
+        let route = DeclaredRoute::new(path, Some(&authenticated()));
+        self.declare(route).map(|router| router.route_service(path, service))
     }
 
     /// Nests a service under a path, with one requirement for everything below. The service sees the rest of the path.

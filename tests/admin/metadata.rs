@@ -18,7 +18,7 @@ struct Site {
 
 impl Site {
     async fn new() -> Self {
-        let world = World::with(|builder| builder.api());
+        let world = World::with(|builder| builder.api("/admin"));
         let ada = NewOwner::new("ada@example.test").named("Ada", "Lovelace").roles([RoleId::SUPER_ADMIN]);
         let owner = world.keyward.owners().create(ada).await.unwrap().id;
         let new = NewSession { owner, idle: Duration::from_secs(3600), lifespan: Duration::from_secs(3600) };
