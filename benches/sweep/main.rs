@@ -4,7 +4,7 @@
 //! `BENCH_ACCOUNTS` (10 000) is the number of accounts, with ten tokens each, and `BENCH_ENGINE` (both) one engine:
 //! `sqlite` or `postgres`. The host's accounts are in memory, so their own time is not measured.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, missing_docs)]
 
 #[path = "../large/tokens.rs"]
 mod tokens;

@@ -409,7 +409,7 @@ async fn a_stream_ends_with_its_credential() {
     let key = world.editor().with("article.read").issue().await;
     let mut frames = server.open(&world, &key, &tool("search")).await;
     frames.next().await.unwrap().unwrap();
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     // The first request has its answer.
     let rest: Vec<_> = frames.map(Result::unwrap).collect().await;
     assert!(rest.concat().is_empty() || rest.concat() == b": on\n\n", "{rest:?}");
@@ -436,7 +436,7 @@ async fn a_running_call_ends_with_its_credential() {
     let key = world.editor().with("article.read").issue().await;
     let running = tokio::spawn(post(&app, &key, &tool("slow")).into_future());
     server.working.notified().await;
-    world.keyward.tokens().revoke(key.token).await.unwrap();
+    world.keyward.tokens().revoke(key.id).await.unwrap();
     let answer = running.await.unwrap();
     answer.assert_status(401).assert_rejected(Reason::Invalid(InvalidCredential::Unknown));
     assert_eq!(body(&answer)["id"], 7);

@@ -83,7 +83,7 @@ async fn rmcp_client_sees_and_calls_what_its_token_allows() {
             let error = client.call_tool(CallToolRequestParams::new(name)).await.unwrap_err();
             assert!(format!("{error:?}").contains(expected), "{error:?}");
         }
-        world.keyward.tokens().revoke(key.token).await.unwrap();
+        world.keyward.tokens().revoke(key.id).await.unwrap();
         client.call_tool(CallToolRequestParams::new("search")).await.unwrap_err();
         connect(address, &key, mode()).await.unwrap_err();
     }
