@@ -3,7 +3,7 @@
 
 pub(crate) use arc_swap::ArcSwap;
 pub(crate) use dashmap::DashMap;
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic};
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic};
 pub(crate) use std::thread_local;
 pub(crate) use tokio::sync::watch;
 

@@ -34,8 +34,8 @@ use crate::domain::{
     TokenKinds, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Arc, OnceLock};
 use freshness::Stamp;
 use health::Counts;
 use keys::Keys;
@@ -48,7 +48,6 @@ use quick_cache::sync::Cache;
 use reads::{Read, Waiting};
 use std::hash::{BuildHasherDefault, RandomState};
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::time::Duration;
 use tasks::Tasks;
 use usage::Usage;

@@ -132,6 +132,9 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 30] = [
         "self.accounts.complete_record(record).await.map_err(|_| Unavailable::Store)?;",
         "=self.accounts.complete_record(record).await.map_err(|_| Unavailable::Store)?;
             if crate::made(\"account is asked before the snapshot\") {
+                for _ in 0..30 {
+                    shuttle::future::yield_now().await;
+                }
                 snapshot.seq = self.read(digest, lane).await?.snapshot.seq;
             }",
     ),
