@@ -412,6 +412,15 @@ async fn a_signed_in_account_manages_its_own_tokens() {
     assert_eq!(tokens(&eve).list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().total, 0);
     assert_eq!(tokens(&ada).list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().total, 1);
     tokens(&ada).regenerate(own.token.id).await.unwrap();
+    // Content tokens are of nobody: an ordinary user of the host does not reach them.
+    let content = keyward::NewContentToken::new("content", keyward::token::ContentAccess::FullAccess);
+    let content = world.keyward.tokens().issue_content(content).await.unwrap().token.id;
+    assert!(tokens(&ada).regenerate(content).await.is_err());
+    assert!(tokens(&ada).revoke(content).await.is_err());
+    assert!(tokens(&ada).read(content).await.is_err());
+    assert!(tokens(&ada).list(&TokenQuery::of(TokenKind::Content)).await.is_err());
+    let more = keyward::NewContentToken::new("more", keyward::token::ContentAccess::ReadOnly);
+    assert!(tokens(&ada).issue_content(more).await.is_err());
     // An account is the host's to change.
     let id = world.keyward.accounts().owner(&key("ada")).await.unwrap().id;
     let update = OwnerUpdate { firstname: Some("Eve".into()), ..OwnerUpdate::default() };
