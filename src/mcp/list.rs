@@ -5,11 +5,6 @@ use crate::guard::AuthContext;
 use serde_json::Value;
 use std::sync::Arc;
 
-/// Returns whether the answer to this method is filtered: lists, and results that caches may share.
-pub(super) fn is_filtered(method: &str) -> bool {
-    method.ends_with("/list") || matches!(method, "server/discover" | "resources/read")
-}
-
 /// A filter of the answers to one caller.
 #[derive(Clone)]
 pub(super) struct Filter {

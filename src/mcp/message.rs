@@ -69,6 +69,16 @@ const OPEN: [&str; 8] = [
     "resources/templates/list",
     "prompts/list",
 ];
+/// The notifications of clients, which every valid caller may send.
+const NOTIFICATIONS: [&str; 5] = [
+    "notifications/initialized",
+    "notifications/cancelled",
+    "notifications/progress",
+    "notifications/roots/list_changed",
+    "notifications/elicitation/response",
+];
+/// The most resources of one subscription.
+const MOST_RESOURCES: usize = 100;
 /// The methods whose requirement depends on their parameters.
 const NAMING: [&str; 7] = [
     "tools/call",
@@ -82,7 +92,7 @@ const NAMING: [&str; 7] = [
 
 /// Returns whether the table decides the method without a declaration of its own.
 pub(super) fn is_known(method: &str) -> bool {
-    OPEN.contains(&method) || NAMING.contains(&method) || method.starts_with("notifications/")
+    OPEN.contains(&method) || NAMING.contains(&method) || NOTIFICATIONS.contains(&method)
 }
 
 /// The members that decide. A reader that folds case would take another spelling for one of them.
@@ -116,6 +126,9 @@ impl<'a> Message<'a> {
         let Some(name) = method.as_str().filter(|_| answers == 0) else {
             return Err(invalid("both a request and a response, or a method that is no text", id));
         };
+        if name.starts_with("notifications/") && members.contains_key("id") {
+            return Err(invalid("a notification has no id", id));
+        }
         let params = match members.get("params") {
             None => None,
             Some(Value::Object(params)) => Some(params),
@@ -135,7 +148,7 @@ impl<'a> Message<'a> {
 impl<'a> Method<'a> {
     /// Reads what the requirement of a method depends on.
     fn read(name: &str, params: Option<&'a Map<String, Value>>) -> Result<Self, String> {
-        if name.starts_with("notifications/") || OPEN.contains(&name) {
+        if NOTIFICATIONS.contains(&name) || OPEN.contains(&name) {
             return Ok(Self::Open);
         }
         if !NAMING.contains(&name) {
@@ -170,6 +183,9 @@ impl<'a> Method<'a> {
                 }
                 match filter.get("resourceSubscriptions") {
                     None => Self::Listen(Vec::new()),
+                    Some(Value::Array(uris)) if uris.len() > MOST_RESOURCES => {
+                        return Err(format!("more than {MOST_RESOURCES} resources in one subscription"));
+                    }
                     Some(Value::Array(uris)) => {
                         let uris: Option<_> = uris.iter().map(Value::as_str).collect();
                         Self::Listen(uris.ok_or("resourceSubscriptions holds texts")?)

@@ -2,14 +2,14 @@
 
 use super::headers::{is_stateless, mismatch};
 use super::json;
-use super::list::{Filter, is_filtered};
+use super::list::Filter;
 use super::message::{HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use super::message::{Message, RESOURCE_NOT_FOUND, RpcError};
 use super::origin::is_allowed;
 use super::session::Sessions;
 use super::stream::{MessageStream, is_event_stream};
 use super::tools::{Refusal, Rule, Tools};
-use crate::domain::{InvalidCredential, Reason, Requirement, authenticated};
+use crate::domain::{InvalidCredential, Reason, Requirement, all_of, authenticated};
 use crate::guard::{Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, NoLongerValid};
 use axum::body::Body;
 use axum::extract::Request;
@@ -46,10 +46,12 @@ struct Shared {
 struct Admitted {
     /// The ids of the requests.
     ids: Vec<Value>,
+    /// Each once.
     rules: Vec<Rule>,
-    /// Whether an answer may name what the caller must not see.
-    filtered: bool,
 }
+
+/// The most messages of a batch.
+const MOST_MESSAGES: usize = 100;
 
 impl<T> McpService<T> {
     pub(super) fn new(tools: Tools, inner: T) -> Self {
@@ -117,8 +119,7 @@ impl Shared {
             // A stream is bound to its caller by the session.
             Method::GET | Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
                 parts.headers.remove(CONTENT_LENGTH);
-                let filtered = parts.method == Method::GET;
-                (Admitted { ids: Vec::new(), rules: Vec::new(), filtered }, Body::empty(), None)
+                (Admitted { ids: Vec::new(), rules: Vec::new() }, Body::empty(), None)
             }
             _ => {
                 let mut refused =
@@ -141,10 +142,13 @@ impl Shared {
         if !id.is_null() {
             auth.answer_to(id.to_string());
         }
-        for rule in &admitted.rules {
-            if !auth.require_call(rule.0.clone()) {
-                return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
-            }
+        let requirement = match &admitted.rules[..] {
+            [] => None,
+            [rule] => Some(rule.0.clone()),
+            rules => Some(Arc::new(all_of(rules.iter().map(|rule| (*rule.0).clone())))),
+        };
+        if requirement.is_some_and(|requirement| !auth.require_call(requirement)) {
+            return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
         }
         parts.extensions.insert(auth.clone());
         let response = tokio::select! {
@@ -193,7 +197,10 @@ impl Shared {
             Value::Array(batch) => &batch[..],
             _ => std::slice::from_ref(&json),
         };
-        let mut admitted = Admitted { ids: Vec::new(), rules: Vec::new(), filtered: false };
+        if messages.len() > MOST_MESSAGES {
+            return Err(bad(INVALID_REQUEST, &format!("a batch of more than {MOST_MESSAGES} messages"), &Value::Null));
+        }
+        let mut admitted = Admitted { ids: Vec::new(), rules: Vec::new() };
         for json in messages {
             let message = Message::read(json).map_err(|(error, id)| bad(error.code, &error.message, id))?;
             if let Some(header) = mismatch(headers, &message) {
@@ -201,7 +208,13 @@ impl Shared {
                 return Err(bad(HEADER_MISMATCH, &text, message.id));
             }
             match self.tools.judge(&message, auth) {
-                Ok(rules) => admitted.rules.extend(rules),
+                Ok(rules) => {
+                    for rule in rules {
+                        if !admitted.rules.iter().any(|known| Arc::ptr_eq(&known.0, &rule.0)) {
+                            admitted.rules.push(rule);
+                        }
+                    }
+                }
                 Err(Refusal::Forbidden(rule)) => {
                     auth.answer_to(message.id.to_string());
                     // The gate makes the rejection.
@@ -215,7 +228,6 @@ impl Shared {
             if message.is_request() {
                 admitted.ids.push(message.id.clone());
             }
-            admitted.filtered |= message.name.is_some_and(is_filtered);
         }
         Ok(admitted)
     }
@@ -224,14 +236,15 @@ impl Shared {
     async fn answer(&self, response: Response, auth: AuthContext, admitted: Admitted) -> Response {
         let (mut head, body) = response.into_parts();
         self.sessions.wrap_response(&mut head.headers, &auth);
-        let filter = admitted.filtered.then(|| Filter { tools: self.tools.clone(), auth: auth.clone() });
+        // Every answer: a server finds the stream of an answer by an id that the client chose, perhaps twice.
+        let filter = Filter { tools: self.tools.clone(), auth: auth.clone() };
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
-            return Response::from_parts(head, MessageStream::new(body, auth, filter, admitted.ids).into_body());
+            return Response::from_parts(head, MessageStream::new(body, auth, Some(filter), admitted.ids).into_body());
         }
-        let Some(filter) = filter.filter(|_| head.status.is_success() && head.status != StatusCode::ACCEPTED) else {
+        if !head.status.is_success() || head.status == StatusCode::ACCEPTED {
             return Response::from_parts(head, body);
-        };
+        }
         let Ok(bytes) = body.collect().await.map(|collected| collected.to_bytes()) else {
             return *refuse(StatusCode::BAD_GATEWAY, -32603, "the server's answer broke off", &Value::Null);
         };

@@ -84,8 +84,10 @@ impl MessageStream {
         let event = &self.rest[range];
         let mut message = match serde_json::from_slice::<Value>(&data(event)) {
             Ok(message) => message,
-            // No answer, which clients could not read either.
-            Err(_) => return to.extend_from_slice(event),
+            // A comment, or an event without data.
+            Err(_) if data(event).iter().all(u8::is_ascii_whitespace) => return to.extend_from_slice(event),
+            // A client may read what this reader does not, and what cannot be read cannot be filtered.
+            Err(_) => return tracing::error!("an MCP server sent an event that is not JSON: withheld"),
         };
         if message.get("method").is_none() {
             self.ids.retain(|id| message.get("id") != Some(id));

@@ -12,7 +12,14 @@ pub(super) fn is_ambiguous(uri: &str) -> bool {
     if uri.chars().any(|c| c == '\\' || c.is_control() || c.is_whitespace()) {
         return true;
     }
-    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    // Encoded letters, digits and marks are equal to plain ones (RFC 3986, section 6.2.2.2).
+    let encoded = uri.split('%').skip(1).filter_map(|rest| u8::from_str_radix(rest.get(..2)?, 16).ok());
+    if encoded.into_iter().any(|byte| byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || byte.is_ascii_control())
+    {
+        return true;
+    }
+    // A reader that does not know queries takes them for the path.
+    let path = uri;
     // Only the characters that matter are decoded.
     let mut decoded = path.to_ascii_lowercase().replace("%2e", ".");
     if ["%2f", "%5c", "%252e", "%252f", "%255c", "%00"].iter().any(|encoded| decoded.contains(encoded)) {
@@ -22,7 +29,9 @@ pub(super) fn is_ambiguous(uri: &str) -> bool {
         decoded = rest.to_owned();
     }
     let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    decoded.split(['/', ':']).any(is_dots)
+    // Empty segments after the authority are dropped by some readers.
+    let path_only = decoded.split(['?', '#']).next().unwrap_or_default();
+    path_only.contains("//") || decoded.split(['/', ':', '?', '#']).any(is_dots)
 }
 
 /// Returns the part of a URI template before its first expression.
@@ -55,6 +64,10 @@ mod tests {
     fn ambiguous_uris_are_found() {
         for uri in [
             "file:///public/../private",
+            "file:///%70rivate/x",
+            "file:////private/x",
+            "file:///a?/../../private/x",
+            "x:y?z=../..",
             "file:///public/%2e%2E/private",
             "file:///public/.%2e;x/private",
             "file:///public/./x",
@@ -70,7 +83,14 @@ mod tests {
         ] {
             assert!(is_ambiguous(uri), "{uri}");
         }
-        for uri in ["article://1", "file:///a/b.c", "file:///..a/b..", "x:y?z=../..", "article://caf%C3%A9"] {
+        for uri in [
+            "article://1",
+            "article:///",
+            "file:///a/b.c",
+            "file:///..a/b..",
+            "x://y?u=https://z",
+            "article://caf%C3%A9",
+        ] {
             assert!(!is_ambiguous(uri), "{uri}");
         }
     }

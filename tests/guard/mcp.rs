@@ -493,3 +493,20 @@ async fn clients_find_the_metadata_of_the_resource() {
         body(app.get(&format!("/.well-known/{probe}")).await.assert_status(404));
     }
 }
+
+/// One request must not cost more than its length: what it asks for is bounded, and each rule counts once.
+#[tokio::test]
+async fn many_resources_or_messages_in_one_request_are_refused() {
+    let (world, server) = (world(), Server::default());
+    let app = server.guard(&world, table().body_limit(1 << 20));
+    let key = world.editor().with("article.read").issue().await;
+    let uris = |count: usize| (0..count).map(|n| format!("article://{n}")).collect::<Vec<_>>();
+    let listen = |count| call("subscriptions/listen", json!({"notifications": {"resourceSubscriptions": uris(count)}}));
+    post(&app, &key, &listen(100)).await.assert_status(200);
+    let refused = post(&app, &key, &listen(20_000)).await;
+    assert_eq!(body(&refused)["error"]["message"], "more than 100 resources in one subscription");
+    let batch = |count| Value::Array(vec![tool("search"); count]);
+    post(&app, &key, &batch(100)).await.assert_status(200);
+    post(&app, &key, &batch(101)).await.assert_status(400);
+    assert_eq!(server.seen().len(), 2);
+}
