@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(500);
 /// The most reports that are read at a time.
 const BATCH: u32 = 100;
 
-/// A way back to the services, which does not keep the installation.
+/// The context of a service, held weakly: the background task must not keep a dropped installation alive.
 struct WeakContext {
     store: Weak<dyn WriteStore>,
     state: Weak<AdminState>,

@@ -39,6 +39,8 @@ pub struct AccountReports(pub(super) ServiceContext);
 impl AccountReports {
     /// Reports that an account has changed, or is no longer there, and clamps its tokens. Call it after the commit.
     ///
+    /// Tokens of a suspended or missing account are rejected, and keep their grants.
+    ///
     /// Returns the number of tokens and grants that the account no longer covers. An account that keyward does not know
     /// is no error: it has no tokens.
     ///

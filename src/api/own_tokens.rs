@@ -1,6 +1,6 @@
 //! The admin tokens of a signed-in person, at a mount that has nothing else.
 //!
-//! The services let a super admin manage the tokens of others. Here they do not exist for anybody.
+//! The services let a super admin manage the tokens of others. Here those are a 404 for every caller.
 
 use super::admin_tokens::{self, AdminToken, AdminTokenUpdate, NewAdminToken, owner_of};
 use super::answer::{Answer, Data, List};

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 /// The tools, resources and prompts of an MCP server, each with the requirement of its callers.
 ///
-/// One table decides calls and lists. What it does not name is refused, whoever calls: tools, resources and prompts, and
+/// One table decides calls and lists. What it does not name is refused for every caller: tools, resources and prompts, and
 /// methods that the protocol's revisions do not define.
 ///
 /// ```

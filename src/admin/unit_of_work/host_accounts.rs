@@ -12,7 +12,7 @@ use crate::store::{Clamped, NameScope, NewOwner, NewToken, Paging, Profile, Toke
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// After how long without use the session of an account would end: never.
+/// The idle time of an account's session. A session has one, and this one is not meant to end by it.
 const UNUSED_FOR: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 impl UnitOfWork<'_> {
@@ -119,7 +119,7 @@ impl UnitOfWork<'_> {
         }
     }
 
-    /// Makes the tokens of an account stale, and that requests which the host signs in as it were rejected.
+    /// Makes cached tokens of an account stale, and cached rejections of requests which the host signs in as it.
     fn invalidate_account(&mut self, owner: &Owner) {
         self.invalidate(Tag::owner(owner.id));
         if let Some(key) = &owner.account {
@@ -127,7 +127,7 @@ impl UnitOfWork<'_> {
         }
     }
 
-    /// Makes it stale that requests which the host signs in as this account were rejected: keyward has no owner for it.
+    /// Makes cached rejections stale of requests which the host signs in as this account, for which there is no owner yet.
     pub(in crate::admin) fn invalidate_unknown_account(&mut self, key: &AccountKey) {
         self.invalidate(Tag::token(&account_digest(key)));
     }
