@@ -1,4 +1,5 @@
-//! Guarded request bodies: the credential is judged when the head arrives, and again before each frame and at the end.
+//! Guarded bodies. Of a request: the credential is judged when the head arrives, and again before each frame and at the
+//! end. Of a response: a stream ends when the credential does.
 //!
 //! A handler acts when it has read enough of a body, which a client may send slowly. A format that ends by itself
 //! (multipart, lines of JSON) ends before the body does. So each frame is held back until the credential and its
@@ -6,13 +7,16 @@
 //! place of the route (invariant valid-at-commit).
 
 use super::mark::Mark;
-use super::revalidate::{NoLongerValid, judge_again, still_valid};
+use super::revalidate::{NoLongerValid, judge_again, still_valid, until_revoked};
 use crate::resolve::Entry;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{Empty, Full};
 use pin_project_lite::pin_project;
+use std::any::Any;
+#[cfg(feature = "axum")]
+use std::any::TypeId;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,8 +26,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// A request body that the gate can guard: it ends with an error if the caller's credential is no longer valid.
 ///
-/// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for bodies that are complete when
-/// the request arrives. For another streaming body, wrap the guarded one:
+/// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for bodies that are complete from
+/// the start. For another streaming body, wrap the guarded one:
 ///
 /// ```
 /// use keyward::guard::{BodyGuard, GuardableBody};
@@ -38,7 +42,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 /// ```
 pub trait GuardableBody {
-    /// Makes the body consult the guard before each frame and at its end.
+    /// Makes the body consult the guard.
     fn guard(&mut self, guard: BodyGuard);
 
     /// Returns whether the body is complete, as of a request without one. It is then not guarded.
@@ -47,11 +51,26 @@ pub trait GuardableBody {
     }
 }
 
-/// A guard that judges the caller's credential again while a request body is read.
+/// Returns the body of a response if its length is not known, and its type is one whose end the gate can decide: those
+/// of axum, and `UnsyncBoxBody`.
+pub(super) fn as_stream<B: 'static>(body: &mut B) -> Option<&mut dyn GuardableBody> {
+    fn stream<B: Body + GuardableBody + 'static>(body: &mut dyn Any) -> Option<&mut dyn GuardableBody> {
+        let body = body.downcast_mut::<B>().filter(|body| body.size_hint().exact().is_none())?;
+        Some(body)
+    }
+    #[cfg(feature = "axum")]
+    if TypeId::of::<B>() == TypeId::of::<axum::body::Body>() {
+        return stream::<axum::body::Body>(body);
+    }
+    stream::<UnsyncBoxBody<Bytes, BoxError>>(body)
+}
+
+/// A guard that judges the caller's credential again while a body is read.
 #[derive(Clone)]
 pub struct BodyGuard {
     entry: Arc<Entry>,
     mark: Arc<Mark>,
+    of_response: bool,
 }
 
 impl fmt::Debug for BodyGuard {
@@ -61,18 +80,25 @@ impl fmt::Debug for BodyGuard {
 }
 
 impl BodyGuard {
-    pub(super) fn new(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
-        mark.guard_body();
-        Self { entry, mark }
+    pub(super) fn of_request(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
+        Self { entry, mark, of_response: false }
     }
 
-    /// Returns a body with the same frames, each of which is released only while the credential is valid.
+    pub(super) fn of_response(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
+        Self { entry, mark, of_response: true }
+    }
+
+    /// Returns a body with the same frames, as long as the credential is valid.
     pub fn wrap<B: Body>(self, body: B) -> GuardedBody<B> {
-        GuardedBody { body, state: State::Reading(self) }
+        let state = match self.of_response {
+            false => State::Reading(self),
+            true => State::Streaming(Box::pin(async move { until_revoked(&self.entry, &self.mark).await })),
+        };
+        GuardedBody { body, state }
     }
 
     async fn judge(self) -> Result<(), NoLongerValid> {
-        let judged = judge_again(&self.entry, &self.mark.required()).await.map(drop);
+        let judged = judge_again(&self.entry, &self.mark.requirements()).await.map(drop);
         judged.map_err(|reason| {
             self.mark.invalidate(reason);
             NoLongerValid(reason)
@@ -81,8 +107,8 @@ impl BodyGuard {
 }
 
 pin_project! {
-    /// A request body whose frames are held back until the credential has been judged again. Made by
-    /// [`BodyGuard::wrap`].
+    /// A guarded body. The frames of a request are held back until the credential has been judged again. Those of a
+    /// response end when the credential does. Made by [`BodyGuard::wrap`].
     pub struct GuardedBody<B: Body> {
         #[pin]
         body: B,
@@ -91,6 +117,8 @@ pin_project! {
 }
 
 enum State<D> {
+    /// Of a response, with the end of its credential.
+    Streaming(Pin<Box<dyn Future<Output = ()> + Send>>),
     Reading(BodyGuard),
     /// Holds a frame back; `None` at the end of the body.
     Judging(BodyGuard, Pin<Box<dyn Future<Output = Result<(), NoLongerValid>> + Send>>, Option<Frame<D>>),
@@ -115,6 +143,13 @@ where
         let mut this = self.project();
         loop {
             match this.state {
+                State::Streaming(revoked) => {
+                    if revoked.as_mut().poll(cx).is_ready() {
+                        *this.state = State::Done;
+                        continue;
+                    }
+                    return this.body.poll_frame(cx).map_err(Into::into);
+                }
                 State::Reading(guard) => {
                     let frame = match ready!(this.body.as_mut().poll_frame(cx)) {
                         Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
@@ -147,13 +182,19 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.state, State::Done)
+        match self.state {
+            State::Streaming(_) => self.body.is_end_stream(),
+            State::Reading(_) | State::Judging(..) => false,
+            State::Done => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         let withheld = match &self.state {
             State::Judging(.., Some(frame)) => frame.data_ref().map_or(0, |data| data.remaining() as u64),
             State::Judging(.., None) | State::Reading(_) => 0,
+            // It may end at any time.
+            State::Streaming(_) => return SizeHint::default(),
             State::Done => return SizeHint::with_exact(0),
         };
         let mut hint = self.body.size_hint();

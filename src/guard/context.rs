@@ -1,11 +1,11 @@
 //! The caller of an admitted request, for handlers and layers behind the gate.
 
 use super::mark::Mark;
-use super::revalidate::{NoLongerValid, judge_again, still_valid};
+use super::revalidate::{NoLongerValid, judge_again, still_valid, until_revoked};
 use super::route_requirement::Prepared;
 use crate::domain::{
-    AccountKey, Actor, Admission, AdmittedActor, Decision, OwnerId, Principal, Requirement, RoleId, TokenId, TokenKind,
-    Verdict, all_of,
+    AccountKey, Actor, Admission, AdmittedActor, Decision, LogLimit, OwnerId, Principal, Requirement, RoleId, TokenId,
+    TokenKind, Verdict, all_of,
 };
 use crate::resolve::Entry;
 use std::fmt;
@@ -142,11 +142,65 @@ impl AuthContext {
     pub fn require_decision(&self, requirement: &Requirement) -> Result<Decision, Forbidden> {
         let decision = self.decide(requirement);
         if decision.verdict() == Verdict::Denied {
-            self.mark.deny(requirement);
+            self.deny(requirement);
             return Err(Forbidden);
         }
-        self.mark.pass_requirement(requirement);
+        self.mark.add(Arc::new(requirement.clone()));
+        self.mark.pass();
         Ok(decision)
+    }
+
+    /// Admits the caller to a part of the request, such as one step of a long response, for every row and field. The
+    /// response does not depend on it: answer a caller who is not admitted in the form of your protocol.
+    ///
+    /// From then on [`revoked`](Self::revoked) and [`revalidate`](Self::revalidate), of this context and of each of its
+    /// clones, watch the requirement too. So does the gate for the event stream of the response, and the layer of an
+    /// MCP server for the running call.
+    ///
+    /// # Errors
+    /// [`Forbidden`] if the caller does not meet the requirement.
+    ///
+    /// ```
+    /// # use keyward::{AuthContext, action, guard::Forbidden};
+    /// async fn publish(auth: &AuthContext, work: impl Future<Output = ()>) -> Result<(), Forbidden> {
+    ///     auth.admit(&action("article.publish"))?;
+    ///     tokio::select! {
+    ///         () = work => Ok(()),
+    ///         () = auth.revoked() => Err(Forbidden),
+    ///     }
+    /// }
+    /// ```
+    pub fn admit(&self, requirement: &Requirement) -> Result<(), Forbidden> {
+        self.admit_decision(&requirement.clone().whole()).map(drop)
+    }
+
+    /// Admits the caller as [`admit`](Self::admit) does, for some rows or fields at least, and takes the decision.
+    ///
+    /// # Errors
+    /// [`Forbidden`] if the caller does not meet the requirement at all.
+    pub fn admit_decision(&self, requirement: &Requirement) -> Result<Decision, Forbidden> {
+        let decision = self.decide(requirement);
+        if decision.verdict() == Verdict::Denied {
+            return Err(Forbidden);
+        }
+        self.mark.add(Arc::new(requirement.clone()));
+        Ok(decision)
+    }
+
+    /// Records that a requirement is not met. After the head of the response this changes nothing.
+    fn deny(&self, requirement: &Requirement) {
+        static LINES: LogLimit = LogLimit::new();
+        if self.mark.is_answered()
+            && let Some(count) = LINES.count_now()
+        {
+            tracing::warn!(
+                count,
+                token = self.token().map(|token| token.0),
+                %requirement,
+                "a requirement is not met after the response has begun: its status has left. Use `admit` there"
+            );
+        }
+        self.mark.deny(requirement);
     }
 
     /// Takes the decision on the requirement of the route. With several layers, it is what all of them allow.
@@ -162,10 +216,18 @@ impl AuthContext {
     pub(super) fn meets_floor(&self, floor: &Prepared) -> bool {
         let met = self.entry.verdict_on(floor) != Verdict::Denied;
         match met {
-            true => self.mark.add_requirement(floor),
+            true => self.keep(floor),
             false => self.mark.deny(floor),
         }
         met
+    }
+
+    /// Keeps a requirement of a layer for later judgements.
+    fn keep(&self, requirement: &Prepared) {
+        match requirement {
+            Prepared::Numbered(number, _) => self.mark.add_numbered(*number),
+            Prepared::Shared(requirement) => self.mark.add(requirement.clone()),
+        }
     }
 
     /// Applies the requirement of a layer, and returns whether the request may go on.
@@ -178,7 +240,7 @@ impl AuthContext {
             Verdict::Allowed => self.mark.pass(),
             Verdict::Partial => self.mark.pass_pending(),
         }
-        self.mark.add_layer_requirement(&requirement);
+        self.keep(&requirement);
         self.required = Some(match self.required.take() {
             None => requirement,
             Some(earlier) => {
@@ -217,12 +279,7 @@ impl AuthContext {
             let decision = self.decide(&requirement);
             (requirement, decision)
         };
-        self.requirements().into_iter().map(decide).collect()
-    }
-
-    /// Returns the requirements of layers and of the handler so far.
-    fn requirements(&self) -> Vec<Requirement> {
-        self.required.as_deref().cloned().into_iter().chain(self.mark.required()).collect()
+        self.mark.requirements().into_iter().map(decide).collect()
     }
 
     /// Checks again whether this caller would be admitted and meets the requirements so far: before work that takes
@@ -238,14 +295,16 @@ impl AuthContext {
         if self.entry.digest().is_none() || still_valid(&self.entry) {
             return Ok(());
         }
-        judge_again(&self.entry, &self.requirements()).await.map(drop).map_err(|reason| {
+        judge_again(&self.entry, &self.mark.requirements()).await.map(drop).map_err(|reason| {
             self.mark.invalidate(reason);
             NoLongerValid(reason)
         })
     }
 
-    /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, the requirement of the
-    /// route no longer met, or this node unable to check. For long responses: streams, server-sent events, sockets.
+    /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, a requirement of the
+    /// route, of the handler or of [`admit`](Self::admit) no longer met, or this node unable to check. For long
+    /// responses: streams and sockets. The gate itself ends
+    /// [server-sent events](crate::Group::end_streams).
     ///
     /// ```no_run
     /// # async fn stream(auth: keyward::AuthContext, next: impl Future<Output = ()>) {
@@ -256,33 +315,8 @@ impl AuthContext {
     /// # }
     /// ```
     pub async fn revoked(&self) {
-        if self.entry.digest().is_none() {
-            return std::future::pending().await;
-        }
-        let required = self.requirements();
-        let mut entry = self.entry.clone();
-        loop {
-            let Some(resolver) = entry.resolver() else { return };
-            let mut changes = resolver.freshness.changes();
-            let now = resolver.clock.moment();
-            // The first entry is the one to compare with: all that it allowed has to stay allowed.
-            let Ok(current) = judge_again(&self.entry, &required).await else { return };
-            entry = current;
-            let left = entry.next_deadline().min(resolver.freshness.lease_until()).since(now);
-            drop(resolver);
-            tokio::select! {
-                changed = changes.changed() => if changed.is_err() { return },
-                () = sleep(left) => {}
-            }
-        }
+        until_revoked(&self.entry, &self.mark).await;
     }
-}
-
-/// Sleeps at most a minute, so that the caller reads the clock again: tokio's clock may stop while the machine is
-/// suspended.
-async fn sleep(left: std::time::Duration) {
-    let least = std::time::Duration::from_millis(1);
-    tokio::time::sleep(left.clamp(least, std::time::Duration::from_secs(60))).await;
 }
 
 impl fmt::Debug for AuthContext {

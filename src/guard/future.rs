@@ -85,6 +85,7 @@ impl<S, R, ReqBody, ResBody> Future for GateFuture<S, R, ReqBody, ResBody>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
     ReqBody: GuardableBody,
+    ResBody: 'static,
     R: MakeRejection<ResBody>,
 {
     type Output = Result<Response<ResBody>, S::Error>;
@@ -120,6 +121,7 @@ fn polled_after_completion() -> ! {
 fn poll_guarded<F, R, ResBody, E>(inner: Pin<&mut F>, check: &ResponseCheck<R>, cx: &mut Context<'_>) -> Poll<F::Output>
 where
     F: Future<Output = Result<Response<ResBody>, E>>,
+    ResBody: 'static,
     R: MakeRejection<ResBody>,
 {
     let mut polled = inner.poll(cx);

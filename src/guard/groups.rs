@@ -44,6 +44,7 @@ pub struct Group {
     rejection_format: Option<RejectionFormat>,
     /// Whether an account that the host has signed in opens the group, besides tokens.
     or_signed_in: bool,
+    pub(super) end_streams: EndStreams,
     #[cfg(feature = "mcp")]
     pub(super) protected_resource: Option<Arc<ProtectedResource>>,
     /// Set when the gate is built.
@@ -51,6 +52,19 @@ pub struct Group {
     /// Whether only the `Authorization` header holds credentials. Set when the gate is built.
     pub(super) only_authorization: bool,
     id: GroupId,
+}
+
+/// The responses that end when the credential of their request does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub enum EndStreams {
+    /// Server-sent events (`text/event-stream`).
+    #[default]
+    EventStreams,
+    /// Every response whose length is not known when it begins: server-sent events, lines of JSON, exports.
+    All,
+    /// None. The handler watches [`AuthContext::revoked`](crate::AuthContext::revoked).
+    Never,
 }
 
 /// The place of a group in its gate.
@@ -155,6 +169,7 @@ impl Group {
             floor: None,
             rejection_format: None,
             or_signed_in: false,
+            end_streams: EndStreams::default(),
             #[cfg(feature = "mcp")]
             protected_resource: None,
             style: Arc::default(),
@@ -307,6 +322,23 @@ impl Group {
     #[must_use]
     pub fn or_signed_in(mut self) -> Self {
         self.or_signed_in = true;
+        self
+    }
+
+    /// Sets which responses end when the credential of their request does: revoked, expired, its owner deactivated, or a
+    /// requirement of the request no longer met. By default these are server-sent events. The client sees the end of the
+    /// stream, and gets a 401 or 403 when it connects again.
+    ///
+    /// The gate ends bodies of axum's type, and `UnsyncBoxBody` of `http-body-util`. Behind other types of body, as tonic's,
+    /// watch [`AuthContext::revoked`](crate::AuthContext::revoked).
+    ///
+    /// ```
+    /// use keyward::{Group, guard::EndStreams};
+    /// let exports = Group::admin("/exports").end_streams(EndStreams::All);
+    /// ```
+    #[must_use]
+    pub fn end_streams(mut self, end: EndStreams) -> Self {
+        self.end_streams = end;
         self
     }
 

@@ -4,7 +4,7 @@
 use super::base::Base;
 use super::gate::Gate;
 use crate::domain::{Reason, Requirement};
-use crate::sync::atomic::{AtomicBool, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use crate::sync::{Arc, Mutex, PoisonError, Weak, thread_local};
 use http::Method;
 use std::cell::RefCell;
@@ -26,13 +26,17 @@ pub(super) struct Mark {
     missing: Mutex<Option<Requirement>>,
     /// The reason why the credential or a requirement no longer held when it was judged again.
     lost: Mutex<Option<Reason>>,
-    /// The requirements of handlers; with a guarded body, also those of layers.
-    required: Mutex<Vec<Requirement>>,
+    /// The numbers of the requirements that have one, a bit each.
+    numbered: AtomicU32,
+    /// `others` holds something.
+    has_others: AtomicBool,
+    /// The other requirements.
+    others: Mutex<Vec<Arc<Requirement>>>,
     /// The id of the JSON-RPC request that a rejection answers, as JSON.
     #[cfg(feature = "mcp")]
     rpc_id: Mutex<Option<Box<str>>>,
-    /// The end of the request's body is judged by the requirements until then.
-    guards_body: AtomicBool,
+    /// The response has left, or its head has: a denial changes nothing any more.
+    answered: AtomicBool,
 }
 
 impl Mark {
@@ -59,27 +63,19 @@ impl Mark {
         *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = Some(requirement.clone());
     }
 
-    /// Records that this requirement of a handler is met.
-    pub(super) fn pass_requirement(&self, requirement: &Requirement) {
-        self.add_requirement(requirement);
-        self.pass();
+    /// Keeps the requirement with this number for later judgements.
+    pub(super) fn add_numbered(&self, number: usize) {
+        // A request judges one requirement after another: no bit is lost.
+        let bits = self.numbered.load(Ordering::Relaxed);
+        self.numbered.store(bits | 1 << number, Ordering::Release);
     }
 
-    /// Keeps this requirement for later judgements, without passing.
-    pub(super) fn add_requirement(&self, requirement: &Requirement) {
-        self.written.store(true, Ordering::Release);
-        self.required.lock().unwrap_or_else(PoisonError::into_inner).push(requirement.clone());
-    }
-
-    /// Makes later requirements of layers be kept for the end of the body.
-    pub(super) fn guard_body(&self) {
-        self.guards_body.store(true, Ordering::Release);
-    }
-
-    /// Keeps this requirement of a layer if the body is guarded.
-    pub(super) fn add_layer_requirement(&self, requirement: &Requirement) {
-        if self.guards_body.load(Ordering::Acquire) {
-            self.add_requirement(requirement);
+    /// Keeps this requirement for later judgements.
+    pub(super) fn add(&self, requirement: Arc<Requirement>) {
+        let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if !others.iter().any(|kept| **kept == *requirement) {
+            others.push(requirement);
+            self.has_others.store(true, Ordering::Release);
         }
     }
 
@@ -97,9 +93,19 @@ impl Mark {
         *self.rpc_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
     }
 
-    /// Returns the requirements of the handler so far.
-    pub(super) fn required(&self) -> Vec<Requirement> {
-        self.required.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Returns the numbers of the requirements so far, a bit each.
+    pub(super) fn numbered(&self) -> u32 {
+        self.numbered.load(Ordering::Acquire)
+    }
+
+    /// Returns the requirements so far that have no number.
+    pub(super) fn others(&self) -> Vec<Arc<Requirement>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns whether the gate has judged the response: its status has left.
+    pub(super) fn is_answered(&self) -> bool {
+        self.answered.load(Ordering::Acquire)
     }
 
     fn outcome(&self) -> Result<(), Reason> {
@@ -116,7 +122,12 @@ impl Mark {
     fn reset(&self) -> bool {
         self.passed.store(false, Ordering::Relaxed);
         self.pending.store(false, Ordering::Relaxed);
-        self.guards_body.store(false, Ordering::Relaxed);
+        self.numbered.store(0, Ordering::Relaxed);
+        if self.has_others.load(Ordering::Relaxed) {
+            // Its memory is kept.
+            self.others.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            self.has_others.store(false, Ordering::Relaxed);
+        }
         !self.written.load(Ordering::Relaxed)
     }
 }
@@ -161,6 +172,11 @@ impl GuardHandle {
         slot.path.push_str(&path[..path.floor_char_boundary(LONGEST)]);
         let mark = slot.mark.clone();
         (Self(Some(slot)), mark)
+    }
+
+    /// Returns the mark.
+    pub(super) fn mark(&self) -> Option<Arc<Mark>> {
+        self.0.as_ref().map(|slot| slot.mark.clone())
     }
 
     /// Returns whether the response may leave.
@@ -217,6 +233,7 @@ impl Drop for GuardHandle {
         // no weak references, so the only holder stays the only one. The fence orders the writes of other holders
         // before the reset.
         if Arc::strong_count(&slot.mark) != 1 || !slot.base.is_empty() {
+            slot.mark.answered.store(true, Ordering::Release);
             return;
         }
         fence(Ordering::Acquire);
@@ -243,7 +260,8 @@ mod tests {
 
     #[test]
     fn a_reused_mark_is_blank() {
-        let written: [fn(&Mark); 2] = [|m| m.deny(&action("x")), |m| m.pass_requirement(&action("x"))];
+        let written: [fn(&Mark); 3] =
+            [|m| m.deny(&action("x")), |m| m.add(Arc::new(action("x"))), |m| m.add_numbered(31)];
         for spoil in [Mark::pass, Mark::pass_pending, Mark::take_decision].into_iter().chain(written) {
             let (handle, mark) = acquire();
             spoil(&mark);
@@ -251,7 +269,7 @@ mod tests {
             drop(handle);
             let (handle, mark) = acquire();
             assert_eq!(handle.outcome(), Err(Reason::Unguarded));
-            assert_eq!((handle.missing(), mark.required()), (None, Vec::new()));
+            assert_eq!((handle.missing(), mark.numbered(), mark.others()), (None, 0, Vec::new()));
         }
     }
 

@@ -58,7 +58,7 @@ pub use credential_headers::InvalidCredentialHeader;
 #[cfg(feature = "axum")]
 pub use extract::{AdminAuth, Auth, ContentAuth, NoPrincipal};
 pub use future::GateFuture;
-pub use groups::{Group, InvalidGroups};
+pub use groups::{EndStreams, Group, InvalidGroups};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub use mount::Mount;
 pub use rejection::{GrpcRejection, JsonRejection, MakeRejection, Rejection, RejectionContext};
@@ -93,6 +93,8 @@ pub(crate) use mount::Mounts;
 pub(crate) use receive::Received;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
+#[cfg(feature = "mcp")]
+pub(crate) use response::{EndsByItself, is_event_stream};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;
 pub(crate) use signed_in::SignedIn;

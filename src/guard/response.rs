@@ -1,22 +1,36 @@
 //! The check of a response: it leaves only if its request passed a requirement.
 
-use super::body::{BodyGuard, GuardableBody};
+use super::body::{BodyGuard, GuardableBody, as_stream};
 use super::context::AuthContext;
 use super::gate::Gate;
-use super::groups::{Group, GroupId};
+use super::groups::{EndStreams, Group, GroupId};
 use super::mark::GuardHandle;
 use super::reject::reject_response;
 use super::rejection::{MakeRejection, RejectionContext, shield};
 use super::revalidate::NoLongerValid;
 use crate::domain::Reason;
 use crate::resolve::Entry;
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use std::sync::Arc;
+
+/// A mark of a response whose body ends with the credential by itself.
+#[derive(Clone, Copy)]
+pub(crate) struct EndsByItself;
+
+/// Returns whether a response is a stream of server-sent events.
+pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
+    let essence = value.and_then(|value| value.split(|b| *b == b';').next()).unwrap_or_default();
+    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+}
 
 /// The state that is kept of an admitted request to check its response.
 pub(super) struct ResponseCheck<R> {
     rejections: R,
     mark: GuardHandle,
+    entry: Arc<Entry>,
+    end_streams: EndStreams,
     group: GroupId,
     /// Whether permission policies guard the group: Strapi has a name of its own for their rejections.
     has_policies: bool,
@@ -40,9 +54,9 @@ impl<R> ResponseCheck<R> {
         handle.set_gate(gate);
         let anonymous = entry.is_public;
         if !anonymous && !request.body().is_complete() {
-            request.body_mut().guard(BodyGuard::new(entry.clone(), mark.clone()));
+            request.body_mut().guard(BodyGuard::of_request(entry.clone(), mark.clone()));
         }
-        request.extensions_mut().insert(AuthContext::new(entry, mark));
+        request.extensions_mut().insert(AuthContext::new(entry.clone(), mark));
         let base = gate.insert_page_context(group, request);
         let page = base.is_some();
         if let Some(base) = base {
@@ -50,7 +64,9 @@ impl<R> ResponseCheck<R> {
         }
         let (context, has_policies) = (RejectionContext::of(request, page), group.has_policies());
         let only_authorization = group.only_authorization;
-        Self { rejections, mark: handle, group: group.id(), has_policies, only_authorization, anonymous, context }
+        let end_streams = group.end_streams;
+        let (mark, group) = (handle, group.id());
+        Self { rejections, mark, entry, end_streams, group, has_policies, only_authorization, anonymous, context }
     }
 
     /// Returns the rejection of a request whose caller does not meet the floor of its group.
@@ -66,7 +82,7 @@ impl<R> ResponseCheck<R> {
 
     /// Replaces the response by a rejection unless its request passed a requirement. It is changed in place, as it is
     /// large to move.
-    pub(super) fn apply<B>(&self, response: &mut Response<B>)
+    pub(super) fn apply<B: 'static>(&self, response: &mut Response<B>)
     where
         R: MakeRejection<B>,
     {
@@ -81,7 +97,28 @@ impl<R> ResponseCheck<R> {
         match outcome {
             Ok(()) if self.only_authorization => shield(response.headers_mut()),
             Ok(()) => self.shield(response.headers_mut()),
-            Err(reason) => *response = self.reject(reason),
+            Err(reason) => return *response = self.reject(reason),
+        }
+        if as_stream(response.body_mut()).is_some() {
+            self.end_with_credential(response);
+        }
+    }
+
+    /// Makes a stream end when the credential of its request does.
+    #[cold]
+    fn end_with_credential<B: 'static>(&self, response: &mut Response<B>) {
+        let guarded = match self.end_streams {
+            EndStreams::EventStreams => is_event_stream(response.headers()),
+            EndStreams::All => true,
+            EndStreams::Never => false,
+        };
+        let by_itself = response.extensions().get::<EndsByItself>().is_some();
+        if guarded
+            && !by_itself
+            && !self.anonymous
+            && let (Some(body), Some(mark)) = (as_stream(response.body_mut()), self.mark.mark())
+        {
+            body.guard(BodyGuard::of_response(self.entry.clone(), mark));
         }
     }
 

@@ -1,8 +1,10 @@
 //! Revalidation: judging the credential of an admitted request again.
 
+use super::mark::Mark;
 use crate::domain::{InvalidCredential, Reason, Requirement, Unavailable};
 use crate::resolve::{Entry, Lane, Resolved};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The credential was valid when the request began and no longer is, or no longer allows what was required.
 ///
@@ -43,6 +45,36 @@ pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
         Some(Resolved::Found(known)) => Arc::ptr_eq(&known, entry) && known.judge(now).is_ok(),
         _ => false,
     }
+}
+
+/// Waits until the entry's credential would no longer be admitted, or one of the requirements of its request, also later
+/// ones, would no longer be met. For the public principal that is never.
+pub(super) async fn until_revoked(entry: &Arc<Entry>, mark: &Mark) {
+    if entry.digest().is_none() {
+        return std::future::pending().await;
+    }
+    let mut current = entry.clone();
+    loop {
+        let Some(resolver) = current.resolver() else { return };
+        let mut changes = resolver.freshness.changes();
+        let now = resolver.clock.moment();
+        // The first entry is the one to compare with: all that it allowed has to stay allowed.
+        let Ok(judged) = judge_again(entry, &mark.requirements()).await else { return };
+        current = judged;
+        let left = current.next_deadline().min(resolver.freshness.lease_until()).since(now);
+        drop(resolver);
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = sleep(left) => {}
+        }
+    }
+}
+
+/// Sleeps at most a minute, so that the caller reads the clock again: tokio's clock may stop while the machine is
+/// suspended.
+async fn sleep(left: Duration) {
+    let least = Duration::from_millis(1);
+    tokio::time::sleep(left.clamp(least, Duration::from_secs(60))).await;
 }
 
 /// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on

@@ -1,6 +1,7 @@
 //! The requirement of a route, prepared when the route is built.
 
 use super::context::AuthContext;
+use super::mark::Mark;
 use crate::domain::{LogLimit, Requirement, Verdict};
 use crate::resolve::Entry;
 use http::{Request, StatusCode};
@@ -8,7 +9,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-/// How many requirements have a number.
+/// How many requirements have a number. A mark and a principal have a bit or two for each.
 const NUMBERED: usize = 32;
 
 /// The first different requirements of the process. A principal remembers its verdict on each of them.
@@ -32,12 +33,26 @@ impl Prepared {
         }
     }
 
+    /// Returns the requirements with these numbers, a bit each.
+    pub(super) fn of_numbers(bits: u32) -> impl Iterator<Item = &'static Requirement> {
+        REQUIREMENTS.iter().enumerate().filter(move |(number, _)| bits >> number & 1 == 1).filter_map(|(_, r)| r.get())
+    }
+
     /// Returns the number of the requirement, if it has one.
     pub(super) fn number(&self) -> Option<usize> {
         match self {
             Self::Numbered(number, _) => Some(*number),
             Self::Shared(_) => None,
         }
+    }
+}
+
+impl Mark {
+    /// Returns the requirements so far.
+    pub(super) fn requirements(&self) -> Vec<Requirement> {
+        let others = self.others();
+        let others = others.iter().map(|requirement| (**requirement).clone());
+        Prepared::of_numbers(self.numbered()).cloned().chain(others).collect()
     }
 }
 

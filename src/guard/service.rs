@@ -103,6 +103,7 @@ impl<S, R, ReqBody, ResBody> Service<Request<ReqBody>> for GateService<S, R>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>> + Clone,
     ReqBody: GuardableBody,
+    ResBody: 'static,
     R: MakeRejection<ResBody>,
 {
     type Response = Response<ResBody>;

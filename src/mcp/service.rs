@@ -7,10 +7,12 @@ use super::message::{HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NO
 use super::message::{Message, RESOURCE_NOT_FOUND, RpcError};
 use super::origin::is_allowed;
 use super::session::Sessions;
-use super::stream::{MessageStream, is_event_stream};
+use super::stream::MessageStream;
 use super::tools::{Refusal, Rule, Tools};
 use crate::domain::{InvalidCredential, Reason, Requirement, all_of, authenticated};
-use crate::guard::{Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, NoLongerValid};
+use crate::guard::{
+    Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, EndsByItself, NoLongerValid, is_event_stream,
+};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
@@ -240,6 +242,8 @@ impl Shared {
         let filter = Filter { tools: self.tools.clone(), auth: auth.clone() };
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
+            // Its end has errors in front, which the gate could not write.
+            head.extensions.insert(EndsByItself);
             return Response::from_parts(head, MessageStream::new(body, auth, Some(filter), admitted.ids).into_body());
         }
         if !head.status.is_success() || head.status == StatusCode::ACCEPTED {

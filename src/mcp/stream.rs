@@ -6,17 +6,8 @@ use crate::guard::AuthContext;
 use axum::body::{Body, BodyDataStream};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
 use serde_json::Value;
 use std::pin::Pin;
-
-/// Returns whether a response is a stream of server-sent events.
-pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(CONTENT_TYPE).map(|value| value.as_bytes());
-    let essence = value.and_then(|value| value.split(|b| *b == b';').next()).unwrap_or_default();
-    essence.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-}
 
 /// A stream of events to one caller.
 pub(super) struct MessageStream {

@@ -15,6 +15,7 @@ mod shim;
 #[cfg(feature = "full")]
 mod shown_once;
 mod single_flight;
+mod streams;
 mod token_kinds;
 mod uncertain_commit;
 #[cfg(feature = "full")]

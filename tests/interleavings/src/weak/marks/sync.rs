@@ -22,6 +22,10 @@ pub(crate) struct Arc<T> {
 }
 
 impl<T> Arc<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self { count: std::sync::Arc::new(AtomicUsize::new(1)), value: std::sync::Arc::new(value) }
+    }
+
     pub(crate) fn strong_count(this: &Self) -> usize {
         this.count.load(Ordering::Relaxed)
     }
@@ -37,7 +41,7 @@ impl<T> Arc<T> {
 
 impl<T: Default> Default for Arc<T> {
     fn default() -> Self {
-        Self { count: std::sync::Arc::new(AtomicUsize::new(1)), value: std::sync::Arc::default() }
+        Self::new(T::default())
     }
 }
 
