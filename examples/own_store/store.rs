@@ -197,6 +197,7 @@ fn record(row: &SqliteRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
         created_at,
         updated_at: created_at,
         last_used_at: time("last_used_at")?,
+        last_used_tool: None,
         authority: TokenAuthority::Admin { owner: OwnerId(person), grants },
     };
     // Without roles, which are of keyward's tables: this application's role is in the ceiling.

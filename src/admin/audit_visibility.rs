@@ -8,8 +8,8 @@ use super::ServiceError;
 use super::actor::{Grantor, ResolvedActor, allows_whole};
 use super::context::ServiceContext;
 use crate::domain::{
-    Action, Actor, AuditAction, AuditCause, AuditEvent, AuditTarget, Ceiling, ConditionClause, Fields, OwnerId, Token,
-    TokenAuthority, TokenId, TokenKind,
+    Action, Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, ConditionClause, Fields,
+    OwnerId, Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{EventQuery, View};
 use serde_json::Value;
@@ -151,7 +151,7 @@ impl AuditVisibility {
             // Of their own targets, actors always learn who acted.
             if !self.is_own(event.target, &event.details, owners) {
                 if !self.knows(actor, owners) {
-                    (event.origin.actor, event.origin.address) = (Actor::Withheld, None);
+                    event.origin = AuditOrigin { actor: Actor::Withheld, address: None, tool: None };
                 }
                 event.cause = event.cause.filter(|cause| self.knows_cause(*cause));
             }
@@ -165,7 +165,7 @@ impl AuditVisibility {
             }
         }
         if !self.is(actor) {
-            event.origin.address = None;
+            (event.origin.address, event.origin.tool) = (None, None);
         }
         (event.target, event.cause, event.details) = (AuditTarget::Withheld(event.target.kind()), None, Value::Null);
         event

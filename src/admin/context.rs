@@ -34,13 +34,13 @@ impl fmt::Debug for ServiceContext {
 impl ServiceContext {
     /// Creates the context of the host program.
     pub(super) fn new(store: Arc<dyn WriteStore>, state: Arc<AdminState>) -> Self {
-        let origin = AuditOrigin { actor: Actor::Service, address: None };
+        let origin = AuditOrigin { actor: Actor::Service, address: None, tool: None };
         Self { store, state, origin, admission: None, expected: None, device: "".into(), issues_tokens: true }
     }
 
     pub(super) fn acting_as(self, actor: AdmittedActor) -> Self {
-        let (actor, admission) = (actor.actor(), actor.admission().cloned());
-        Self { origin: AuditOrigin { actor, ..self.origin }, admission, ..self }
+        let (tool, admission) = (actor.tool().cloned(), actor.admission().cloned());
+        Self { origin: AuditOrigin { actor: actor.actor(), tool, ..self.origin }, admission, ..self }
     }
 
     pub(super) fn with_address(self, address: Option<IpAddr>) -> Self {

@@ -249,7 +249,7 @@ mod tests {
         let mut tx = store.begin().await.unwrap();
         let (now, session) = (tx.now(), AuditTarget::Token(TokenId(1), TokenKind::Session));
         for n in 0..5_000 {
-            let origin = AuditOrigin { actor: Actor::Person(ids[usize::from(n > 0)]), address: ip(n) };
+            let origin = AuditOrigin { actor: Actor::Person(ids[usize::from(n > 0)]), address: ip(n), tool: None };
             let details = serde_json::Value::Null;
             tx.audit(AuditEvent {
                 at: now,

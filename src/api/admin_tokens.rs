@@ -36,6 +36,8 @@ pub(super) struct AdminToken {
     #[schema(value_type = Option<Object>)]
     metadata: Option<Metadata>,
     last_used_at: Option<String>,
+    /// The tool of an MCP server that the last use called.
+    last_used_tool: Option<String>,
     /// Milliseconds; null: unlimited.
     lifespan: Option<String>,
     expires_at: Option<String>,
@@ -75,6 +77,7 @@ impl From<DescribedToken> for AdminToken {
             id: token.id.0,
             kind: "admin",
             last_used_at: token.last_used_at.map(|at| at.to_string()),
+            last_used_tool: token.last_used_tool.as_deref().map(str::to_owned),
             lifespan: format_lifespan(&token),
             expires_at: token.expires_at.map(|at| at.to_string()),
             created_at: token.created_at.to_string(),
@@ -149,6 +152,8 @@ pub(super) struct AdminTokenUpdate {
     updated_at: Unchanged,
     #[serde(default)]
     last_used_at: Unchanged,
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
+    last_used_tool: Option<String>,
     #[serde(default)]
     admin_user_owner: Unchanged,
     #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]

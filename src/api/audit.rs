@@ -46,6 +46,10 @@ pub(super) struct Event {
     pub(super) target: EventObject,
     /// The client's address, if known.
     pub(super) address: Option<String>,
+    /// `mcp` if a call of an MCP server caused the event, else `http`; null for the program itself, and if it is withheld.
+    pub(super) origin: Option<&'static str>,
+    /// The tool that was called, or the method of another call.
+    pub(super) tool: Option<String>,
     /// The change that made this one necessary.
     pub(super) cause: Option<EventObject>,
     /// Details, which depend on the action.
@@ -132,6 +136,12 @@ impl Event {
             token,
             target: event.target.into(),
             address: event.origin.address.map(|a| a.to_string()),
+            origin: match (event.origin.actor, &event.origin.tool) {
+                (_, Some(_)) => Some("mcp"),
+                (Actor::Service | Actor::Withheld, None) => None,
+                (Actor::Person(_) | Actor::Token(_) | Actor::Visitor, None) => Some("http"),
+            },
+            tool: event.origin.tool.as_deref().map(str::to_owned),
             cause: event.cause.map(EventObject::from),
             payload: event.details,
             withheld,

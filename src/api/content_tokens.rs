@@ -40,6 +40,8 @@ pub(super) struct ContentToken {
     /// The actions of a custom token; empty for the other types.
     permissions: Vec<String>,
     last_used_at: Option<String>,
+    /// The tool of an MCP server that the last use called.
+    last_used_tool: Option<String>,
     /// Milliseconds; null: unlimited.
     lifespan: Option<String>,
     expires_at: Option<String>,
@@ -69,6 +71,7 @@ impl From<Token> for ContentToken {
             r#type,
             permissions,
             last_used_at: token.last_used_at.map(|at| at.to_string()),
+            last_used_tool: token.last_used_tool.as_deref().map(str::to_owned),
             lifespan: format_lifespan(&token),
             expires_at: token.expires_at.map(|at| at.to_string()),
             created_at: token.created_at.to_string(),
@@ -148,6 +151,8 @@ pub(super) struct ContentTokenUpdate {
     updated_at: Unchanged,
     #[serde(default)]
     last_used_at: Unchanged,
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
+    last_used_tool: Option<String>,
     #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
     access_key: Option<String>,
     #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]

@@ -23,6 +23,8 @@ use std::sync::Arc;
 pub struct AdmittedActor {
     actor: Actor,
     admission: Option<Arc<Admission>>,
+    /// The tool of an MCP server that acts.
+    tool: Option<Arc<str>>,
 }
 
 /// The credential and requirements that admitted a request, to be checked again when a change commits.
@@ -34,13 +36,17 @@ pub(crate) struct Admission {
 }
 
 impl AdmittedActor {
-    pub(crate) fn new(actor: Actor, admission: Admission) -> Self {
-        Self { actor, admission: Some(Arc::new(admission)) }
+    pub(crate) fn new(actor: Actor, admission: Admission, tool: Option<Arc<str>>) -> Self {
+        Self { actor, admission: Some(Arc::new(admission)), tool }
     }
 
     /// Returns the actor that the audit log records.
     pub fn actor(&self) -> Actor {
         self.actor
+    }
+
+    pub(crate) fn tool(&self) -> Option<&Arc<str>> {
+        self.tool.as_ref()
     }
 
     pub(crate) fn admission(&self) -> Option<&Arc<Admission>> {
@@ -50,7 +56,7 @@ impl AdmittedActor {
 
 impl From<Actor> for AdmittedActor {
     fn from(actor: Actor) -> Self {
-        Self { actor, admission: None }
+        Self { actor, admission: None, tool: None }
     }
 }
 

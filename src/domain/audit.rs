@@ -3,6 +3,7 @@
 use super::{OwnerId, RoleId, Timestamp, TokenId, TokenKind};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The actor of a change: who did it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -22,13 +23,15 @@ pub enum Actor {
     Withheld,
 }
 
-/// The actor of an event, and the client's address.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// The actor of an event, the client's address, and the tool that was called.
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuditOrigin {
     /// The actor.
     pub actor: Actor,
     /// The client's address, if the server reported one.
     pub address: Option<IpAddr>,
+    /// The tool of an MCP server whose call caused the event: its name, or the method of another call.
+    pub tool: Option<Arc<str>>,
 }
 
 /// The action that an event records.

@@ -171,6 +171,8 @@ pub struct Token {
     pub updated_at: Timestamp,
     /// The time of the last use, as far as it is written.
     pub last_used_at: Option<Timestamp>,
+    /// The tool of an MCP server that the last use called: its name, or the method of another call.
+    pub last_used_tool: Option<Arc<str>>,
     /// The authority.
     pub authority: TokenAuthority,
 }

@@ -209,6 +209,7 @@ mod tests {
             created_at: Timestamp(1),
             updated_at: Timestamp(1),
             last_used_at: None,
+            last_used_tool: None,
             authority: TokenAuthority::Admin { owner: OwnerId(3), grants: grants() },
         }
     }

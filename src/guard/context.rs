@@ -98,7 +98,8 @@ impl AuthContext {
             (TokenKind::Session, Some(owner)) => Actor::Person(owner),
             _ => Actor::Token(self.token()?),
         };
-        Some(AdmittedActor::new(actor, Admission { digest: self.entry.digest()?, required: self.decisions() }))
+        let admission = Admission { digest: self.entry.digest()?, required: self.decisions() };
+        Some(AdmittedActor::new(actor, admission, self.tool()))
     }
 
     /// Returns the owner's roles; empty without an owner.
@@ -265,6 +266,26 @@ impl AuthContext {
             self.mark.take_decision();
         }
         met
+    }
+
+    /// Names the tool that this request calls, in its last use and in the audit events of its actor.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn set_tool(&self, tool: Arc<str>) {
+        if let (Some(token), Some(resolver)) = (self.token(), self.entry.resolver()) {
+            resolver.usage.note_tool(token, &tool);
+        }
+        self.mark.set_tool(tool);
+    }
+
+    /// Returns the tool of an MCP server that this request calls.
+    #[cfg(feature = "mcp")]
+    fn tool(&self) -> Option<Arc<str>> {
+        self.mark.tool()
+    }
+
+    #[cfg(not(feature = "mcp"))]
+    fn tool(&self) -> Option<Arc<str>> {
+        None
     }
 
     /// Makes a rejection of this request an answer of JSON-RPC to the request with this id, which is JSON.

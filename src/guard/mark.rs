@@ -35,6 +35,9 @@ pub(super) struct Mark {
     /// The id of the JSON-RPC request that a rejection answers, as JSON.
     #[cfg(feature = "mcp")]
     rpc_id: Mutex<Option<Box<str>>>,
+    /// The tool that the request calls.
+    #[cfg(feature = "mcp")]
+    tool: Mutex<Option<Arc<str>>>,
     /// The response has left, or its head has: a denial changes nothing any more.
     answered: AtomicBool,
 }
@@ -91,6 +94,19 @@ impl Mark {
     pub(super) fn answer_to(&self, id: Box<str>) {
         self.written.store(true, Ordering::Release);
         *self.rpc_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
+    }
+
+    /// Names the tool that the request calls.
+    #[cfg(feature = "mcp")]
+    pub(super) fn set_tool(&self, tool: Arc<str>) {
+        self.written.store(true, Ordering::Release);
+        *self.tool.lock().unwrap_or_else(PoisonError::into_inner) = Some(tool);
+    }
+
+    /// Returns the tool that the request calls.
+    #[cfg(feature = "mcp")]
+    pub(super) fn tool(&self) -> Option<Arc<str>> {
+        self.tool.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the numbers of the requirements so far, a bit each.

@@ -139,6 +139,15 @@ impl<'a> Message<'a> {
         Ok(Self { id, name: Some(name), method, protocol_version: version.as_str() })
     }
 
+    /// Returns the name of the tool that the message calls; of other calls that have a requirement, the method.
+    pub(super) fn tool(&self) -> Option<&str> {
+        match self.method {
+            Method::Open => None,
+            Method::Tool(name) => Some(name),
+            _ => self.name,
+        }
+    }
+
     /// Returns whether the message is a request, which has an answer.
     pub(super) fn is_request(&self) -> bool {
         self.name.is_some() && !self.id.is_null()

@@ -45,11 +45,14 @@ struct Shared {
 }
 
 /// The messages of a request that the server may see.
+#[derive(Default)]
 struct Admitted {
     /// The ids of the requests.
     ids: Vec<Value>,
     /// Each once.
     rules: Vec<Rule>,
+    /// The tools that are called, each once; of other calls the methods.
+    tools: Vec<String>,
 }
 
 /// The most messages of a batch.
@@ -121,7 +124,7 @@ impl Shared {
             // A stream is bound to its caller by the session.
             Method::GET | Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
                 parts.headers.remove(CONTENT_LENGTH);
-                (Admitted { ids: Vec::new(), rules: Vec::new() }, Body::empty(), None)
+                (Admitted::default(), Body::empty(), None)
             }
             _ => {
                 let mut refused =
@@ -143,6 +146,9 @@ impl Shared {
         }
         if !id.is_null() {
             auth.answer_to(id.to_string());
+        }
+        if !admitted.tools.is_empty() {
+            auth.set_tool(admitted.tools.join(", ").into());
         }
         let requirement = match &admitted.rules[..] {
             [] => None,
@@ -202,7 +208,7 @@ impl Shared {
         if messages.len() > MOST_MESSAGES {
             return Err(bad(INVALID_REQUEST, &format!("a batch of more than {MOST_MESSAGES} messages"), &Value::Null));
         }
-        let mut admitted = Admitted { ids: Vec::new(), rules: Vec::new() };
+        let mut admitted = Admitted::default();
         for json in messages {
             let message = Message::read(json).map_err(|(error, id)| bad(error.code, &error.message, id))?;
             if let Some(header) = mismatch(headers, &message) {
@@ -229,6 +235,11 @@ impl Shared {
             }
             if message.is_request() {
                 admitted.ids.push(message.id.clone());
+            }
+            if let Some(tool) = message.tool()
+                && !admitted.tools.iter().any(|known| known == tool)
+            {
+                admitted.tools.push(tool.to_owned());
             }
         }
         Ok(admitted)

@@ -134,7 +134,7 @@ pub(crate) struct Resolver {
     store: Arc<dyn Store>,
     conditions: Arc<Conditions>,
     names: Names,
-    usage: Usage,
+    pub(crate) usage: Usage,
     limits: Limits,
     sync_mode: SyncMode,
     counts: Counts,

@@ -71,6 +71,7 @@ pub(super) fn record(digest: Digest) -> Record {
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
         last_used_at: None,
+        last_used_tool: None,
         authority: TokenAuthority::Content { access: ContentAccess::Custom(vec![Action::new("find"); 9].into()) },
     };
     Record { token, owner: None, now: Timestamp(0) }

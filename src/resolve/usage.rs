@@ -3,6 +3,8 @@
 use super::entry::Entry;
 use crate::domain::{Clock, MonotonicTime, Timestamp, TokenId};
 use crate::store::{Store, Use};
+#[cfg(feature = "mcp")]
+use crate::sync::Arc;
 use crate::sync::{Mutex, MutexGuard, PoisonError};
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -31,7 +33,15 @@ impl Usage {
             return;
         }
         if let Some(token) = entry.principal.token() {
-            self.lock().insert(token, Use { token, at: clock.now(), address: address() });
+            self.lock().insert(token, Use { token, at: clock.now(), address: address(), tool: None });
+        }
+    }
+
+    /// Names the tool that a use called, unless the use is written already.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn note_tool(&self, token: TokenId, tool: &Arc<str>) {
+        if let Some(pending) = self.lock().get_mut(&token) {
+            pending.tool = Some(tool.clone());
         }
     }
 
@@ -42,7 +52,7 @@ impl Usage {
 
     /// Writes pending uses. Uses that cannot be written stay pending.
     pub(super) async fn write(&self, store: &dyn Store) {
-        let batch: Vec<Use> = self.lock().values().copied().collect();
+        let batch: Vec<Use> = self.lock().values().cloned().collect();
         if batch.is_empty() {
             return;
         }

@@ -37,7 +37,7 @@ struct Inner {
     uses: ArcSwap<Uses>,
 }
 
-type Uses = HashTrieMapSync<TokenId, (Timestamp, Option<IpAddr>)>;
+type Uses = HashTrieMapSync<TokenId, Use>;
 
 #[derive(Clone)]
 struct Content {
@@ -139,7 +139,7 @@ impl MemoryStore {
 
     /// Returns the last stored use of a token. For tests.
     pub fn last_use(&self, id: TokenId) -> Option<(Timestamp, Option<IpAddr>)> {
-        self.inner.uses.load().get(&id).copied()
+        self.inner.uses.load().get(&id).map(|used| (used.at, used.address))
     }
 }
 
@@ -198,7 +198,7 @@ impl Store for MemoryStore {
 
     async fn recent_tokens(&self, tokens: u32, _: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
         let (content, uses, now) = (self.inner.content.load(), self.inner.uses.load(), self.inner.clock.now());
-        let mut recent: Vec<_> = uses.iter().map(|(id, (at, _))| (*at, *id)).collect();
+        let mut recent: Vec<_> = uses.iter().map(|(id, used)| (used.at, *id)).collect();
         recent.sort_unstable_by_key(|(at, id)| (std::cmp::Reverse(*at), *id));
         let used = recent.into_iter().filter_map(|(_, id)| content.tokens.get(&id));
         let used = used.filter(|token| token.kind() != TokenKind::Session).take(tokens as usize);
@@ -213,8 +213,8 @@ impl Store for MemoryStore {
             let content = self.inner.content.load();
             let mut noted = Uses::clone(noted);
             for u in uses.iter().filter(|u| content.tokens.contains_key(&u.token)) {
-                if noted.get(&u.token).is_none_or(|(at, _)| *at <= u.at) {
-                    noted.insert_mut(u.token, (u.at, u.address));
+                if noted.get(&u.token).is_none_or(|earlier| earlier.at <= u.at) {
+                    noted.insert_mut(u.token, u.clone());
                 }
             }
             noted
@@ -253,7 +253,9 @@ impl MemoryStore {
 
 /// Returns a token with its last use, which is stored separately.
 fn with_last_use(token: &Token, uses: &Uses) -> Token {
-    Token { last_used_at: uses.get(&token.id).map(|(at, _)| *at), ..token.clone() }
+    let used = uses.get(&token.id);
+    let last_used_tool = used.and_then(|used| used.tool.clone());
+    Token { last_used_at: used.map(|used| used.at), last_used_tool, ..token.clone() }
 }
 
 fn unless(clash: bool, why: &'static str) -> Result<(), StoreError> {

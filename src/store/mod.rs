@@ -308,7 +308,7 @@ impl Record {
 }
 
 /// A use of a token.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Use {
     /// The token.
     pub token: TokenId,
@@ -316,6 +316,8 @@ pub struct Use {
     pub at: Timestamp,
     /// The client's address, if the server knows it.
     pub address: Option<IpAddr>,
+    /// The tool of an MCP server that was called: its name, or the method of another call.
+    pub tool: Option<Arc<str>>,
 }
 
 /// An error of a store.

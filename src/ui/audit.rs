@@ -73,6 +73,7 @@ struct Row {
     target: Label,
     actor: Label,
     address: Option<String>,
+    tool: Option<String>,
     details: Vec<Detail>,
 }
 
@@ -95,6 +96,7 @@ async fn list(
         target: names.target_label(event.target),
         actor: names.actor_label(event.origin.actor),
         address: event.origin.address.map(|address| address.to_string()),
+        tool: event.origin.tool.as_deref().map(str::to_owned),
         details: details.render(&event),
     };
     let option = |action: AuditAction| SelectOption {

@@ -7,11 +7,13 @@ use axum::routing::any;
 use futures_util::StreamExt;
 use http::{HeaderName, Method, StatusCode, header};
 use http_body_util::BodyExt;
+use keyward::admin::AuditAction;
 use keyward::authz::Fields;
 use keyward::guard::{InvalidCredential, Reason};
 use keyward::mcp::{self, Tools};
+use keyward::store::WriteStore;
 use keyward::testing::{Answer, App, Key, TestRequest, World};
-use keyward::{Group, GuardedRouter, Permission, action, authenticated};
+use keyward::{Grant, Group, GuardedRouter, Keyward, NewRole, Permission, action, authenticated};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::future::IntoFuture;
@@ -30,6 +32,7 @@ struct Server {
     working: Arc<Notify>,
     tools: Vec<String>,
     stream: bool,
+    keyward: Option<Keyward>,
 }
 
 impl Server {
@@ -106,6 +109,11 @@ async fn serve(State(server): State<Server>, request: Request) -> Response {
         let rows: Vec<_> =
             caller.decision().project(json!({"id": 1, "title": "t", "body": "b"}), &["id"]).into_iter().collect();
         return axum::Json(json!({"jsonrpc": "2.0", "id": message["id"], "result": rows})).into_response();
+    }
+    if message["params"]["name"] == "create_role" {
+        let actor = mcp::caller(&parts.extensions).unwrap().actor();
+        let keyward = server.keyward.clone().unwrap();
+        keyward.roles().acting_as(actor).create(NewRole::new("made by a tool")).await.unwrap();
     }
     if message["method"] == "initialize" {
         return ([(SESSION, "inner")], axum::Json(answer)).into_response();
@@ -509,4 +517,25 @@ async fn many_resources_or_messages_in_one_request_are_refused() {
     post(&app, &key, &batch(100)).await.assert_status(200);
     post(&app, &key, &batch(101)).await.assert_status(400);
     assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn tool_is_named_in_audit_events_and_in_the_last_use() {
+    const CREATE_ROLES: &str = "admin::roles.create";
+    let world = world();
+    let server = Server { keyward: Some(world.keyward.clone()), ..Server::default() };
+    let app =
+        server.guard(&world, Tools::new().tool("create_role", action(CREATE_ROLES)).prompt("greet", authenticated()));
+    let key = world.super_admin().carries(Grant::new(CREATE_ROLES)).issue().await;
+    post(&app, &key, &tool("create_role")).await.assert_ok();
+    let made: Vec<_> =
+        world.store.audit_events().into_iter().filter(|event| event.what == AuditAction::RoleCreated).collect();
+    assert_eq!(made.last().unwrap().origin.tool.as_deref(), Some("create_role"));
+    post(&app, &key, &call("prompts/get", json!({"name": "greet"}))).await.assert_ok();
+    // The change above is not one of this call.
+    world.keyward.roles().create(NewRole::new("made by the program")).await.unwrap();
+    assert_eq!(world.store.audit_events().last().unwrap().origin.tool, None);
+    world.keyward.shutdown().await;
+    let token = world.store.view().await.unwrap().token(key.id).await.unwrap().unwrap();
+    assert_eq!(token.last_used_tool.as_deref(), Some("prompts/get"));
 }

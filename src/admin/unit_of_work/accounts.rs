@@ -182,7 +182,7 @@ impl UnitOfWork<'_> {
         before: &Owner,
         roles: &[RoleId],
     ) -> Result<Clamped, ServiceError> {
-        let (id, origin) = (before.id, self.origin);
+        let (id, origin) = (before.id, self.origin.clone());
         self.tx.set_owner_roles(id, roles).await?;
         self.invalidate(Tag::owner(id));
         let details = json!({"before": before.roles, "after": roles});
@@ -203,7 +203,7 @@ impl UnitOfWork<'_> {
 
     /// Deletes an owner with the owner's tokens, sessions and invitations.
     pub(in crate::admin) async fn delete_owner(&mut self, owner: &Owner) -> Result<(), ServiceError> {
-        let (id, origin) = (owner.id, self.origin);
+        let (id, origin) = (owner.id, self.origin.clone());
         let tokens = self.tx.count_tokens(TokenKind::Admin, Some(id)).await?;
         self.end_sessions(id).await?;
         self.tx.delete_owner(id, &origin).await?;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 impl UnitOfWork<'_> {
     /// Deletes the permissions and grants whose action is none of these.
     pub(in crate::admin) async fn clamp_unknown_actions(&mut self, known: &[Action]) -> Result<Clamped, ServiceError> {
-        let origin = self.origin;
+        let origin = self.origin.clone();
         let clamped = self.tx.clamp(Clamp::Unknown(known), &origin, AuditCause::Catalogue).await?;
         if clamped != Clamped::default() {
             self.invalidate(Tag::ALL);

@@ -91,7 +91,7 @@ impl<'t> UnitOfWork<'t> {
 
     /// Acts for the host program from now on.
     pub(super) fn act_as_service(&mut self) {
-        self.origin = AuditOrigin { actor: Actor::Service, address: None };
+        self.origin = AuditOrigin { actor: Actor::Service, address: None, tool: None };
     }
 
     /// Rolls the transaction back at the end instead of committing it: there was nothing to change, and the change log gets no row.
@@ -180,7 +180,7 @@ impl<'t> UnitOfWork<'t> {
         details: Value,
     ) -> Result<(), ServiceError> {
         self.limit_changes(action, &details).await?;
-        let (at, origin) = (self.tx.now(), self.origin);
+        let (at, origin) = (self.tx.now(), self.origin.clone());
         Ok(self.tx.audit(AuditEvent { at, origin, what: action, target, cause, details }).await?)
     }
 }

@@ -39,7 +39,7 @@ impl UnitOfWork<'_> {
         before: &Role,
         permissions: &[Permission],
     ) -> Result<Clamped, ServiceError> {
-        let (id, origin) = (before.id, self.origin);
+        let (id, origin) = (before.id, self.origin.clone());
         self.replace_permissions(before, permissions, None).await?;
         Ok(self.tx.clamp(Clamp::Members(id), &origin, AuditCause::RolePermissions(id)).await?)
     }

@@ -69,7 +69,7 @@ pub(super) async fn many_tokens_resolve_like_one<S: Backend>(store: &S) {
         commit(tx).await;
         let used = digests[2 + dice.below(digests.len() - 2)];
         if let Some(record) = resolve(store, &used).await.record {
-            let used = Use { token: record.token.id, at: record.now, address: None };
+            let used = Use { token: record.token.id, at: record.now, address: None, tool: None };
             store.note_uses(&[used]).await.expect("a use is stored");
         }
 

@@ -139,7 +139,7 @@ pub(super) async fn deleting_an_owner_cascades<S: Backend>(store: &S) {
     let events = store.audit_events().await.expect("events can be read");
     let [event] = &events[..] else { panic!("one event for the admin token: {events:?}") };
     assert_eq!((event.what, event.target), (AuditAction::TokenRevoked, AuditTarget::Token(ids[0], TokenKind::Admin)));
-    assert_eq!((event.cause, event.origin), (Some(AuditCause::OwnerDeleted(id)), service()));
+    assert_eq!((event.cause, &event.origin), (Some(AuditCause::OwnerDeleted(id)), &service()));
     let again = tx.insert_owner(owner("A@B", &[])).await.expect("the address of a deleted owner is available");
     assert!(again > other, "ids are not reused");
     tx.insert_token(admin("mine", again)).await.expect("the name of a deleted token is available");
@@ -242,7 +242,7 @@ pub(super) async fn new_secret_replaces_the_old_one<S: Backend>(store: &S) {
         assert_eq!(tx.sealed_secret(id).await.expect("it can be read"), Some(sealed.clone()));
     }
     commit(tx).await;
-    store.note_uses(&[Use { token: id, at: Timestamp(7), address: None }]).await.expect("uses are noted");
+    store.note_uses(&[Use { token: id, at: Timestamp(7), address: None, tool: None }]).await.expect("uses are noted");
     let mut tx = begin(store).await;
     tx.set_secret(id, &new.digest, &new.hash_key, &new.hint).await.expect("a secret is replaced");
     assert_eq!(

@@ -167,7 +167,7 @@ async fn agree<S: Backend>(store: &S, clamp: Clamp<'_>, whose: &[OwnerId], token
 }
 
 fn clamped(event: &AuditEvent) -> (TokenId, Value) {
-    assert_eq!((event.what, event.cause, event.origin), (AuditAction::GrantClamped, Some(CAUSE), service()));
+    assert_eq!((event.what, event.cause, &event.origin), (AuditAction::GrantClamped, Some(CAUSE), &service()));
     match event.target {
         AuditTarget::Token(id, TokenKind::Admin) => (id, event.details.clone()),
         other => panic!("the target is the token, not {other:?}"),

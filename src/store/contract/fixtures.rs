@@ -44,7 +44,7 @@ pub(super) const ALL_ACTIONS: [AuditAction; 27] = [
 
 /// The host program as the origin.
 pub(super) fn service() -> AuditOrigin {
-    AuditOrigin { actor: Actor::Service, address: None }
+    AuditOrigin { actor: Actor::Service, address: None, tool: None }
 }
 
 pub(super) async fn begin<S: Backend>(store: &S) -> Box<dyn Transaction> {

@@ -205,7 +205,7 @@ pub(super) async fn deleted_token_does_not_resolve<S: Backend>(store: &S) {
     let kept_id = tx.insert_token(kept.clone()).await.expect("a token is added");
     commit(tx).await;
     let at = Timestamp(1_000);
-    store.note_uses(&[Use { token: id, at, address: None }]).await.expect("uses are noted");
+    store.note_uses(&[Use { token: id, at, address: None, tool: None }]).await.expect("uses are noted");
     let mut tx = begin(store).await;
     tx.delete_token(id).await.expect("a token is deleted");
     tx.delete_token(id).await.expect("a token may be deleted twice");
@@ -248,7 +248,8 @@ pub(super) async fn recent_tokens_are_read_in_pages<S: Backend>(store: &S) {
     }
     let unused = tx.insert_token(admin("unused", owner)).await.expect("a token is added");
     commit(tx).await;
-    let uses: Vec<_> = used.iter().map(|(at, token, ..)| Use { token: *token, at: *at, address: None }).collect();
+    let uses: Vec<_> =
+        used.iter().map(|(at, token, ..)| Use { token: *token, at: *at, address: None, tool: None }).collect();
     store.note_uses(&uses).await.expect("uses are noted");
     used.retain(|(.., is_session)| !is_session);
     used.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
@@ -279,7 +280,7 @@ pub(super) async fn recent_tokens_are_read_in_pages<S: Backend>(store: &S) {
     let page = store.recent_tokens(250, None).await.expect("recent tokens can be read");
     if let Some(position) = page.next {
         let last = used[200].1;
-        let now = Use { token: last, at: Timestamp(9_000_000), address: None };
+        let now = Use { token: last, at: Timestamp(9_000_000), address: None, tool: None };
         store.note_uses(&[now]).await.expect("a use is noted");
         let rest = store.recent_tokens(250, Some(position)).await.expect("recent tokens can be read");
         assert_eq!(page.records.len() + rest.records.len(), 250, "no token is skipped or read twice");
@@ -295,7 +296,7 @@ pub(super) async fn latest_use_is_kept<S: Backend>(store: &S) {
     commit(tx).await;
     let before = seq(store).await;
     let [v4, v6]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()];
-    let used = |token, at, address| Use { token, at: Timestamp(at), address };
+    let used = |token, at, address| Use { token, at: Timestamp(at), address, tool: None };
     let absent = TokenId(i64::MAX);
     let batches = [
         (vec![], None),
@@ -312,6 +313,12 @@ pub(super) async fn latest_use_is_kept<S: Backend>(store: &S) {
         assert_eq!(noted, expected, "{batch:?}: the later of two uses is kept, with its address");
         let record = resolve(store, &new.digest).await.record.expect("it resolves");
         assert_eq!(record.token.last_used_at, expected.map(|(at, _)| at), "a resolved token has the same last use");
+    }
+    for tool in [Some("publish".into()), None] {
+        let used = Use { tool: tool.clone(), ..used(id, 4_000, None) };
+        store.note_uses(&[used]).await.expect("uses are noted");
+        let record = resolve(store, &new.digest).await.record.expect("it resolves");
+        assert_eq!(record.token.last_used_tool, tool, "the tool is that of the last use");
     }
     assert!(store.last_use(other).await.expect("uses can be read").is_none(), "another token has no last use");
     assert!(store.last_use(absent).await.expect("uses can be read").is_none(), "an absent token has no last use");

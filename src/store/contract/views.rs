@@ -203,7 +203,10 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     }
     commit(tx).await;
     let at = Timestamp(5_000);
-    let uses = [Use { token: ids[3], at, address: None }, Use { token: ids[0], at: Timestamp(4_000), address: None }];
+    let uses = [
+        Use { token: ids[3], at, address: None, tool: None },
+        Use { token: ids[0], at: Timestamp(4_000), address: None, tool: None },
+    ];
     store.note_uses(&uses).await.expect("uses are noted");
     let mut view = view(store).await;
     let mut found = async |query: TokenQuery| {
@@ -295,12 +298,12 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
 }
 
 pub(super) async fn events_are_filtered_and_paged<S: Backend>(store: &S) {
-    let person = AuditOrigin { actor: Actor::Person(OwnerId(1)), address: None };
-    let token = AuditOrigin { actor: Actor::Token(TokenId(1)), address: None };
+    let person = AuditOrigin { actor: Actor::Person(OwnerId(1)), address: None, tool: None };
+    let token = AuditOrigin { actor: Actor::Token(TokenId(1)), address: None, tool: Some("publish".into()) };
     let of = AuditTarget::Owner(OwnerId(1));
     let written = [
         AuditEvent { at: Timestamp(10), ..event(AuditAction::TokenRevoked) },
-        AuditEvent { at: Timestamp(20), origin: person, ..event(AuditAction::TokenIssued) },
+        AuditEvent { at: Timestamp(20), origin: person.clone(), ..event(AuditAction::TokenIssued) },
         AuditEvent {
             at: Timestamp(30),
             origin: token,
@@ -429,7 +432,7 @@ pub(super) async fn nth_latest_event_of_an_actor_is_found<S: Backend>(store: &S)
         (25, AuditAction::TokenRegenerated, mine, ada),
         (20, AuditAction::TokenUpdated, mine, ada),
     ] {
-        let origin = AuditOrigin { actor, address: None };
+        let origin = AuditOrigin { actor, address: None, tool: None };
         let details = serde_json::Value::Null;
         let event = AuditEvent { at: at(ago), origin, what, target, cause: None, details };
         tx.audit(event).await.expect("an event is added");
@@ -466,7 +469,7 @@ pub(super) async fn sign_in_places_are_the_latest_of_each_person<S: Backend>(sto
     let now = tx.now().0;
     let signed_in = |actor: Actor, address: Option<IpAddr>, ago: i64, what: AuditAction| AuditEvent {
         at: Timestamp(now - ago),
-        origin: AuditOrigin { actor, address },
+        origin: AuditOrigin { actor, address, tool: None },
         what,
         target: AuditTarget::Token(TokenId(1), TokenKind::Session),
         cause: None,

@@ -141,7 +141,11 @@ pub(super) async fn audit_events_keep_their_order<S: Backend>(store: &S) {
     let events: Vec<AuditEvent> = (0..60_usize)
         .map(|i| AuditEvent {
             at: Timestamp(100_000 - i as i64),
-            origin: AuditOrigin { actor: actors[i % actors.len()], address: addresses[i % addresses.len()] },
+            origin: AuditOrigin {
+                actor: actors[i % actors.len()],
+                address: addresses[i % addresses.len()],
+                tool: [None, Some("publish".into())][i % 2].clone(),
+            },
             what: all[i % all.len()],
             target: targets[i % targets.len()],
             cause: causes[i % causes.len()],

@@ -37,7 +37,7 @@ impl Open<Lock> {
     pub(super) fn clamp_grants(
         &mut self,
         clamp: Clamp<'_>,
-        origin: AuditOrigin,
+        origin: &AuditOrigin,
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         match clamp {
@@ -55,7 +55,7 @@ impl Open<Lock> {
     fn clamp_owners(
         &mut self,
         whose: impl Fn(&Owner) -> bool,
-        origin: AuditOrigin,
+        origin: &AuditOrigin,
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let ceilings = self.content.ceilings_of(whose);
@@ -65,7 +65,7 @@ impl Open<Lock> {
     fn drop_grants(
         &mut self,
         goes: impl Fn(OwnerId, &Grant) -> bool,
-        origin: AuditOrigin,
+        origin: &AuditOrigin,
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let split = |token: &Token| -> Option<(TokenId, Vec<Grant>, Vec<Grant>)> {
@@ -95,7 +95,7 @@ impl Open<Lock> {
     fn drop_permissions(
         &mut self,
         goes: impl Fn(&Action) -> bool,
-        origin: AuditOrigin,
+        origin: &AuditOrigin,
         cause: AuditCause,
     ) -> Result<u64, StoreError> {
         let loses = |role: &Role| role.permissions.iter().any(|p| goes(&p.scope.action)).then_some(role.id);
@@ -116,7 +116,21 @@ impl Open<Lock> {
         Ok(count)
     }
 
-    fn note(&mut self, what: AuditAction, target: AuditTarget, details: Value, origin: AuditOrigin, cause: AuditCause) {
-        self.add_event(AuditEvent { at: self.now(), origin, what, target, cause: Some(cause), details });
+    fn note(
+        &mut self,
+        what: AuditAction,
+        target: AuditTarget,
+        details: Value,
+        origin: &AuditOrigin,
+        cause: AuditCause,
+    ) {
+        self.add_event(AuditEvent {
+            at: self.now(),
+            origin: origin.clone(),
+            what,
+            target,
+            cause: Some(cause),
+            details,
+        });
     }
 }

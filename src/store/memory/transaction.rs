@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use crate::store::{
     Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
-    View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    Use, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use crate::sync::Arc;
 use async_trait::async_trait;
@@ -193,7 +193,7 @@ impl WriteAccounts for Open<Lock> {
             if token.kind() == TokenKind::Admin {
                 self.add_event(AuditEvent {
                     at,
-                    origin: *origin,
+                    origin: origin.clone(),
                     what: AuditAction::TokenRevoked,
                     target: AuditTarget::Token(token.id, TokenKind::Admin),
                     cause: Some(AuditCause::OwnerDeleted(id)),
@@ -244,6 +244,7 @@ impl WriteTokens for Open<Lock> {
             created_at,
             updated_at: created_at,
             last_used_at: None,
+            last_used_tool: None,
             authority: new.authority,
         };
         unless(token.owner().is_some_and(|id| !self.content.owners.contains_key(&id)), "there is no such owner")?;
@@ -343,7 +344,7 @@ impl WriteTokens for Open<Lock> {
         origin: &AuditOrigin,
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
-        self.clamp_grants(clamp, *origin, cause)
+        self.clamp_grants(clamp, origin, cause)
     }
 }
 
@@ -380,7 +381,7 @@ impl WriteImports for Open<Lock> {
         let TokenTimes { created_at, expires_at, last_used_at } = times;
         self.change_token(id, |token| (token.created_at, token.expires_at) = (created_at, expires_at))?;
         if let Some(at) = last_used_at {
-            Arc::make_mut(&mut self.uses).insert_mut(id, (at, None));
+            Arc::make_mut(&mut self.uses).insert_mut(id, imported_use(id, at));
             self.lock.used.push((id, at));
         }
         Ok(())
@@ -413,8 +414,8 @@ impl Transaction for Open<Lock> {
             store.uses.rcu(|uses| {
                 let mut uses = HashTrieMapSync::clone(uses);
                 for (id, at) in &lock.used {
-                    if uses.get(id).is_none_or(|(noted, _)| noted < at) {
-                        uses.insert_mut(*id, (*at, None));
+                    if uses.get(id).is_none_or(|noted| noted.at < *at) {
+                        uses.insert_mut(*id, imported_use(*id, *at));
                     }
                 }
                 for id in &lock.removed {
@@ -432,4 +433,9 @@ fn sorted(roles: &[RoleId]) -> Vec<RoleId> {
     roles.sort_unstable();
     roles.dedup();
     roles
+}
+
+/// Returns the last use of an imported token. Only its time is known.
+fn imported_use(token: TokenId, at: Timestamp) -> Use {
+    Use { token, at, address: None, tool: None }
 }

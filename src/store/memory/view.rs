@@ -144,7 +144,7 @@ impl<L: Send> ReadTokens for Open<L> {
             TokenSort::Id => (String::new(), 0),
             TokenSort::Name => (t.name.to_ascii_lowercase(), 0),
             TokenSort::CreatedAt => (String::new(), t.created_at.0),
-            TokenSort::LastUsedAt => (String::new(), self.uses.get(&t.id).map_or(i64::MIN, |(at, _)| at.0)),
+            TokenSort::LastUsedAt => (String::new(), self.uses.get(&t.id).map_or(i64::MIN, |used| used.at.0)),
             TokenSort::ExpiresAt => (String::new(), t.expires_at.map_or(i64::MAX, |at| at.0)),
             TokenSort::Owner => (owner(t).unwrap_or_default().to_ascii_lowercase(), 0),
             TokenSort::Access => (t.access().map(|access| access.as_str().to_owned()).unwrap_or_default(), 0),

@@ -19,7 +19,7 @@ pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
         .bind(details.to_string())
 }
 
-/// Binds the first six parameters of a statement that adds events: all but the targets and details.
+/// Binds the first seven parameters of a statement that adds events: all but the targets and details.
 pub(super) fn bind_event(
     statement: &'static str,
     at: Timestamp,
@@ -33,6 +33,7 @@ pub(super) fn bind_event(
         .bind(actor)
         .bind(actor_id)
         .bind(origin.address.map(|address| address.to_string()))
+        .bind(origin.tool.as_deref().map(str::to_owned))
         .bind(word(&what))
         .bind(cause.map(|cause| json(&cause)))
 }

@@ -145,12 +145,14 @@ pub(super) fn actions(actions: &[Action]) -> String {
 
 pub(in crate::store) fn uses(uses: &[Use]) -> String {
     #[derive(Serialize)]
-    struct Line {
+    struct Line<'a> {
         token: i64,
         at: i64,
         address: Option<IpAddr>,
+        tool: Option<&'a str>,
     }
-    json(&uses.iter().map(|u| Line { token: u.token.0, at: u.at.0, address: u.address }).collect::<Vec<_>>())
+    let lines = uses.iter().map(|u| Line { token: u.token.0, at: u.at.0, address: u.address, tool: u.tool.as_deref() });
+    json(&lines.collect::<Vec<_>>())
 }
 
 pub(super) fn json<T: Serialize>(value: &T) -> String {

@@ -15,6 +15,7 @@ use serde::{Deserialize, de::IntoDeserializer};
 use serde_json::{Map, Value};
 use sqlx::{Decode, Row as _, Type};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(super) fn snapshot(row: &Row, now: Timestamp) -> Result<Snapshot, StoreError> {
@@ -61,6 +62,7 @@ pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
         created_at: Timestamp(get(row, "created_at")?),
         updated_at: Timestamp(get(row, "updated_at")?),
         last_used_at: maybe::<i64>(row, "last_used_at")?.map(Timestamp),
+        last_used_tool: tool(row, "last_used_tool")?,
         authority: authority(row, kind)?,
     })
 }
@@ -213,6 +215,11 @@ pub(super) fn last_use(row: &Row) -> Result<(Timestamp, Option<IpAddr>), StoreEr
     Ok((Timestamp(get(row, "last_used_at")?), address(row)?))
 }
 
+/// Reads the name of an MCP tool.
+fn tool(row: &Row, column: &'static str) -> Result<Option<Arc<str>>, StoreError> {
+    Ok(maybe::<String>(row, column)?.map(Arc::from))
+}
+
 fn address(row: &Row) -> Result<Option<IpAddr>, StoreError> {
     let address = maybe::<String>(row, "address")?;
     address.map(|text| text.parse().map_err(|error| corrupt("address", error))).transpose()
@@ -249,7 +256,7 @@ pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, StoreError> {
     let what = word("what", &get::<String>(row, "what")?)?;
     let cause = maybe::<String>(row, "cause")?.map(|text| parse("cause", &text)).transpose()?;
     let details = parse("details", &get::<String>(row, "details")?)?;
-    let origin = AuditOrigin { actor, address: address(row)? };
+    let origin = AuditOrigin { actor, address: address(row)?, tool: tool(row, "tool")? };
     Ok(AuditEvent { at: Timestamp(get(row, "at")?), origin, what, target, cause, details })
 }
 

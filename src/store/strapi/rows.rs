@@ -167,6 +167,7 @@ impl TokenRow {
             created_at: converted.created_at,
             updated_at: converted.created_at,
             last_used_at: converted.last_used_at,
+            last_used_tool: None,
             authority,
         };
         Ok(Record { token, owner, now })

@@ -101,6 +101,7 @@ fn token(grants: Vec<Grant>) -> Token {
         updated_at: Timestamp(0),
         lifespan: None,
         last_used_at: None,
+        last_used_tool: None,
         expires_at: None,
         authority: TokenAuthority::Admin { owner: OwnerId(ME), grants },
     }

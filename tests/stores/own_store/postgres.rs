@@ -161,6 +161,7 @@ fn record(row: &PgRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
         last_used_at: None,
+        last_used_tool: None,
         authority: TokenAuthority::Admin {
             owner: OwnerId(person),
             grants: scopes.split_whitespace().map(Grant::new).collect(),

@@ -299,6 +299,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         updated_at: Timestamp(0),
         lifespan: None,
         last_used_at: None,
+        last_used_tool: None,
         expires_at: None,
         authority: TokenAuthority::Admin { owner: me, grants },
     };

@@ -75,7 +75,7 @@ macro_rules! statements {
             owner!($word),
             ", ",
             owner_permissions!($word),
-            " FROM keyward_epoch x LEFT JOIN (SELECT n.token_id, n.last_used_at FROM keyward_token_use n ",
+            " FROM keyward_epoch x LEFT JOIN (SELECT n.token_id, n.last_used_at, n.tool FROM keyward_token_use n ",
             "JOIN keyward_token s ON s.id = n.token_id ",
             "WHERE n.last_used_at >= $1 AND n.token_id > $2 AND s.kind <> 'session' ",
             "ORDER BY n.token_id LIMIT $3) AS u ON TRUE ",
@@ -86,18 +86,18 @@ macro_rules! statements {
 
         /// Of two uses in one batch the later one counts; of two at the same time, the one noted last.
         pub const NOTE_USES: &str = concat!(
-            "INSERT INTO keyward_token_use (token_id, last_used_at, address) ",
-            "SELECT n.token_id, n.at, n.address FROM (",
+            "INSERT INTO keyward_token_use (token_id, last_used_at, address, tool) ",
+            "SELECT n.token_id, n.at, n.address, n.tool FROM (",
             "SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, CAST(e.value ->> 'at' AS BIGINT) AS at, ",
-            "e.value ->> 'address' AS address, row_number() OVER (PARTITION BY e.value ->> 'token' ",
+            "e.value ->> 'address' AS address, e.value ->> 'tool' AS tool, row_number() OVER (PARTITION BY e.value ->> 'token' ",
             "ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
             $word!(elements "$1"),
             ") AS n JOIN keyward_token t ON t.id = n.token_id WHERE n.place = 1 ",
-            "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address ",
+            "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address, tool = excluded.tool ",
             "WHERE excluded.last_used_at >= keyward_token_use.last_used_at"
         );
         #[cfg(any(test, feature = "testing"))]
-        pub const LAST_USE: &str = "SELECT last_used_at, address FROM keyward_token_use WHERE token_id = $1";
+        pub const LAST_USE: &str = "SELECT last_used_at, address, tool FROM keyward_token_use WHERE token_id = $1";
 
         pub const INSERT_ROLE: &str = "INSERT INTO keyward_role \
              (name, name_key, description, super_admin, created_at, updated_at) \
@@ -168,7 +168,7 @@ macro_rules! statements {
             "CAST(",
             $word!(object),
             "('name', t.name, 'owner', t.owner_id) AS TEXT) ",
-            "FROM keyward_token t WHERE t.owner_id = $7 AND t.kind = 'admin' ORDER BY t.id"
+            "FROM keyward_token t WHERE t.owner_id = $8 AND t.kind = 'admin' ORDER BY t.id"
         );
         pub const DELETE_OWNER: &str = "DELETE FROM keyward_owner WHERE id = $1";
         pub const SET_OWNER_STATE: &str = "UPDATE keyward_owner SET state = $2, updated_at = $3 WHERE id = $1";
@@ -345,7 +345,7 @@ macro_rules! statements {
             insert_events!("'role', p.role_id, NULL"),
             grant_details!($word, "p", " FROM keyward_role_permission_field f WHERE f.permission_id = p.id"),
             " FROM keyward_role_permission p WHERE ",
-            not_in_list!($word, "p.action", "$7"),
+            not_in_list!($word, "p.action", "$8"),
             " ORDER BY p.role_id, p.position"
         );
         pub const TOUCH_ROLES_OF_UNKNOWN: &str = concat!(
@@ -357,8 +357,8 @@ macro_rules! statements {
             concat!("DELETE FROM keyward_role_permission WHERE ", not_in_list!($word, "action", "$1"));
 
         pub const INSERT_AUDIT: &str = "INSERT INTO keyward_audit \
-             (at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
+             (at, doer_kind, doer_id, address, tool, what, cause, target_kind, target_id, target_detail, details) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
         #[cfg(any(test, feature = "testing"))]
         pub const AUDIT_EVENTS: &str = concat!(event!(), " FROM keyward_audit ORDER BY id");
         pub const EVENTS_DESCENDING: &str =

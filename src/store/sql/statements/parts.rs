@@ -48,7 +48,7 @@ macro_rules! token {
     ($word:ident) => {
         concat!(
             "t.id AS token_id, t.kind, t.name, t.description, t.metadata, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
-            "t.created_at, t.updated_at, u.last_used_at, t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST((SELECT ",
+            "t.created_at, t.updated_at, u.last_used_at, u.tool AS last_used_tool, t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST((SELECT ",
             $word!(array concat!(
                 $word!(object),
                 "('action', g.action, 'subject', g.subject, 'all', CASE WHEN g.all_fields THEN 1 ELSE 0 END, ",
@@ -186,7 +186,7 @@ macro_rules! tokens_page {
 /// The columns of an audit event.
 macro_rules! event {
     () => {
-        "SELECT id, at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details"
+        "SELECT id, at, doer_kind, doer_id, address, tool, what, cause, target_kind, target_id, target_detail, details"
     };
 }
 
@@ -355,15 +355,15 @@ macro_rules! keys {
     };
 }
 
-/// Inserts an event for each row of the following query: `$1` time, `$2` and `$3` actor, `$4` address, `$5` action,
-/// `$6` cause.
+/// Inserts an event for each row of the following query: `$1` time, `$2` and `$3` actor, `$4` address, `$5` tool,
+/// `$6` action, `$7` cause.
 macro_rules! insert_events {
     ($target:literal) => {
         concat!(
             "INSERT INTO keyward_audit ",
-            "(at, doer_kind, doer_id, address, what, cause, target_kind, target_id, target_detail, details) ",
+            "(at, doer_kind, doer_id, address, tool, what, cause, target_kind, target_id, target_detail, details) ",
             "SELECT CAST($1 AS BIGINT), CAST($2 AS TEXT), CAST($3 AS BIGINT), CAST($4 AS TEXT), CAST($5 AS TEXT), ",
-            "CAST($6 AS TEXT), ",
+            "CAST($6 AS TEXT), CAST($7 AS TEXT), ",
             $target,
             ", "
         )

@@ -79,9 +79,9 @@ macro_rules! clamp {
         )
     };
 }
-pub const CLAMP_MEMBERS: &str = clamp!(of_members!("$7", "$8"));
-pub const CLAMP_OWNER: &str = clamp!(of_owner!("$7", "$8"));
-pub const CLAMP_UNKNOWN: &str = clamp!(of_unknown!(postgres, "$7"));
+pub const CLAMP_MEMBERS: &str = clamp!(of_members!("$8", "$9"));
+pub const CLAMP_OWNER: &str = clamp!(of_owner!("$8", "$9"));
+pub const CLAMP_UNKNOWN: &str = clamp!(of_unknown!(postgres, "$8"));
 
 /// Needs no confirmation by replicas.
 pub const SEND_HINT: &str = "SELECT set_config('synchronous_commit', 'local', TRUE), pg_notify($1, '')";

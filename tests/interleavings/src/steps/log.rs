@@ -72,6 +72,7 @@ fn token() -> Token {
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
         last_used_at: None,
+        last_used_tool: None,
         authority: TokenAuthority::Content { access: ContentAccess::ReadOnly },
     }
 }
