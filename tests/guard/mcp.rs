@@ -13,7 +13,7 @@ use keyward::guard::{InvalidCredential, Reason};
 use keyward::mcp::{self, Tools};
 use keyward::store::WriteStore;
 use keyward::testing::{Answer, App, Key, TestRequest, World};
-use keyward::{Grant, Group, GuardedRouter, Keyward, NewRole, Permission, action, authenticated};
+use keyward::{Group, GuardedRouter, Keyward, Permission, action, authenticated};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::future::IntoFuture;
@@ -110,10 +110,10 @@ async fn serve(State(server): State<Server>, request: Request) -> Response {
             caller.decision().project(json!({"id": 1, "title": "t", "body": "b"}), &["id"]).into_iter().collect();
         return axum::Json(json!({"jsonrpc": "2.0", "id": message["id"], "result": rows})).into_response();
     }
-    if message["params"]["name"] == "create_role" {
-        let actor = mcp::caller(&parts.extensions).unwrap().actor();
-        let keyward = server.keyward.clone().unwrap();
-        keyward.roles().acting_as(actor).create(NewRole::new("made by a tool")).await.unwrap();
+    if message["params"]["name"] == "rotate" {
+        let caller = mcp::caller(&parts.extensions).unwrap();
+        let tokens = server.keyward.clone().unwrap().tokens().acting_as(caller.actor());
+        tokens.regenerate(caller.token().unwrap()).await.unwrap();
     }
     if message["method"] == "initialize" {
         return ([(SESSION, "inner")], axum::Json(answer)).into_response();
@@ -521,21 +521,23 @@ async fn many_resources_or_messages_in_one_request_are_refused() {
 
 #[tokio::test]
 async fn tool_is_named_in_audit_events_and_in_the_last_use() {
-    const CREATE_ROLES: &str = "admin::roles.create";
     let world = world();
     let server = Server { keyward: Some(world.keyward.clone()), ..Server::default() };
-    let app =
-        server.guard(&world, Tools::new().tool("create_role", action(CREATE_ROLES)).prompt("greet", authenticated()));
-    let key = world.super_admin().carries(Grant::new(CREATE_ROLES)).issue().await;
-    post(&app, &key, &tool("create_role")).await.assert_ok();
-    let made: Vec<_> =
-        world.store.audit_events().into_iter().filter(|event| event.what == AuditAction::RoleCreated).collect();
-    assert_eq!(made.last().unwrap().origin.tool.as_deref(), Some("create_role"));
+    let app = server.guard(&world, Tools::new().tool("rotate", authenticated()).prompt("greet", authenticated()));
+    let last_tool = async |key: &Key| {
+        world.keyward.flush().await;
+        let token = world.store.view().await.unwrap().token(key.id).await.unwrap().unwrap();
+        token.last_used_tool.map(|tool| tool.to_string())
+    };
+    let key = world.editor().issue().await;
     post(&app, &key, &call("prompts/get", json!({"name": "greet"}))).await.assert_ok();
-    // The change above is not one of this call.
-    world.keyward.roles().create(NewRole::new("made by the program")).await.unwrap();
-    assert_eq!(world.store.audit_events().last().unwrap().origin.tool, None);
-    world.keyward.shutdown().await;
-    let token = world.store.view().await.unwrap().token(key.id).await.unwrap().unwrap();
-    assert_eq!(token.last_used_tool.as_deref(), Some("prompts/get"));
+    assert_eq!(last_tool(&key).await.as_deref(), Some("prompts/get"));
+    let key = world.editor().issue().await;
+    // The secret of the call is the former one afterwards.
+    post(&app, &key, &tool("rotate")).await.assert_status(401);
+    let last = world.store.audit_events().pop().unwrap();
+    assert_eq!((last.what, last.origin.tool.as_deref()), (AuditAction::TokenRegenerated, Some("rotate")));
+    assert_eq!(last_tool(&key).await.as_deref(), Some("rotate"));
+    world.keyward.tokens().revoke(key.id).await.unwrap();
+    assert_eq!(world.store.audit_events().pop().unwrap().origin.tool, None, "not of this call");
 }
