@@ -4,6 +4,7 @@
 
 mod installation;
 mod json;
+mod lists;
 mod oracle;
 mod readers;
 mod requests;

@@ -131,6 +131,12 @@ fn call(random: &mut Rng) -> (String, Option<Json>) {
     (method.to_owned(), params)
 }
 
+/// Returns a URI that all readers take for the same resource.
+pub fn any_uri(random: &mut Rng) -> String {
+    let (prefix, rest) = (one(random, &PREFIXES), one(random, &["", "/1", "1", "/drafts", "?x=1", "{id}", "/{a}/b"]));
+    prefix.to_owned() + if prefix.ends_with('/') { rest.trim_start_matches('/') } else { rest }
+}
+
 /// Returns a URI: below a prefix, with parts that readers take for others.
 fn uri(random: &mut Rng) -> String {
     const PARTS: [&str; 34] = [
