@@ -211,14 +211,16 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, Stri
     members.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"))
 }
 
-/// Checks that no member could be taken for a deciding one by a reader that folds case.
+/// Checks that no member could be taken for a deciding one: by a reader that folds case, that ends texts at a zero byte,
+/// or that inherits from `__proto__`.
 fn check_spelling(members: &Map<String, Value>) -> Result<(), String> {
-    let folded = |name: &str| name.to_lowercase().to_uppercase();
+    let folded = |name: &str| name.split('\0').next().unwrap_or_default().to_lowercase().to_uppercase();
     let other = |name: &&String| {
-        !DECIDING.contains(&name.as_str()) && DECIDING.iter().any(|deciding| folded(name) == folded(deciding))
+        let deciding = DECIDING.iter().any(|deciding| folded(name) == folded(deciding));
+        *name == "__proto__" || (deciding && !DECIDING.contains(&name.as_str()))
     };
     match members.keys().find(other) {
-        Some(name) => Err(format!("the member {name} is spelled in lower case")),
+        Some(name) => Err(format!("the member {name} may be read as another one: remove it")),
         None => Ok(()),
     }
 }

@@ -17,7 +17,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
 use http_body_util::BodyExt;
@@ -170,7 +170,7 @@ impl Shared {
     /// Reads the body of a request.
     async fn receive(&self, parts: &Parts, body: Body) -> Result<crate::guard::Received, Refused> {
         if !is_json(&parts.headers) {
-            let text = "Content-Type is not application/json in UTF-8";
+            let text = "the body is not application/json in UTF-8";
             return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
         }
         self.bodies.receive_up_to(parts, body, self.tools.body_limit).await.map_err(|error| {
@@ -311,8 +311,11 @@ fn refuse(status: StatusCode, code: i32, message: &str, id: &Value) -> Refused {
     Box::new((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Returns whether the body is JSON in UTF-8: in another charset the server might read another text.
+/// Returns whether the body is JSON in UTF-8: in another charset or coding the server might read another text.
 fn is_json(headers: &HeaderMap) -> bool {
+    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
+        return false;
+    }
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next().and_then(|value| value.to_str().ok()), values.next()) else {
         return false;

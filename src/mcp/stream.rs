@@ -55,10 +55,16 @@ impl MessageStream {
     /// Returns the events that this frame completes.
     fn events(&mut self, frame: &[u8]) -> Vec<u8> {
         self.rest.extend_from_slice(frame);
-        if !std::mem::replace(&mut self.started, true)
-            && let Some(rest) = self.rest.strip_prefix("\u{feff}".as_bytes())
-        {
-            self.rest = rest.to_vec();
+        if !self.started {
+            let mark = "\u{feff}".as_bytes();
+            // A mark may come in several frames. Its event would not be read if a part of it stayed.
+            if self.rest.len() < mark.len() && mark.starts_with(&self.rest) {
+                return Vec::new();
+            }
+            self.started = true;
+            if self.rest.starts_with(mark) {
+                self.rest.drain(..mark.len());
+            }
         }
         let mut events = Vec::new();
         let mut done = 0;
@@ -105,9 +111,8 @@ fn event_length(bytes: &[u8]) -> Option<usize> {
     let mut start = 0;
     loop {
         let end = start + bytes[start..].iter().position(|b| matches!(b, b'\n' | b'\r'))?;
-        // A line feed may follow in the next frame.
+        // A line feed that follows in the next frame is an event without data.
         let next = match (bytes[end], bytes.get(end + 1)) {
-            (b'\r', None) => return None,
             (b'\r', Some(b'\n')) => end + 2,
             _ => end + 1,
         };

@@ -2,7 +2,7 @@
 
 use super::json;
 use super::message::{INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known};
-use super::uri::{covers, is_ambiguous, literal};
+use super::uri::{covers, decoded, is_ambiguous, literal};
 use crate::domain::Requirement;
 use crate::guard::AuthContext;
 use std::collections::BTreeMap;
@@ -165,8 +165,15 @@ impl Tools {
         if is_ambiguous(uri) {
             return None;
         }
-        let covering = self.resources.iter().filter(|(prefix, _)| covers(prefix, uri));
-        covering.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
+        let of_reading = |read: &dyn Fn(&str) -> String| {
+            let covering = self.resources.iter().filter(|(prefix, _)| covers(&read(prefix), &read(uri)));
+            covering.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
+        };
+        let rule = of_reading(&str::to_owned)?;
+        // A server that decodes the URI, once or twice, must not find it below another prefix.
+        let readings: [&dyn Fn(&str) -> String; 2] = [&decoded, &|uri| decoded(&decoded(uri))];
+        let differs = uri.contains('%') && readings.iter().any(|read| of_reading(read) != Some(rule));
+        (!differs).then_some(rule)
     }
 
     /// Returns the rule of a URI template: that of its text before the first expression.

@@ -34,6 +34,19 @@ pub(super) fn is_ambiguous(uri: &str) -> bool {
     path_only.contains("//") || decoded.split(['/', ':', '?', '#']).any(is_dots)
 }
 
+/// Decodes percent encoding once.
+pub(super) fn decoded(uri: &str) -> String {
+    let mut parts = uri.split('%');
+    let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
+    for part in parts {
+        match part.get(..2).and_then(|digits| hex::decode(digits).ok()) {
+            Some(byte) => bytes.extend([&byte, &part.as_bytes()[2..]].concat()),
+            None => bytes.extend([b"%", part.as_bytes()].concat()),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 /// Returns the part of a URI template before its first expression.
 pub(super) fn literal(template: &str) -> &str {
     template.split('{').next().unwrap_or_default()
@@ -57,6 +70,19 @@ mod tests {
             ("article://a/", "article://a", false),
         ] {
             assert_eq!(covers(prefix, uri), covered, "{prefix} {uri}");
+        }
+    }
+
+    #[test]
+    fn percent_encoding_is_decoded_once() {
+        for (uri, expected) in [
+            ("a%62%2541%", "ab%41%"),
+            ("%4", "%4"),
+            ("%zz%é", "%zz%é"),
+            ("caf%C3%A9", "café"),
+            ("%+1%ff", "%+1\u{fffd}"),
+        ] {
+            assert_eq!(decoded(uri), expected);
         }
     }
 

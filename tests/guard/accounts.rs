@@ -564,6 +564,7 @@ async fn services_are_managed_by_people_who_cover_them() {
     assert!(matches!(keyward.tokens().open_session(session).await, Err(ServiceError::Forbidden(_))));
     let update = OwnerUpdate { email: Some("robot@x.test".into()), ..OwnerUpdate::default() };
     assert!(keyward.owners().update(robot.id, update).await.is_err());
+    #[cfg(feature = "people")]
     assert!(keyward.owners().invite(keyward::NewOwner::service("other")).await.is_err());
     // Who no longer covers it manages it no longer.
     keyward.owners().set_roles(ada.id, vec![]).await.unwrap();

@@ -16,6 +16,8 @@ mod hostile;
 mod invariants;
 #[cfg(feature = "mcp")]
 mod mcp;
+#[cfg(feature = "mcp")]
+mod mcp_messages;
 mod pages;
 mod paths;
 mod rejections;

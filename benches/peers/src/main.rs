@@ -1,7 +1,8 @@
 //! Compares the cost of keyward with other crates, in one table of one run.
 //!
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml`. `BENCH_SECONDS` (60) is the time of sampling. With
-//! `--features aws-lc` jsonwebtoken uses that library's cryptography. `../gate/harness.rs` measures.
+//! `--features aws-lc` jsonwebtoken uses that library's cryptography. With `-- mcp` the rows are those of an MCP server.
+//! `../gate/harness.rs` measures.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -11,6 +12,7 @@ mod decisions;
 #[path = "../../gate/harness.rs"]
 mod harness;
 mod jwt;
+mod mcp;
 mod sessions;
 mod static_keys;
 mod table;
@@ -40,6 +42,9 @@ fn main() {
     let provider = jwt::install_provider();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _context = runtime.enter();
+    if std::env::args().any(|argument| argument == "mcp") {
+        return mcp::run(&runtime, seconds);
+    }
 
     let mut rows = vec![Row::new(table::BARE, None, 200, build_router(), cycle::<Body>(vec!["unknown".to_owned()]))];
 
