@@ -178,6 +178,11 @@ impl AuthContext {
             Verdict::Allowed => self.mark.pass(),
             Verdict::Partial => self.mark.pass_pending(),
         }
+        self.add(requirement);
+        true
+    }
+
+    fn add(&mut self, requirement: Prepared) {
         self.mark.add_layer_requirement(&requirement);
         self.required = Some(match self.required.take() {
             None => requirement,
@@ -185,7 +190,6 @@ impl AuthContext {
                 Prepared::Shared(Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])))
             }
         });
-        true
     }
 
     /// Returns whether the caller meets this requirement for some rows or fields at least. It requires nothing.
@@ -195,14 +199,32 @@ impl AuthContext {
     }
 
     /// Applies the requirement of a call in the body, and returns whether the request may go on. The route takes the
-    /// decision if it is partial: the head of its response may leave before.
+    /// decision if it is partial: the head of its response may leave before. Decisions of layers stay as they are.
     #[cfg(feature = "mcp")]
     pub(crate) fn require_call(&mut self, requirement: Arc<Requirement>) -> bool {
-        let met = self.check(Prepared::Shared(requirement));
-        if met {
-            self.mark.take_decision();
+        let met = self.meets(&requirement);
+        match met {
+            true => {
+                self.mark.pass();
+                self.add(Prepared::Shared(requirement));
+            }
+            false => self.mark.deny(&requirement),
         }
         met
+    }
+
+    /// Returns this caller with the permissions that it has now, to judge what was not required so far. It costs a
+    /// look-up in memory unless something has changed.
+    ///
+    /// # Errors
+    /// [`NoLongerValid`] if the caller would no longer be admitted, or no longer meets the requirements so far.
+    #[cfg(feature = "mcp")]
+    pub(crate) async fn current(&self) -> Result<Self, NoLongerValid> {
+        if self.entry.digest().is_none() || still_valid(&self.entry) {
+            return Ok(self.clone());
+        }
+        let entry = judge_again(&self.entry, &self.requirements()).await.map_err(NoLongerValid)?;
+        Ok(Self { entry, ..self.clone() })
     }
 
     /// Makes a rejection of this request an answer of JSON-RPC to the request with this id, which is JSON.

@@ -13,6 +13,7 @@ pub(super) const PARSE_ERROR: i32 = -32700;
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 pub(super) const INVALID_PARAMS: i32 = -32602;
+pub(super) const INTERNAL_ERROR: i32 = -32603;
 /// Of revisions before 2026-07-28.
 pub(super) const RESOURCE_NOT_FOUND: i32 = -32002;
 pub(super) const HEADER_MISMATCH: i32 = -32020;
@@ -98,6 +99,8 @@ pub(super) fn is_known(method: &str) -> bool {
 /// The members that decide. A reader that folds case would take another spelling for one of them.
 const DECIDING: [&str; 12] =
     ["jsonrpc", "id", "method", "params", "result", "error", "name", "uri", "ref", "type", "notifications", "_meta"];
+/// The bytes of the longest of them.
+const LONGEST_DECIDING: usize = 13;
 
 impl<'a> Message<'a> {
     /// Reads a message from its JSON.
@@ -204,12 +207,69 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, Stri
 
 /// Checks that no member could be taken for a deciding one by a reader that folds case.
 fn check_spelling(members: &Map<String, Value>) -> Result<(), String> {
-    let folded = |name: &str| name.to_lowercase().to_uppercase();
-    let other = |name: &&String| {
-        !DECIDING.contains(&name.as_str()) && DECIDING.iter().any(|deciding| folded(name) == folded(deciding))
-    };
-    match members.keys().find(other) {
-        Some(name) => Err(format!("the member {name} is spelled in lower case")),
+    match members.keys().find(|name| is_other_spelling(name)) {
+        Some(name) => Err(format!("the member {} is another spelling of one that decides", short(name))),
         None => Ok(()),
+    }
+}
+
+/// Returns whether a name is equal to a deciding one when case is folded, and differs from it.
+fn is_other_spelling(name: &str) -> bool {
+    // Folding makes no character shorter than one byte, and none is longer than four.
+    if name.len() > 4 * LONGEST_DECIDING || DECIDING.contains(&name) {
+        return false;
+    }
+    let is_deciding = |name: &str| DECIDING.iter().any(|deciding| deciding.eq_ignore_ascii_case(name));
+    match name.is_ascii() {
+        true => is_deciding(name),
+        false => is_deciding(&name.to_lowercase().to_uppercase()),
+    }
+}
+
+/// Returns the start of a name that a client sent.
+pub(super) fn short(name: &str) -> &str {
+    &name[..name.floor_char_boundary(100)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, in the most direct form.
+    fn folds_to_another(name: &str) -> bool {
+        let folded = |name: &str| name.to_lowercase().to_uppercase();
+        !DECIDING.contains(&name) && DECIDING.iter().any(|deciding| folded(name) == folded(deciding))
+    }
+
+    #[test]
+    fn other_spellings_of_deciding_members_are_found() {
+        for name in ["Method", "METHOD", "paramſ", "\u{131}d", "urI", "_META", "reſult"] {
+            assert!(is_other_spelling(name) && folds_to_another(name), "{name}");
+        }
+        for name in ["method", "methods", "m\u{e9}thod", "", "\u{130}d", "title", &"\u{17f}".repeat(100)] {
+            assert!(!is_other_spelling(name) && !folds_to_another(name), "{name}");
+        }
+        assert!(DECIDING.iter().all(|name| name.is_ascii() && name.len() <= LONGEST_DECIDING));
+    }
+
+    #[test]
+    fn spellings_are_found_as_the_definition_says() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..20_000 {
+            let deciding = DECIDING[random.usize(..DECIDING.len())];
+            let name: String = deciding
+                .chars()
+                .map(|c| match (random.u8(..12), c) {
+                    (0, c) => c.to_ascii_uppercase(),
+                    (1, 's') => '\u{17f}',
+                    (1, 'i') => '\u{131}',
+                    (2, 'i') => '\u{130}',
+                    (1, 'k') => '\u{212a}',
+                    (3, _) => random.char(..),
+                    (_, c) => c,
+                })
+                .collect();
+            assert_eq!(is_other_spelling(&name), folds_to_another(&name), "{name}");
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 mod base64;
 mod caller;
+mod event;
 mod headers;
 mod json;
 mod list;

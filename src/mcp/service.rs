@@ -1,9 +1,9 @@
 //! The service around an MCP server: it reads each request, judges it, and passes the same bytes on.
 
-use super::headers::{is_stateless, mismatch};
+use super::headers::{is_stateless, mismatch, remove_credentials, repeated};
 use super::json;
-use super::list::Filter;
-use super::message::{HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use super::list::{Filter, Filtered};
+use super::message::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use super::message::{Message, RESOURCE_NOT_FOUND, RpcError};
 use super::origin::is_allowed;
 use super::session::Sessions;
@@ -15,10 +15,10 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, StatusCode};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde_json::Value;
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -108,6 +108,10 @@ impl Shared {
         {
             return Err(refuse(StatusCode::FORBIDDEN, INVALID_REQUEST, "Origin not allowed", &Value::Null));
         }
+        if let Some(name) = repeated(&parts.headers) {
+            let text = format!("Header mismatch: {name} is there twice");
+            return Err(refuse(StatusCode::BAD_REQUEST, HEADER_MISMATCH, &text, &Value::Null));
+        }
         let stateless = is_stateless(&parts.headers);
         let (admitted, request_body, received) = match parts.method {
             Method::POST => {
@@ -150,19 +154,30 @@ impl Shared {
         if requirement.is_some_and(|requirement| !auth.require_call(requirement)) {
             return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
         }
+        remove_credentials(&mut parts.headers, &parts.extensions);
         parts.extensions.insert(auth.clone());
-        let response = tokio::select! {
-            response = inner.call(Request::from_parts(parts, request_body)) => response.unwrap_or_else(|never| match never {}),
-            () = auth.revoked() => return Err(revoked(&auth).await),
+        let answer = async {
+            let response = inner.call(Request::from_parts(parts, request_body)).await;
+            let response = response.unwrap_or_else(|never| match never {});
+            drop(received);
+            self.answer(response.map(Body::new), &auth, admitted).await
         };
-        drop(received);
-        Ok(self.answer(response.map(Body::new), auth, admitted).await)
+        tokio::select! {
+            answer = answer => answer,
+            () = auth.revoked() => Err(revoked(&auth).await),
+        }
     }
 
     /// Reads the body of a request.
     async fn receive(&self, parts: &Parts, body: Body) -> Result<crate::guard::Received, Refused> {
         if !is_json(&parts.headers) {
             let text = "Content-Type is not application/json in UTF-8";
+            return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
+        }
+        let is_identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !parts.headers.get_all(CONTENT_ENCODING).iter().all(is_identity) {
+            // The server might decode what was judged as it is.
+            let text = "Content-Encoding is not identity";
             return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
         }
         self.bodies.receive_up_to(parts, body, self.tools.body_limit).await.map_err(|error| {
@@ -233,35 +248,48 @@ impl Shared {
     }
 
     /// Makes the server's response one that may leave: lists are filtered, and a stream ends when the credential does.
-    async fn answer(&self, response: Response, auth: AuthContext, admitted: Admitted) -> Response {
+    async fn answer(&self, response: Response, auth: &AuthContext, admitted: Admitted) -> Result<Response, Refused> {
         let (mut head, body) = response.into_parts();
-        self.sessions.wrap_response(&mut head.headers, &auth);
+        self.sessions.wrap_response(&mut head.headers, auth);
         // Every answer: a server finds the stream of an answer by an id that the client chose, perhaps twice.
-        let filter = Filter { tools: self.tools.clone(), auth: auth.clone() };
+        let filter = Filter { tools: self.tools.clone() };
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
-            return Response::from_parts(head, MessageStream::new(body, auth, Some(filter), admitted.ids).into_body());
+            let stream = MessageStream::new(body, auth.clone(), filter, admitted.ids);
+            return Ok(Response::from_parts(head, stream.into_body()));
         }
         if !head.status.is_success() || head.status == StatusCode::ACCEPTED {
-            return Response::from_parts(head, body);
+            return Ok(Response::from_parts(head, body));
         }
-        let Ok(bytes) = body.collect().await.map(|collected| collected.to_bytes()) else {
-            return *refuse(StatusCode::BAD_GATEWAY, -32603, "the server's answer broke off", &Value::Null);
+        let bad = |text: &str| {
+            let id = admitted.ids.first().unwrap_or(&Value::Null);
+            Err(refuse(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, text, id))
+        };
+        let bytes = match Limited::new(body, self.tools.answer_limit).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                tracing::error!("an MCP server's answer is above the limit of answers: withheld");
+                return bad("The server's answer is too large");
+            }
+            Err(_) => return bad("The server's answer broke off"),
         };
         if bytes.is_empty() {
-            return Response::from_parts(head, Body::empty());
+            return Ok(Response::from_parts(head, Body::empty()));
         }
         // What cannot be read cannot be filtered.
         let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else {
-            tracing::error!("an MCP server answered a list with what is not JSON: withheld");
-            let id = admitted.ids.first().unwrap_or(&Value::Null);
-            return *refuse(StatusCode::BAD_GATEWAY, -32603, "the server's answer cannot be read", id);
+            tracing::error!("an MCP server's answer is not JSON: withheld");
+            return bad("The server's answer cannot be read");
         };
-        if !filter.apply(&mut json) {
-            return Response::from_parts(head, Body::from(bytes));
+        let Ok(current) = auth.current().await else { return Err(revoked(auth).await) };
+        match filter.apply(&mut json, &current) {
+            Filtered::Unchanged => Ok(Response::from_parts(head, Body::from(bytes))),
+            Filtered::Changed => {
+                head.headers.remove(CONTENT_LENGTH);
+                Ok(Response::from_parts(head, Body::from(json.to_string())))
+            }
+            Filtered::Withheld => bad("The server's answer is withheld"),
         }
-        head.headers.remove(CONTENT_LENGTH);
-        Response::from_parts(head, Body::from(json.to_string()))
     }
 }
 

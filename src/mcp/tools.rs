@@ -1,8 +1,10 @@
 //! The table of an MCP server: what each tool, resource, prompt and method requires.
 
 use super::json;
-use super::message::{INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known};
-use super::uri::{covers, is_ambiguous, literal};
+use super::message::{
+    INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known, short,
+};
+use super::uri::{covers, expansions, is_ambiguous, literal};
 use crate::domain::Requirement;
 use crate::guard::AuthContext;
 use std::collections::BTreeMap;
@@ -33,6 +35,7 @@ pub struct Tools {
     methods: BTreeMap<String, Rule>,
     pub(super) origins: Vec<String>,
     pub(super) body_limit: usize,
+    pub(super) answer_limit: usize,
     pub(super) depth: usize,
 }
 
@@ -72,6 +75,7 @@ impl Tools {
             methods: BTreeMap::new(),
             origins: Vec::new(),
             body_limit: 1024 * 1024,
+            answer_limit: 16 * 1024 * 1024,
             depth: json::DEPTH,
         }
     }
@@ -142,6 +146,13 @@ impl Tools {
         self
     }
 
+    /// Sets the largest answer of the server, in bytes: of a JSON body, and of each event of a stream. The layer reads an
+    /// answer as a whole to filter its lists. A larger one becomes an error. The default is 16 MiB.
+    pub fn answer_limit(mut self, bytes: usize) -> Self {
+        self.answer_limit = bytes;
+        self
+    }
+
     /// Sets the deepest nesting of a message. The default is 64.
     pub fn depth_limit(mut self, depth: usize) -> Self {
         self.depth = depth;
@@ -162,16 +173,28 @@ impl Tools {
     }
 
     pub(super) fn of_resource(&self, uri: &str) -> Option<&Rule> {
-        if is_ambiguous(uri) {
-            return None;
-        }
+        if is_ambiguous(uri) { None } else { self.covering(uri) }
+    }
+
+    /// Returns the rule of the longest prefix that covers a URI.
+    fn covering(&self, uri: &str) -> Option<&Rule> {
         let covering = self.resources.iter().filter(|(prefix, _)| covers(prefix, uri));
         covering.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
     }
 
-    /// Returns the rule of a URI template: that of its text before the first expression.
-    pub(super) fn of_template(&self, template: &str) -> Option<&Rule> {
-        self.of_resource(literal(template))
+    /// Returns the rules of a URI template: those of all prefixes that cover one of its expansions. `None` if some
+    /// expansion has none.
+    pub(super) fn of_template(&self, template: &str) -> Option<Vec<&Rule>> {
+        let literal = literal(template);
+        if is_ambiguous(literal) {
+            return None;
+        }
+        let mut rules: Vec<&Rule> = expansions(template).iter().map(|uri| self.covering(uri)).collect::<Option<_>>()?;
+        if literal.len() < template.len() {
+            let below = self.resources.range(literal.to_owned()..);
+            rules.extend(below.take_while(|(prefix, _)| prefix.starts_with(literal)).map(|(_, rule)| rule));
+        }
+        Some(rules)
     }
 
     /// Judges a message, and returns what its caller has to meet: nothing beyond a credential if it is empty.
@@ -196,7 +219,7 @@ impl Tools {
             Method::Tool(name) => one(self.of_tool(name), unknown("tool", name)),
             Method::Prompt(name) | Method::CompletePrompt(name) => one(self.of_prompt(name), unknown("prompt", name)),
             Method::Resource(uri) => one(self.of_resource(uri), no_resource(uri)),
-            Method::CompleteTemplate(uri) => one(self.of_template(uri), no_resource(uri)),
+            Method::CompleteTemplate(uri) => self.of_template(uri).ok_or_else(|| no_resource(uri)),
             Method::Listen(uris) => {
                 uris.iter().map(|uri| self.of_resource(uri).ok_or_else(|| no_resource(uri))).collect()
             }
@@ -215,9 +238,4 @@ fn insert(rules: &mut BTreeMap<String, Rule>, kind: &str, name: String, requirem
     assert!(!requirement.has_params(), "the {kind} {name} has no path parameters: {requirement}");
     let earlier = rules.insert(name.clone(), Rule(Arc::new(requirement)));
     assert!(earlier.is_none(), "the {kind} {name} is there twice: remove one");
-}
-
-/// Returns the start of a name that a client sent.
-fn short(name: &str) -> &str {
-    &name[..name.floor_char_boundary(100)]
 }

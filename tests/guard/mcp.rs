@@ -1,5 +1,8 @@
 //! The guard of an MCP server, in front of a server that does everything it is asked for and lists everything.
 
+mod requests;
+mod streams;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
