@@ -227,6 +227,13 @@ impl AuthContext {
         Ok(Self { entry, ..self.clone() })
     }
 
+    /// Returns the time until the token expires; `None` if it does not.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn expires_in(&self) -> Option<std::time::Duration> {
+        let resolver = self.entry.resolver()?;
+        self.entry.expires_in(resolver.clock.moment())
+    }
+
     /// Makes a rejection of this request an answer of JSON-RPC to the request with this id, which is JSON.
     #[cfg(feature = "mcp")]
     pub(crate) fn answer_to(&self, id: String) {

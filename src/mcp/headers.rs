@@ -34,7 +34,7 @@ pub(super) fn mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<Hea
     }
     // The other methods have no name in the specification.
     let name = match &message.method {
-        Method::Tool(name) | Method::Prompt(name) => Some(*name),
+        Method::Tool { name, .. } | Method::Prompt(name) | Method::Task(name) => Some(*name),
         Method::Resource(uri) => Some(*uri),
         _ => None,
     };

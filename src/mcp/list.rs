@@ -1,15 +1,18 @@
 //! Messages of the server: lists show what the caller may use, and notifications tell what it may read, by the table
 //! that decides calls.
 
+use super::task::Tasks;
 use super::tools::{Rule, Tools};
 use crate::guard::AuthContext;
 use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// A filter of the messages to one caller.
-#[derive(Clone)]
+/// A filter of the messages that answer one request.
 pub(super) struct Filter {
     pub(super) tools: Arc<Tools>,
+    pub(super) tasks: Tasks,
+    /// The calls of the request: their ids, with the names of tools.
+    pub(super) calls: Vec<(Value, String)>,
 }
 
 /// What a filter did to a message.
@@ -35,10 +38,15 @@ impl Filter {
         match message.get("method").and_then(Value::as_str) {
             Some(method) if self.shows(method, &message["params"], auth) => Filtered::Unchanged,
             Some(_) => Filtered::Withheld,
-            None => match message.get_mut("result").and_then(Value::as_object_mut) {
-                Some(result) => self.filter_lists(result, auth),
-                None => Filtered::Unchanged,
-            },
+            None => {
+                if let Some((_, tool)) = self.calls.iter().find(|(id, _)| *id == message["id"]) {
+                    self.tasks.keep(auth, tool, &message["result"]);
+                }
+                match message.get_mut("result").and_then(Value::as_object_mut) {
+                    Some(result) => self.filter_lists(result, auth),
+                    None => Filtered::Unchanged,
+                }
+            }
         }
     }
 
@@ -60,6 +68,11 @@ impl Filter {
         match method {
             "notifications/resources/updated" => {
                 let rule = params["uri"].as_str().and_then(|uri| self.tools.of_resource(uri));
+                rule.is_some_and(|rule| rule.allows(auth))
+            }
+            // It may come before the answer that begins the task, and is withheld then: clients do not rely on it.
+            "notifications/tasks/status" | "notifications/tasks" => {
+                let rule = params["taskId"].as_str().and_then(|id| self.tools.of_task(&self.tasks, auth, id));
                 rule.is_some_and(|rule| rule.allows(auth))
             }
             _ => true,
@@ -87,10 +100,17 @@ impl Filter {
                 other => *other = Value::Array(Vec::new()),
             }
         };
-        retain("tools", "name", &|name| one(self.tools.of_tool(name)));
+        let of_server = |name: &str| self.tools.of_tool(name).filter(|_| !self.tools.answers(name));
+        retain("tools", "name", &|name| one(of_server(name)));
+        retain("tasks", "taskId", &|id| one(self.tools.of_task(&self.tasks, auth, id)));
         retain("prompts", "name", &|name| one(self.tools.of_prompt(name)));
         retain("resources", "uri", &|uri| one(self.tools.of_resource(uri)));
         retain("resourceTemplates", "uriTemplate", &|template| self.tools.of_template(template));
+        let is_last = result.get("nextCursor").is_none_or(Value::is_null);
+        if let Some(Value::Array(tools)) = result.get_mut("tools") {
+            tools.iter_mut().for_each(|tool| self.tools.narrow(tool, auth));
+            tools.extend(self.tools.own_tools().filter(|_| is_last));
+        }
         if changed { Filtered::Changed } else { Filtered::Unchanged }
     }
 }

@@ -46,12 +46,20 @@ pub(super) struct Message<'a> {
 pub(super) enum Method<'a> {
     /// For every valid caller: the handshake, lists, notifications, and responses.
     Open,
-    Tool(&'a str),
+    Tool {
+        name: &'a str,
+        arguments: &'a Value,
+    },
     Prompt(&'a str),
     /// Reads a resource, or subscribes to it in revisions before 2026-07-28.
     Resource(&'a str),
-    /// Subscribes to resources.
-    Listen(Vec<&'a str>),
+    /// Subscribes to resources and tasks.
+    Listen {
+        uris: Vec<&'a str>,
+        tasks: Vec<&'a str>,
+    },
+    /// Asks for a task, or changes it.
+    Task(&'a str),
     CompletePrompt(&'a str),
     /// Completes an argument of the resources of a URI template.
     CompleteTemplate(&'a str),
@@ -60,7 +68,7 @@ pub(super) enum Method<'a> {
 }
 
 /// The methods that every valid caller may use.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 9] = [
     "initialize",
     "ping",
     "server/discover",
@@ -69,19 +77,21 @@ const OPEN: [&str; 8] = [
     "resources/list",
     "resources/templates/list",
     "prompts/list",
+    "tasks/list",
 ];
 /// The notifications of clients, which every valid caller may send.
-const NOTIFICATIONS: [&str; 5] = [
+const NOTIFICATIONS: [&str; 6] = [
     "notifications/initialized",
     "notifications/cancelled",
     "notifications/progress",
     "notifications/roots/list_changed",
     "notifications/elicitation/response",
+    "notifications/tasks/status",
 ];
-/// The most resources of one subscription.
-const MOST_RESOURCES: usize = 100;
+/// The most resources, and the most tasks, of one subscription.
+const MOST_SUBSCRIBED: usize = 100;
 /// The methods whose requirement depends on their parameters.
-const NAMING: [&str; 7] = [
+const NAMING: [&str; 11] = [
     "tools/call",
     "resources/read",
     "resources/subscribe",
@@ -89,6 +99,10 @@ const NAMING: [&str; 7] = [
     "prompts/get",
     "completion/complete",
     "subscriptions/listen",
+    "tasks/get",
+    "tasks/result",
+    "tasks/update",
+    "tasks/cancel",
 ];
 
 /// Returns whether the table decides the method without a declaration of its own.
@@ -97,8 +111,22 @@ pub(super) fn is_known(method: &str) -> bool {
 }
 
 /// The members that decide. A reader that folds case would take another spelling for one of them.
-const DECIDING: [&str; 12] =
-    ["jsonrpc", "id", "method", "params", "result", "error", "name", "uri", "ref", "type", "notifications", "_meta"];
+const DECIDING: [&str; 14] = [
+    "jsonrpc",
+    "id",
+    "method",
+    "params",
+    "result",
+    "error",
+    "name",
+    "arguments",
+    "uri",
+    "ref",
+    "type",
+    "notifications",
+    "taskId",
+    "_meta",
+];
 /// The bytes of the longest of them.
 const LONGEST_DECIDING: usize = 13;
 
@@ -162,7 +190,10 @@ impl<'a> Method<'a> {
         Ok(match name {
             // It takes nothing, and shows nothing.
             "resources/unsubscribe" => Self::Open,
-            "tools/call" => Self::Tool(text(params, "name")?),
+            "tools/call" => {
+                Self::Tool { name: text(params, "name")?, arguments: params.get("arguments").unwrap_or(&Value::Null) }
+            }
+            "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Self::Task(text(params, "taskId")?),
             "prompts/get" => Self::Prompt(text(params, "name")?),
             "completion/complete" => {
                 let Some(Value::Object(reference)) = params.get("ref") else { return Err("ref is no object".into()) };
@@ -180,21 +211,13 @@ impl<'a> Method<'a> {
                     return Err("notifications is no object".into());
                 };
                 // Other filters concern lists, or are of extensions: a URI in them would not be judged.
-                let known = ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
-                if let Some(other) = filter.keys().find(|name| !known.contains(&name.as_str())) {
-                    return Err(format!("unknown filter {other}"));
+                let lists = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+                let (resources, tasks) = ("resourceSubscriptions", "taskIds");
+                let is_known = |name: &str| lists.contains(&name) || name == resources || name == tasks;
+                if let Some(other) = filter.keys().find(|name| !is_known(name)) {
+                    return Err(format!("unknown filter {}", short(other)));
                 }
-                match filter.get("resourceSubscriptions") {
-                    None => Self::Listen(Vec::new()),
-                    Some(Value::Array(uris)) if uris.len() > MOST_RESOURCES => {
-                        return Err(format!("more than {MOST_RESOURCES} resources in one subscription"));
-                    }
-                    Some(Value::Array(uris)) => {
-                        let uris: Option<_> = uris.iter().map(Value::as_str).collect();
-                        Self::Listen(uris.ok_or("resourceSubscriptions holds texts")?)
-                    }
-                    Some(_) => return Err("resourceSubscriptions is no array".into()),
-                }
+                Self::Listen { uris: texts(filter, resources)?, tasks: texts(filter, tasks)? }
             }
             _ => Self::Resource(text(params, "uri")?),
         })
@@ -203,6 +226,21 @@ impl<'a> Method<'a> {
 
 fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
     members.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"))
+}
+
+/// Returns the texts of a list; none if it is not there.
+fn texts<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, String> {
+    match members.get(name) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(items)) if items.len() > MOST_SUBSCRIBED => {
+            Err(format!("more than {MOST_SUBSCRIBED} {name} in one subscription"))
+        }
+        Some(Value::Array(items)) => {
+            let texts: Option<_> = items.iter().map(Value::as_str).collect();
+            texts.ok_or_else(|| format!("{name} holds texts"))
+        }
+        Some(_) => Err(format!("{name} is no array")),
+    }
 }
 
 /// Checks that no member could be taken for a deciding one by a reader that folds case.
@@ -224,6 +262,12 @@ fn is_other_spelling(name: &str) -> bool {
         true => is_deciding(name),
         false => is_deciding(&name.to_lowercase().to_uppercase()),
     }
+}
+
+/// Returns whether a reader that folds case takes two names for one.
+pub(super) fn is_same_folded(one: &str, other: &str) -> bool {
+    let folded = |name: &str| name.to_lowercase().to_uppercase();
+    one.eq_ignore_ascii_case(other) || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
 }
 
 /// Returns the start of a name that a client sent.

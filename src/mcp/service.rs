@@ -1,13 +1,15 @@
 //! The service around an MCP server: it reads each request, judges it, and passes the same bytes on.
 
 use super::headers::{is_stateless, mismatch, remove_credentials, repeated};
+use super::introspection;
 use super::json;
 use super::list::{Filter, Filtered};
 use super::message::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
-use super::message::{Message, RESOURCE_NOT_FOUND, RpcError};
+use super::message::{Message, Method, RESOURCE_NOT_FOUND, RpcError};
 use super::origin::is_allowed;
 use super::session::Sessions;
 use super::stream::{MessageStream, is_event_stream};
+use super::task::Tasks;
 use super::tools::{Refusal, Rule, Tools};
 use crate::domain::{InvalidCredential, Reason, Requirement, all_of, authenticated};
 use crate::guard::{Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, NoLongerValid};
@@ -17,9 +19,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -39,13 +41,17 @@ struct Shared {
     tools: Arc<Tools>,
     bodies: BodyReader,
     sessions: Sessions,
+    tasks: Tasks,
     authenticated: Arc<Requirement>,
 }
 
 /// The messages of a request that the server may see.
+#[derive(Default)]
 struct Admitted {
     /// The ids of the requests.
     ids: Vec<Value>,
+    /// The ids of calls, with the names of tools.
+    calls: Vec<(Value, String)>,
     /// Each once.
     rules: Vec<Rule>,
 }
@@ -56,8 +62,9 @@ const MOST_MESSAGES: usize = 100;
 impl<T> McpService<T> {
     pub(super) fn new(tools: Tools, inner: T) -> Self {
         let bodies = BodyReader::new(BODY_DEADLINE, Addresses::of_peers());
-        let (sessions, authenticated) = (Sessions::new(), Arc::new(authenticated()));
-        Self { inner, shared: Arc::new(Shared { tools: Arc::new(tools), bodies, sessions, authenticated }) }
+        let (tools, sessions, tasks) = (Arc::new(tools), Sessions::new(), Tasks::default());
+        let authenticated = Arc::new(authenticated());
+        Self { inner, shared: Arc::new(Shared { tools, bodies, sessions, tasks, authenticated }) }
     }
 }
 
@@ -114,16 +121,16 @@ impl Shared {
         }
         let stateless = is_stateless(&parts.headers);
         let (admitted, request_body, received) = match parts.method {
-            Method::POST => {
+            http::Method::POST => {
                 let mut received = self.receive(&parts, body).await?;
                 let admitted = self.admit(&parts.headers, &received.bytes, &mut auth, stateless)?;
                 let bytes = std::mem::take(&mut received.bytes);
                 (admitted, Body::from(bytes), Some(received))
             }
             // A stream is bound to its caller by the session.
-            Method::GET | Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
+            http::Method::GET | http::Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
                 parts.headers.remove(CONTENT_LENGTH);
-                (Admitted { ids: Vec::new(), rules: Vec::new() }, Body::empty(), None)
+                (Admitted::default(), Body::empty(), None)
             }
             _ => {
                 let mut refused =
@@ -153,6 +160,12 @@ impl Shared {
         };
         if requirement.is_some_and(|requirement| !auth.require_call(requirement)) {
             return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
+        }
+        if let [(id, tool)] = &admitted.calls[..]
+            && self.tools.answers(tool)
+        {
+            let result = introspection::result(tool, &auth, stateless);
+            return Ok(axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response());
         }
         remove_credentials(&mut parts.headers, &parts.extensions);
         parts.extensions.insert(auth.clone());
@@ -215,14 +228,18 @@ impl Shared {
         if messages.len() > MOST_MESSAGES {
             return Err(bad(INVALID_REQUEST, &format!("a batch of more than {MOST_MESSAGES} messages"), &Value::Null));
         }
-        let mut admitted = Admitted { ids: Vec::new(), rules: Vec::new() };
+        let is_batch = json.is_array();
+        let mut admitted = Admitted::default();
         for json in messages {
             let message = Message::read(json).map_err(|(error, id)| bad(error.code, &error.message, id))?;
             if let Some(header) = mismatch(headers, &message) {
                 let text = format!("Header mismatch: {header} differs from the body");
                 return Err(bad(HEADER_MISMATCH, &text, message.id));
             }
-            match self.tools.judge(&message, auth) {
+            if message.is_request() && admitted.ids.contains(message.id) {
+                return Err(bad(INVALID_REQUEST, "two requests of one id", message.id));
+            }
+            match self.tools.judge(&message, auth, &self.tasks) {
                 Ok(rules) => {
                     for rule in rules {
                         if !admitted.rules.iter().any(|known| Arc::ptr_eq(&known.0, &rule.0)) {
@@ -236,12 +253,19 @@ impl Shared {
                     auth.require_call(rule.0);
                     return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
                 }
-                Err(Refusal::Unknown(error)) => {
-                    return Err(unknown(error, message.id, stateless, messages.len() > 1 || !message.is_request()));
+                Err(Refusal::Invalid(error)) => {
+                    return Err(invalid(error, message.id, stateless, messages.len() > 1 || !message.is_request()));
                 }
             }
             if message.is_request() {
                 admitted.ids.push(message.id.clone());
+            }
+            if let Method::Tool { name, .. } = message.method {
+                if self.tools.answers(name) && (is_batch || !message.is_request()) {
+                    let text = format!("{name} is called by a request of its own: send it alone, with an id");
+                    return Err(bad(INVALID_REQUEST, &text, message.id));
+                }
+                admitted.calls.push((message.id.clone(), name.to_owned()));
             }
         }
         Ok(admitted)
@@ -252,17 +276,18 @@ impl Shared {
         let (mut head, body) = response.into_parts();
         self.sessions.wrap_response(&mut head.headers, auth);
         // Every answer: a server finds the stream of an answer by an id that the client chose, perhaps twice.
-        let filter = Filter { tools: self.tools.clone() };
+        let Admitted { ids, calls, .. } = admitted;
+        let filter = Filter { tools: self.tools.clone(), tasks: self.tasks.clone(), calls };
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
-            let stream = MessageStream::new(body, auth.clone(), filter, admitted.ids);
+            let stream = MessageStream::new(body, auth.clone(), filter, ids);
             return Ok(Response::from_parts(head, stream.into_body()));
         }
         if !head.status.is_success() || head.status == StatusCode::ACCEPTED {
             return Ok(Response::from_parts(head, body));
         }
         let bad = |text: &str| {
-            let id = admitted.ids.first().unwrap_or(&Value::Null);
+            let id = ids.first().unwrap_or(&Value::Null);
             Err(refuse(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, text, id))
         };
         let bytes = match Limited::new(body, self.tools.answer_limit).collect().await {
@@ -304,8 +329,8 @@ async fn revoked(auth: &AuthContext) -> Refused {
     Box::new(response)
 }
 
-/// Returns the answer to a message that names what the table does not have.
-fn unknown(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> Refused {
+/// Returns the answer to a message that names what it must not.
+fn invalid(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> Refused {
     if stateless && error.code == RESOURCE_NOT_FOUND {
         error.code = INVALID_PARAMS;
     }

@@ -10,7 +10,7 @@ struct Events(Arc<Mutex<Option<mpsc::UnboundedReceiver<String>>>>);
 
 async fn serve_events(State(events): State<Events>, request: Request) -> Response {
     if request.method() == Method::POST {
-        let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {}});
+        let answer = json!({"jsonrpc": "2.0", "id": 7, "result": {"task": {"taskId": "mine"}}});
         return ([(SESSION, "inner")], axum::Json(answer)).into_response();
     }
     let receiver = events.0.lock().unwrap().take().unwrap();
@@ -38,6 +38,8 @@ async fn open(world: &World, key: &Key, tools: Tools) -> (mpsc::UnboundedSender<
     };
     let initialize = request(Method::POST, None, call("initialize", json!({})).to_string());
     let opened = service.clone().oneshot(initialize).await.unwrap();
+    // It begins a task, if the caller may.
+    service.clone().oneshot(request(Method::POST, None, tool("search").to_string())).await.unwrap();
     let stream = request(Method::GET, Some(&opened.headers()[SESSION]), String::new());
     let response = service.oneshot(stream).await.unwrap();
     assert_eq!(response.status(), 200);
@@ -124,4 +126,25 @@ async fn an_event_after_a_byte_order_mark_is_filtered_however_it_is_cut() {
     }
     sender.send(format!("{}\n\n", updated("secret://1"))).unwrap();
     assert_eq!(pass(&sender, &mut frames, &[]).await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_caller_is_told_of_its_own_tasks() {
+    let world = world();
+    let key = world.editor().with("article.read").issue().await;
+    let (sender, mut frames) = open(&world, &key, table()).await;
+    let status = |method: &str, id: &str| json!({"jsonrpc": "2.0", "method": method, "params": {"taskId": id}});
+    let (legacy, extension) = ("notifications/tasks/status", "notifications/tasks");
+    let messages = [
+        status(legacy, "mine"),
+        status(legacy, "other"),
+        status(extension, "mine"),
+        status(extension, "other"),
+        json!({"jsonrpc": "2.0", "method": extension}),
+    ];
+    let arrived = pass(&sender, &mut frames, &messages).await;
+    assert_eq!(arrived, [status(legacy, "mine"), status(extension, "mine")]);
+    let (_, role) = key.owner.unwrap();
+    world.keyward.roles().set_permissions(role, Vec::<Permission>::new()).await.unwrap();
+    assert_eq!(pass(&sender, &mut frames, &messages).await, [] as [Value; 0]);
 }
