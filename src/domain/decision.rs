@@ -197,6 +197,13 @@ impl Decision {
         }
     }
 
+    /// Returns whether a write may set this field on some row at least.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn may_set(&self, field: &str) -> bool {
+        let is_attribute = CREATOR.iter().any(|attribute| attribute.0 == field);
+        !is_attribute && self.rules.iter().any(|rule| rule.fields.contains(field))
+    }
+
     /// Returns the fields that a new row may have: an upper bound, for forms. Check the row itself with
     /// [`permits_create`](Self::permits_create).
     pub fn fields_to_create(&self) -> Option<Fields> {

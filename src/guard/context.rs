@@ -241,6 +241,11 @@ impl AuthContext {
             Verdict::Allowed => self.mark.pass(),
             Verdict::Partial => self.mark.pass_pending(),
         }
+        self.add(requirement);
+        true
+    }
+
+    fn add(&mut self, requirement: Prepared) {
         self.keep(&requirement);
         self.required = Some(match self.required.take() {
             None => requirement,
@@ -248,7 +253,6 @@ impl AuthContext {
                 Prepared::Shared(Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])))
             }
         });
-        true
     }
 
     /// Returns whether the caller meets this requirement for some rows or fields at least. It requires nothing.
@@ -258,12 +262,16 @@ impl AuthContext {
     }
 
     /// Applies the requirement of a call in the body, and returns whether the request may go on. The route takes the
-    /// decision if it is partial: the head of its response may leave before.
+    /// decision if it is partial: the head of its response may leave before. Decisions of layers stay as they are.
     #[cfg(feature = "mcp")]
     pub(crate) fn require_call(&mut self, requirement: Arc<Requirement>) -> bool {
-        let met = self.check(Prepared::Shared(requirement));
-        if met {
-            self.mark.take_decision();
+        let met = self.meets(&requirement);
+        match met {
+            true => {
+                self.mark.pass();
+                self.add(Prepared::Shared(requirement));
+            }
+            false => self.mark.deny(&requirement),
         }
         met
     }
@@ -286,6 +294,27 @@ impl AuthContext {
     #[cfg(not(feature = "mcp"))]
     fn tool(&self) -> Option<Arc<str>> {
         None
+    }
+
+    /// Returns this caller with the permissions that it has now, to judge what was not required so far. It costs a
+    /// look-up in memory unless something has changed.
+    ///
+    /// # Errors
+    /// [`NoLongerValid`] if the caller would no longer be admitted, or no longer meets the requirements so far.
+    #[cfg(feature = "mcp")]
+    pub(crate) async fn current(&self) -> Result<Self, NoLongerValid> {
+        if self.entry.digest().is_none() || still_valid(&self.entry) {
+            return Ok(self.clone());
+        }
+        let entry = judge_again(&self.entry, &self.mark.requirements()).await.map_err(NoLongerValid)?;
+        Ok(Self { entry, ..self.clone() })
+    }
+
+    /// Returns the time until the token expires; `None` if it does not.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn expires_in(&self) -> Option<std::time::Duration> {
+        let resolver = self.entry.resolver()?;
+        self.entry.expires_in(resolver.clock.moment())
     }
 
     /// Makes a rejection of this request an answer of JSON-RPC to the request with this id, which is JSON.

@@ -57,6 +57,10 @@ impl<R> ResponseCheck<R> {
             request.body_mut().guard(BodyGuard::of_request(entry.clone(), mark.clone()));
         }
         request.extensions_mut().insert(AuthContext::new(entry.clone(), mark));
+        #[cfg(feature = "mcp")]
+        if !group.only_authorization {
+            request.extensions_mut().insert(gate.style.headers.clone());
+        }
         let base = gate.insert_page_context(group, request);
         let page = base.is_some();
         if let Some(base) = base {

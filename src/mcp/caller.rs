@@ -1,5 +1,6 @@
-//! The caller of a tool.
+//! The caller of a tool, and what it has across requests.
 
+use crate::domain::{OwnerId, TokenId, TokenKind};
 use crate::guard::AuthContext;
 use http::Extensions;
 
@@ -19,4 +20,23 @@ use http::Extensions;
 /// ```
 pub fn caller(extensions: &Extensions) -> Option<&AuthContext> {
     extensions.get()
+}
+
+/// The holder of sessions and tasks. Tokens of one owner and kind share them, so that they outlive the rotation of a
+/// token.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Holder {
+    Owner(OwnerId, Option<TokenKind>),
+    /// A token without an owner.
+    Token(TokenId),
+}
+
+impl Holder {
+    /// Returns the holder that a caller is; `None` for the public.
+    pub(super) fn of(auth: &AuthContext) -> Option<Self> {
+        match (auth.owner(), auth.token()) {
+            (Some(owner), _) => Some(Self::Owner(owner, auth.kind())),
+            (None, token) => token.map(Self::Token),
+        }
+    }
 }

@@ -1,8 +1,11 @@
-//! Headers that repeat a part of the message (revision 2026-07-28): they have to agree with it.
+//! Headers of requests: those that repeat a part of the message (revision 2026-07-28) have to agree with it, and
+//! credentials do not reach the server.
 
 use super::base64::header_text;
 use super::message::{Message, Method};
-use http::{HeaderMap, HeaderName};
+use crate::guard::CredentialHeaders;
+use http::header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION};
+use http::{Extensions, HeaderMap, HeaderName};
 
 pub(super) const MCP_METHOD: HeaderName = HeaderName::from_static("mcp-method");
 pub(super) const MCP_NAME: HeaderName = HeaderName::from_static("mcp-name");
@@ -31,7 +34,7 @@ pub(super) fn mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<Hea
     }
     // The other methods have no name in the specification.
     let name = match &message.method {
-        Method::Tool(name) | Method::Prompt(name) => Some(*name),
+        Method::Tool { name, .. } | Method::Prompt(name) | Method::Task(name) => Some(*name),
         Method::Resource(uri) => Some(*uri),
         _ => None,
     };
@@ -40,4 +43,19 @@ pub(super) fn mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<Hea
     }
     let version = message.protocol_version;
     (version.is_some() && differs(&PROTOCOL_VERSION, false, version)).then_some(PROTOCOL_VERSION)
+}
+
+/// Returns the name of a header of the protocol that is there twice: programs differ in which value they read.
+pub(super) fn repeated(headers: &HeaderMap) -> Option<&HeaderName> {
+    let is_repeated = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    headers.keys().filter(|name| name.as_str().starts_with("mcp-")).find(is_repeated)
+}
+
+/// Removes the headers that may hold a credential. A server must not pass the token of its client on (section "Token
+/// Passthrough" of the specification), so it does not get it.
+pub(super) fn remove_credentials(headers: &mut HeaderMap, extensions: &Extensions) {
+    let named = extensions.get::<CredentialHeaders>().map_or(&[][..], CredentialHeaders::names);
+    for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].iter().chain(named) {
+        headers.remove(name);
+    }
 }

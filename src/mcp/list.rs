@@ -1,50 +1,116 @@
-//! Lists in answers of the server: they show what the caller may use, by the table that decides calls.
+//! Messages of the server: lists show what the caller may use, and notifications tell what it may read, by the table
+//! that decides calls.
 
+use super::task::Tasks;
 use super::tools::{Rule, Tools};
 use crate::guard::AuthContext;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// A filter of the answers to one caller.
-#[derive(Clone)]
+/// A filter of the messages that answer one request.
 pub(super) struct Filter {
     pub(super) tools: Arc<Tools>,
-    pub(super) auth: AuthContext,
+    pub(super) tasks: Tasks,
+    /// The calls of the request: their ids, with the names of tools.
+    pub(super) calls: Vec<(Value, String)>,
 }
 
-/// Finds the rule of an item.
-type Find<'a> = dyn Fn(&str) -> Option<&'a Rule> + 'a;
+/// What a filter did to a message.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(super) enum Filtered {
+    Unchanged,
+    Changed,
+    /// The caller must not see it.
+    Withheld,
+}
+
+/// Finds the rules of an item; none if the table does not have it.
+type Find<'a> = dyn Fn(&str) -> Option<Vec<&'a Rule>> + 'a;
 
 impl Filter {
-    /// Filters an answer, and returns whether it was changed.
+    /// Filters a message to a caller with these permissions.
     ///
-    /// It is known by its shape: a stream that is resumed holds answers to earlier requests.
-    pub(super) fn apply(&self, answer: &mut Value) -> bool {
-        if let Value::Array(batch) = answer {
-            return batch.iter_mut().fold(false, |changed, answer| self.apply(answer) | changed);
+    /// Answers are known by their shape: a stream that is resumed holds answers to earlier requests.
+    pub(super) fn apply(&self, message: &mut Value, auth: &AuthContext) -> Filtered {
+        if let Value::Array(batch) = message {
+            return self.apply_to_batch(batch, auth);
         }
-        let Some(Value::Object(result)) = answer.get_mut("result") else { return false };
+        match message.get("method").and_then(Value::as_str) {
+            Some(method) if self.shows(method, &message["params"], auth) => Filtered::Unchanged,
+            Some(_) => Filtered::Withheld,
+            None => {
+                if let Some((_, tool)) = self.calls.iter().find(|(id, _)| *id == message["id"]) {
+                    self.tasks.keep(auth, tool, &message["result"]);
+                }
+                match message.get_mut("result").and_then(Value::as_object_mut) {
+                    Some(result) => self.filter_lists(result, auth),
+                    None => Filtered::Unchanged,
+                }
+            }
+        }
+    }
+
+    fn apply_to_batch(&self, batch: &mut Vec<Value>, auth: &AuthContext) -> Filtered {
+        let mut outcomes = Vec::with_capacity(batch.len());
+        batch.retain_mut(|message| {
+            outcomes.push(self.apply(message, auth));
+            outcomes.last() != Some(&Filtered::Withheld)
+        });
+        match outcomes.iter().all(|outcome| *outcome == Filtered::Unchanged) {
+            true => Filtered::Unchanged,
+            false if batch.is_empty() => Filtered::Withheld,
+            false => Filtered::Changed,
+        }
+    }
+
+    /// Returns whether a request or notification of the server may reach the caller.
+    fn shows(&self, method: &str, params: &Value, auth: &AuthContext) -> bool {
+        match method {
+            "notifications/resources/updated" => {
+                let rule = params["uri"].as_str().and_then(|uri| self.tools.of_resource(uri));
+                rule.is_some_and(|rule| rule.allows(auth))
+            }
+            // It may come before the answer that begins the task, and is withheld then: clients do not rely on it.
+            "notifications/tasks/status" | "notifications/tasks" => {
+                let rule = params["taskId"].as_str().and_then(|id| self.tools.of_task(&self.tasks, auth, id));
+                rule.is_some_and(|rule| rule.allows(auth))
+            }
+            _ => true,
+        }
+    }
+
+    /// Filters the lists of a result.
+    fn filter_lists(&self, result: &mut Map<String, Value>, auth: &AuthContext) -> Filtered {
         let mut changed = false;
         // What depends on the caller must not be served to another one.
         if let Some(scope) = result.get_mut("cacheScope").filter(|scope| *scope != "private") {
             *scope = Value::from("private");
             changed = true;
         }
-        let mut retain = |list: &str, member: &str, rule: &Find<'_>| {
+        let one = |rule: Option<_>| rule.map(|rule| vec![rule]);
+        let mut retain = |list: &str, member: &str, find: &Find<'_>| {
             let Some(items) = result.get_mut(list) else { return };
             changed = true;
             let allowed = |item: &Value| {
-                item.get(member).and_then(Value::as_str).and_then(rule).is_some_and(|rule| rule.allows(&self.auth))
+                let rules = item.get(member).and_then(Value::as_str).and_then(find);
+                rules.is_some_and(|rules| rules.iter().all(|rule| rule.allows(auth)))
             };
             match items {
                 Value::Array(items) => items.retain(allowed),
                 other => *other = Value::Array(Vec::new()),
             }
         };
-        retain("tools", "name", &|name| self.tools.of_tool(name));
-        retain("prompts", "name", &|name| self.tools.of_prompt(name));
-        retain("resources", "uri", &|uri| self.tools.of_resource(uri));
+        let of_server = |name: &str| self.tools.of_tool(name).filter(|_| !self.tools.answers(name));
+        retain("tools", "name", &|name| one(of_server(name)));
+        retain("tasks", "taskId", &|id| one(self.tools.of_task(&self.tasks, auth, id)));
+        retain("prompts", "name", &|name| one(self.tools.of_prompt(name)));
+        retain("resources", "uri", &|uri| one(self.tools.of_resource(uri)));
         retain("resourceTemplates", "uriTemplate", &|template| self.tools.of_template(template));
-        changed
+        let is_last = result.get("nextCursor").is_none_or(Value::is_null);
+        if let Some(Value::Array(tools)) = result.get_mut("tools") {
+            tools.iter_mut().for_each(|tool| self.tools.narrow(tool, auth));
+            tools.extend(self.tools.own_tools().filter(|_| is_last));
+        }
+        if changed { Filtered::Changed } else { Filtered::Unchanged }
     }
 }

@@ -13,6 +13,7 @@ pub(super) const PARSE_ERROR: i32 = -32700;
 pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 pub(super) const INVALID_PARAMS: i32 = -32602;
+pub(super) const INTERNAL_ERROR: i32 = -32603;
 /// Of revisions before 2026-07-28.
 pub(super) const RESOURCE_NOT_FOUND: i32 = -32002;
 pub(super) const HEADER_MISMATCH: i32 = -32020;
@@ -45,12 +46,20 @@ pub(super) struct Message<'a> {
 pub(super) enum Method<'a> {
     /// For every valid caller: the handshake, lists, notifications, and responses.
     Open,
-    Tool(&'a str),
+    Tool {
+        name: &'a str,
+        arguments: &'a Value,
+    },
     Prompt(&'a str),
     /// Reads a resource, or subscribes to it in revisions before 2026-07-28.
     Resource(&'a str),
-    /// Subscribes to resources.
-    Listen(Vec<&'a str>),
+    /// Subscribes to resources and tasks.
+    Listen {
+        uris: Vec<&'a str>,
+        tasks: Vec<&'a str>,
+    },
+    /// Asks for a task, or changes it.
+    Task(&'a str),
     CompletePrompt(&'a str),
     /// Completes an argument of the resources of a URI template.
     CompleteTemplate(&'a str),
@@ -59,7 +68,7 @@ pub(super) enum Method<'a> {
 }
 
 /// The methods that every valid caller may use.
-const OPEN: [&str; 8] = [
+const OPEN: [&str; 9] = [
     "initialize",
     "ping",
     "server/discover",
@@ -68,19 +77,21 @@ const OPEN: [&str; 8] = [
     "resources/list",
     "resources/templates/list",
     "prompts/list",
+    "tasks/list",
 ];
 /// The notifications of clients, which every valid caller may send.
-const NOTIFICATIONS: [&str; 5] = [
+const NOTIFICATIONS: [&str; 6] = [
     "notifications/initialized",
     "notifications/cancelled",
     "notifications/progress",
     "notifications/roots/list_changed",
     "notifications/elicitation/response",
+    "notifications/tasks/status",
 ];
-/// The most resources of one subscription.
-const MOST_RESOURCES: usize = 100;
+/// The most resources, and the most tasks, of one subscription.
+const MOST_SUBSCRIBED: usize = 100;
 /// The methods whose requirement depends on their parameters.
-const NAMING: [&str; 7] = [
+const NAMING: [&str; 11] = [
     "tools/call",
     "resources/read",
     "resources/subscribe",
@@ -88,6 +99,10 @@ const NAMING: [&str; 7] = [
     "prompts/get",
     "completion/complete",
     "subscriptions/listen",
+    "tasks/get",
+    "tasks/result",
+    "tasks/update",
+    "tasks/cancel",
 ];
 
 /// Returns whether the table decides the method without a declaration of its own.
@@ -96,8 +111,24 @@ pub(super) fn is_known(method: &str) -> bool {
 }
 
 /// The members that decide. A reader that folds case would take another spelling for one of them.
-const DECIDING: [&str; 12] =
-    ["jsonrpc", "id", "method", "params", "result", "error", "name", "uri", "ref", "type", "notifications", "_meta"];
+const DECIDING: [&str; 14] = [
+    "jsonrpc",
+    "id",
+    "method",
+    "params",
+    "result",
+    "error",
+    "name",
+    "arguments",
+    "uri",
+    "ref",
+    "type",
+    "notifications",
+    "taskId",
+    "_meta",
+];
+/// The bytes of the longest of them.
+const LONGEST_DECIDING: usize = 13;
 
 impl<'a> Message<'a> {
     /// Reads a message from its JSON.
@@ -143,7 +174,7 @@ impl<'a> Message<'a> {
     pub(super) fn tool(&self) -> Option<&str> {
         match self.method {
             Method::Open => None,
-            Method::Tool(name) => Some(name),
+            Method::Tool { name, .. } => Some(name),
             _ => self.name,
         }
     }
@@ -168,7 +199,10 @@ impl<'a> Method<'a> {
         Ok(match name {
             // It takes nothing, and shows nothing.
             "resources/unsubscribe" => Self::Open,
-            "tools/call" => Self::Tool(text(params, "name")?),
+            "tools/call" => {
+                Self::Tool { name: text(params, "name")?, arguments: params.get("arguments").unwrap_or(&Value::Null) }
+            }
+            "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Self::Task(text(params, "taskId")?),
             "prompts/get" => Self::Prompt(text(params, "name")?),
             "completion/complete" => {
                 let Some(Value::Object(reference)) = params.get("ref") else { return Err("ref is no object".into()) };
@@ -186,21 +220,13 @@ impl<'a> Method<'a> {
                     return Err("notifications is no object".into());
                 };
                 // Other filters concern lists, or are of extensions: a URI in them would not be judged.
-                let known = ["toolsListChanged", "promptsListChanged", "resourcesListChanged", "resourceSubscriptions"];
-                if let Some(other) = filter.keys().find(|name| !known.contains(&name.as_str())) {
-                    return Err(format!("unknown filter {other}"));
+                let lists = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
+                let (resources, tasks) = ("resourceSubscriptions", "taskIds");
+                let is_known = |name: &str| lists.contains(&name) || name == resources || name == tasks;
+                if let Some(other) = filter.keys().find(|name| !is_known(name)) {
+                    return Err(format!("unknown filter {}", short(other)));
                 }
-                match filter.get("resourceSubscriptions") {
-                    None => Self::Listen(Vec::new()),
-                    Some(Value::Array(uris)) if uris.len() > MOST_RESOURCES => {
-                        return Err(format!("more than {MOST_RESOURCES} resources in one subscription"));
-                    }
-                    Some(Value::Array(uris)) => {
-                        let uris: Option<_> = uris.iter().map(Value::as_str).collect();
-                        Self::Listen(uris.ok_or("resourceSubscriptions holds texts")?)
-                    }
-                    Some(_) => return Err("resourceSubscriptions is no array".into()),
-                }
+                Self::Listen { uris: texts(filter, resources)?, tasks: texts(filter, tasks)? }
             }
             _ => Self::Resource(text(params, "uri")?),
         })
@@ -211,16 +237,100 @@ fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, Stri
     members.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"))
 }
 
+/// Returns the texts of a list; none if it is not there.
+fn texts<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, String> {
+    match members.get(name) {
+        None => Ok(Vec::new()),
+        Some(Value::Array(items)) if items.len() > MOST_SUBSCRIBED => {
+            Err(format!("more than {MOST_SUBSCRIBED} {name} in one subscription"))
+        }
+        Some(Value::Array(items)) => {
+            let texts: Option<_> = items.iter().map(Value::as_str).collect();
+            texts.ok_or_else(|| format!("{name} holds texts"))
+        }
+        Some(_) => Err(format!("{name} is no array")),
+    }
+}
+
 /// Checks that no member could be taken for a deciding one: by a reader that folds case, that ends texts at a zero byte,
 /// or that inherits from `__proto__`.
 fn check_spelling(members: &Map<String, Value>) -> Result<(), String> {
-    let folded = |name: &str| name.split('\0').next().unwrap_or_default().to_lowercase().to_uppercase();
-    let other = |name: &&String| {
-        let deciding = DECIDING.iter().any(|deciding| folded(name) == folded(deciding));
-        *name == "__proto__" || (deciding && !DECIDING.contains(&name.as_str()))
-    };
-    match members.keys().find(other) {
-        Some(name) => Err(format!("the member {name} may be read as another one: remove it")),
+    match members.keys().find(|name| is_other_spelling(name)) {
+        Some(name) => Err(format!("the member {} may be read as another one: remove it", short(name))),
         None => Ok(()),
+    }
+}
+
+/// Returns whether some reader takes a name for a deciding one, and it differs from that.
+fn is_other_spelling(name: &str) -> bool {
+    if name == "__proto__" {
+        return true;
+    }
+    if let Some((read, _)) = name.split_once('\0') {
+        return DECIDING.contains(&read) || is_other_spelling(read);
+    }
+    // Folding makes no character shorter than one byte, and none is longer than four.
+    if name.len() > 4 * LONGEST_DECIDING || DECIDING.contains(&name) {
+        return false;
+    }
+    let is_deciding = |name: &str| DECIDING.iter().any(|deciding| deciding.eq_ignore_ascii_case(name));
+    match name.is_ascii() {
+        true => is_deciding(name),
+        false => is_deciding(&name.to_lowercase().to_uppercase()),
+    }
+}
+
+/// Returns whether a reader that folds case takes two names for one.
+pub(super) fn is_same_folded(one: &str, other: &str) -> bool {
+    let folded = |name: &str| name.to_lowercase().to_uppercase();
+    one.eq_ignore_ascii_case(other) || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
+}
+
+/// Returns the start of a name that a client sent.
+pub(super) fn short(name: &str) -> &str {
+    &name[..name.floor_char_boundary(100)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The definition, in the most direct form.
+    fn folds_to_another(name: &str) -> bool {
+        let folded = |name: &str| name.to_lowercase().to_uppercase();
+        !DECIDING.contains(&name) && DECIDING.iter().any(|deciding| folded(name) == folded(deciding))
+    }
+
+    #[test]
+    fn other_spellings_of_deciding_members_are_found() {
+        for name in ["Method", "METHOD", "paramſ", "\u{131}d", "urI", "_META", "reſult"] {
+            assert!(is_other_spelling(name) && folds_to_another(name), "{name}");
+        }
+        assert!(["method\0", "Method\0x", "__proto__"].into_iter().all(is_other_spelling));
+        for name in ["method", "methods", "m\u{e9}thod", "", "\u{130}d", "title", &"\u{17f}".repeat(100)] {
+            assert!(!is_other_spelling(name) && !folds_to_another(name), "{name}");
+        }
+        assert!(DECIDING.iter().all(|name| name.is_ascii() && name.len() <= LONGEST_DECIDING));
+    }
+
+    #[test]
+    fn spellings_are_found_as_the_definition_says() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for _ in 0..20_000 {
+            let deciding = DECIDING[random.usize(..DECIDING.len())];
+            let name: String = deciding
+                .chars()
+                .map(|c| match (random.u8(..12), c) {
+                    (0, c) => c.to_ascii_uppercase(),
+                    (1, 's') => '\u{17f}',
+                    (1, 'i') => '\u{131}',
+                    (2, 'i') => '\u{130}',
+                    (1, 'k') => '\u{212a}',
+                    (3, _) => random.char(..),
+                    (_, c) => c,
+                })
+                .collect();
+            assert_eq!(is_other_spelling(&name), folds_to_another(&name), "{name}");
+        }
     }
 }

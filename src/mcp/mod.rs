@@ -8,7 +8,10 @@
 
 mod base64;
 mod caller;
+mod event;
+mod fields;
 mod headers;
+mod introspection;
 mod json;
 mod list;
 mod message;
@@ -17,6 +20,7 @@ mod router;
 mod service;
 mod session;
 mod stream;
+mod task;
 mod tools;
 mod uri;
 

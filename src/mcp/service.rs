@@ -1,13 +1,15 @@
 //! The service around an MCP server: it reads each request, judges it, and passes the same bytes on.
 
-use super::headers::{is_stateless, mismatch};
+use super::headers::{is_stateless, mismatch, remove_credentials, repeated};
+use super::introspection;
 use super::json;
-use super::list::Filter;
-use super::message::{HEADER_MISMATCH, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
-use super::message::{Message, RESOURCE_NOT_FOUND, RpcError};
+use super::list::{Filter, Filtered};
+use super::message::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use super::message::{Message, Method, RESOURCE_NOT_FOUND, RpcError};
 use super::origin::is_allowed;
 use super::session::Sessions;
 use super::stream::MessageStream;
+use super::task::Tasks;
 use super::tools::{Refusal, Rule, Tools};
 use crate::domain::{InvalidCredential, Reason, Requirement, all_of, authenticated};
 use crate::guard::{
@@ -19,9 +21,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, StatusCode};
-use http_body_util::BodyExt;
-use serde_json::Value;
+use http::{HeaderMap, HeaderName, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -41,6 +43,7 @@ struct Shared {
     tools: Arc<Tools>,
     bodies: BodyReader,
     sessions: Sessions,
+    tasks: Tasks,
     authenticated: Arc<Requirement>,
 }
 
@@ -49,6 +52,8 @@ struct Shared {
 struct Admitted {
     /// The ids of the requests.
     ids: Vec<Value>,
+    /// The ids of calls, with the names of tools.
+    calls: Vec<(Value, String)>,
     /// Each once.
     rules: Vec<Rule>,
     /// The tools that are called, each once; of other calls the methods.
@@ -61,8 +66,9 @@ const MOST_MESSAGES: usize = 100;
 impl<T> McpService<T> {
     pub(super) fn new(tools: Tools, inner: T) -> Self {
         let bodies = BodyReader::new(BODY_DEADLINE, Addresses::of_peers());
-        let (sessions, authenticated) = (Sessions::new(), Arc::new(authenticated()));
-        Self { inner, shared: Arc::new(Shared { tools: Arc::new(tools), bodies, sessions, authenticated }) }
+        let (tools, sessions, tasks) = (Arc::new(tools), Sessions::new(), Tasks::default());
+        let authenticated = Arc::new(authenticated());
+        Self { inner, shared: Arc::new(Shared { tools, bodies, sessions, tasks, authenticated }) }
     }
 }
 
@@ -113,16 +119,20 @@ impl Shared {
         {
             return Err(refuse(StatusCode::FORBIDDEN, INVALID_REQUEST, "Origin not allowed", &Value::Null));
         }
+        if let Some(name) = repeated(&parts.headers) {
+            let text = format!("Header mismatch: {name} is there twice");
+            return Err(refuse(StatusCode::BAD_REQUEST, HEADER_MISMATCH, &text, &Value::Null));
+        }
         let stateless = is_stateless(&parts.headers);
         let (admitted, request_body, received) = match parts.method {
-            Method::POST => {
+            http::Method::POST => {
                 let mut received = self.receive(&parts, body).await?;
                 let admitted = self.admit(&parts.headers, &received.bytes, &mut auth, stateless)?;
                 let bytes = std::mem::take(&mut received.bytes);
                 (admitted, Body::from(bytes), Some(received))
             }
             // A stream is bound to its caller by the session.
-            Method::GET | Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
+            http::Method::GET | http::Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
                 parts.headers.remove(CONTENT_LENGTH);
                 (Admitted::default(), Body::empty(), None)
             }
@@ -158,19 +168,36 @@ impl Shared {
         if requirement.is_some_and(|requirement| !auth.require_call(requirement)) {
             return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
         }
+        if let [(id, tool)] = &admitted.calls[..]
+            && self.tools.answers(tool)
+        {
+            let result = introspection::result(tool, &auth, stateless);
+            return Ok(axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response());
+        }
+        remove_credentials(&mut parts.headers, &parts.extensions);
         parts.extensions.insert(auth.clone());
-        let response = tokio::select! {
-            response = inner.call(Request::from_parts(parts, request_body)) => response.unwrap_or_else(|never| match never {}),
-            () = auth.revoked() => return Err(revoked(&auth).await),
+        let answer = async {
+            let response = inner.call(Request::from_parts(parts, request_body)).await;
+            let response = response.unwrap_or_else(|never| match never {});
+            drop(received);
+            self.answer(response.map(Body::new), &auth, admitted).await
         };
-        drop(received);
-        Ok(self.answer(response.map(Body::new), auth, admitted).await)
+        tokio::select! {
+            answer = answer => answer,
+            () = auth.revoked() => Err(revoked(&auth).await),
+        }
     }
 
     /// Reads the body of a request.
     async fn receive(&self, parts: &Parts, body: Body) -> Result<crate::guard::Received, Refused> {
         if !is_json(&parts.headers) {
             let text = "the body is not application/json in UTF-8";
+            return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
+        }
+        let is_identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if !parts.headers.get_all(CONTENT_ENCODING).iter().all(is_identity) {
+            // The server might decode what was judged as it is.
+            let text = "Content-Encoding is not identity";
             return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
         }
         self.bodies.receive_up_to(parts, body, self.tools.body_limit).await.map_err(|error| {
@@ -208,6 +235,7 @@ impl Shared {
         if messages.len() > MOST_MESSAGES {
             return Err(bad(INVALID_REQUEST, &format!("a batch of more than {MOST_MESSAGES} messages"), &Value::Null));
         }
+        let is_batch = json.is_array();
         let mut admitted = Admitted::default();
         for json in messages {
             let message = Message::read(json).map_err(|(error, id)| bad(error.code, &error.message, id))?;
@@ -215,7 +243,10 @@ impl Shared {
                 let text = format!("Header mismatch: {header} differs from the body");
                 return Err(bad(HEADER_MISMATCH, &text, message.id));
             }
-            match self.tools.judge(&message, auth) {
+            if message.is_request() && admitted.ids.contains(message.id) {
+                return Err(bad(INVALID_REQUEST, "two requests of one id", message.id));
+            }
+            match self.tools.judge(&message, auth, &self.tasks) {
                 Ok(rules) => {
                     for rule in rules {
                         if !admitted.rules.iter().any(|known| Arc::ptr_eq(&known.0, &rule.0)) {
@@ -229,8 +260,8 @@ impl Shared {
                     auth.require_call(rule.0);
                     return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
                 }
-                Err(Refusal::Unknown(error)) => {
-                    return Err(unknown(error, message.id, stateless, messages.len() > 1 || !message.is_request()));
+                Err(Refusal::Invalid(error)) => {
+                    return Err(invalid(error, message.id, stateless, messages.len() > 1 || !message.is_request()));
                 }
             }
             if message.is_request() {
@@ -241,42 +272,63 @@ impl Shared {
             {
                 admitted.tools.push(tool.to_owned());
             }
+            if let Method::Tool { name, .. } = message.method {
+                if self.tools.answers(name) && (is_batch || !message.is_request()) {
+                    let text = format!("{name} is called by a request of its own: send it alone, with an id");
+                    return Err(bad(INVALID_REQUEST, &text, message.id));
+                }
+                admitted.calls.push((message.id.clone(), name.to_owned()));
+            }
         }
         Ok(admitted)
     }
 
     /// Makes the server's response one that may leave: lists are filtered, and a stream ends when the credential does.
-    async fn answer(&self, response: Response, auth: AuthContext, admitted: Admitted) -> Response {
+    async fn answer(&self, response: Response, auth: &AuthContext, admitted: Admitted) -> Result<Response, Refused> {
         let (mut head, body) = response.into_parts();
-        self.sessions.wrap_response(&mut head.headers, &auth);
+        self.sessions.wrap_response(&mut head.headers, auth);
         // Every answer: a server finds the stream of an answer by an id that the client chose, perhaps twice.
-        let filter = Filter { tools: self.tools.clone(), auth: auth.clone() };
+        let Admitted { ids, calls, .. } = admitted;
+        let filter = Filter { tools: self.tools.clone(), tasks: self.tasks.clone(), calls };
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
             // Its end has errors in front, which the gate could not write.
             head.extensions.insert(EndsByItself);
-            return Response::from_parts(head, MessageStream::new(body, auth, Some(filter), admitted.ids).into_body());
+            let stream = MessageStream::new(body, auth.clone(), filter, ids);
+            return Ok(Response::from_parts(head, stream.into_body()));
         }
         if !head.status.is_success() || head.status == StatusCode::ACCEPTED {
-            return Response::from_parts(head, body);
+            return Ok(Response::from_parts(head, body));
         }
-        let Ok(bytes) = body.collect().await.map(|collected| collected.to_bytes()) else {
-            return *refuse(StatusCode::BAD_GATEWAY, -32603, "the server's answer broke off", &Value::Null);
+        let bad = |text: &str| {
+            let id = ids.first().unwrap_or(&Value::Null);
+            Err(refuse(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, text, id))
+        };
+        let bytes = match Limited::new(body, self.tools.answer_limit).collect().await {
+            Ok(collected) => collected.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                tracing::error!("an MCP server's answer is above the limit of answers: withheld");
+                return bad("The server's answer is too large");
+            }
+            Err(_) => return bad("The server's answer broke off"),
         };
         if bytes.is_empty() {
-            return Response::from_parts(head, Body::empty());
+            return Ok(Response::from_parts(head, Body::empty()));
         }
         // What cannot be read cannot be filtered.
         let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else {
-            tracing::error!("an MCP server answered a list with what is not JSON: withheld");
-            let id = admitted.ids.first().unwrap_or(&Value::Null);
-            return *refuse(StatusCode::BAD_GATEWAY, -32603, "the server's answer cannot be read", id);
+            tracing::error!("an MCP server's answer is not JSON: withheld");
+            return bad("The server's answer cannot be read");
         };
-        if !filter.apply(&mut json) {
-            return Response::from_parts(head, Body::from(bytes));
+        let Ok(current) = auth.current().await else { return Err(revoked(auth).await) };
+        match filter.apply(&mut json, &current) {
+            Filtered::Unchanged => Ok(Response::from_parts(head, Body::from(bytes))),
+            Filtered::Changed => {
+                head.headers.remove(CONTENT_LENGTH);
+                Ok(Response::from_parts(head, Body::from(json.to_string())))
+            }
+            Filtered::Withheld => bad("The server's answer is withheld"),
         }
-        head.headers.remove(CONTENT_LENGTH);
-        Response::from_parts(head, Body::from(json.to_string()))
     }
 }
 
@@ -291,8 +343,8 @@ async fn revoked(auth: &AuthContext) -> Refused {
     Box::new(response)
 }
 
-/// Returns the answer to a message that names what the table does not have.
-fn unknown(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> Refused {
+/// Returns the answer to a message that names what it must not.
+fn invalid(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> Refused {
     if stateless && error.code == RESOURCE_NOT_FOUND {
         error.code = INVALID_PARAMS;
     }

@@ -3,6 +3,7 @@
 //! The client gets the server's session id behind a MAC over the id and the caller. So nothing is kept, and an id is
 //! worth nothing to another caller.
 
+use super::caller::Holder;
 use crate::guard::AuthContext;
 use getrandom::fill;
 use hmac::{Hmac, KeyInit, Mac};
@@ -68,13 +69,8 @@ impl Sessions {
         }
     }
 
-    /// Returns the MAC of an id and the caller. Tokens of one owner and kind share sessions, so that a session outlives
-    /// the rotation of a token.
+    /// Returns the MAC of an id and its holder.
     fn mac(&self, id: &str, auth: &AuthContext) -> Hmac<Sha256> {
-        let caller = match auth.owner() {
-            Some(owner) => format!("owner {owner} {:?} ", auth.kind()),
-            None => format!("token {:?} ", auth.token()),
-        };
-        self.0.clone().chain_update(caller).chain_update(id)
+        self.0.clone().chain_update(format!("{:?} ", Holder::of(auth))).chain_update(id)
     }
 }

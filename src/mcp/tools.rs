@@ -1,9 +1,14 @@
 //! The table of an MCP server: what each tool, resource, prompt and method requires.
 
+use super::fields::FieldsAt;
+use super::introspection::{self, PERMISSIONS, WHOAMI};
 use super::json;
-use super::message::{INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known};
-use super::uri::{covers, decoded, is_ambiguous, literal};
-use crate::domain::Requirement;
+use super::message::{
+    INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known, short,
+};
+use super::task::Tasks;
+use super::uri::{covers, decoded, expansions, is_ambiguous, literal};
+use crate::domain::{Requirement, authenticated};
 use crate::guard::AuthContext;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,8 +36,13 @@ pub struct Tools {
     /// By URI prefix.
     resources: BTreeMap<String, Rule>,
     methods: BTreeMap<String, Rule>,
+    /// By tool.
+    fields: BTreeMap<String, FieldsAt>,
+    /// Whether the layer answers the tools of introspection.
+    introspection: bool,
     pub(super) origins: Vec<String>,
     pub(super) body_limit: usize,
+    pub(super) answer_limit: usize,
     pub(super) depth: usize,
 }
 
@@ -52,8 +62,8 @@ impl Rule {
 pub(super) enum Refusal {
     /// The caller does not meet this requirement.
     Forbidden(Rule),
-    /// The server is said to have nothing of this name.
-    Unknown(RpcError),
+    /// The message has this answer: it names nothing that is there, or what it must not name.
+    Invalid(RpcError),
 }
 
 impl Default for Tools {
@@ -70,8 +80,11 @@ impl Tools {
             prompts: BTreeMap::new(),
             resources: BTreeMap::new(),
             methods: BTreeMap::new(),
+            fields: BTreeMap::new(),
+            introspection: false,
             origins: Vec::new(),
             body_limit: 1024 * 1024,
+            answer_limit: 16 * 1024 * 1024,
             depth: json::DEPTH,
         }
     }
@@ -93,6 +106,41 @@ impl Tools {
     pub fn tool_with_decision(mut self, name: impl Into<String>, requirement: Requirement) -> Self {
         insert(&mut self.tools, "tool", name.into(), requirement);
         self
+    }
+
+    /// Says where in the arguments of a tool its fields are: at a JSON Pointer (RFC 6901), which is empty for the
+    /// arguments themselves. Callers who may set some fields only see these in the input schema, and a call that names
+    /// another is answered by an error that names it. Members in `always` (ids and other non-fields) are kept.
+    ///
+    /// Which rows a caller may write is left to the tool, as is [`AuthContext::decision`].
+    ///
+    /// ```
+    /// use keyward::action;
+    /// use keyward::mcp::Tools;
+    /// // Arguments of the form `{"id": 1, "data": {"title": "..", "body": ".."}}`.
+    /// let tools = Tools::new()
+    ///     .tool_with_decision("update_article", action("article.update").on("article"))
+    ///     .fields_at("update_article", "/data", &[]);
+    /// ```
+    ///
+    /// # Panics
+    /// If the table does not have the tool, if its fields are there already, or if the pointer is none.
+    pub fn fields_at(mut self, tool: &str, pointer: &str, always: &[&str]) -> Self {
+        assert!(self.tools.contains_key(tool), "there is no tool {tool}: add it first");
+        let earlier = self.fields.insert(tool.to_owned(), FieldsAt::new(pointer, always));
+        assert!(earlier.is_none(), "the fields of the tool {tool} are there twice: remove one");
+        self
+    }
+
+    /// Adds two tools by which a caller learns about itself: `whoami` (kind and name of its token, its owner, the time
+    /// left) and `list_my_permissions`. The layer answers them, and every valid caller may use them. Names are in the
+    /// answer if [they are kept](crate::Builder::caller_names).
+    ///
+    /// # Panics
+    /// If a tool of one of these names is there already.
+    pub fn introspection(mut self) -> Self {
+        self.introspection = true;
+        self.tool(WHOAMI, authenticated()).tool(PERMISSIONS, authenticated())
     }
 
     /// Adds the resources whose URI this prefix covers, by whole segments: `config://app` covers `config://app/x`, not
@@ -117,8 +165,8 @@ impl Tools {
         self
     }
 
-    /// Adds a method that the table does not decide by itself: of an extension, as `tasks/get`, or of your own. Its
-    /// parameters are not judged.
+    /// Adds a method that the table does not decide by itself: of an extension, or of your own. Its parameters are not
+    /// judged.
     ///
     /// # Panics
     /// If the table decides the method already, or if the requirement reads a path parameter.
@@ -142,6 +190,13 @@ impl Tools {
         self
     }
 
+    /// Sets the largest answer of the server, in bytes: of a JSON body, and of each event of a stream. The layer reads an
+    /// answer as a whole to filter its lists. A larger one becomes an error. The default is 16 MiB.
+    pub fn answer_limit(mut self, bytes: usize) -> Self {
+        self.answer_limit = bytes;
+        self
+    }
+
     /// Sets the deepest nesting of a message. The default is 64.
     pub fn depth_limit(mut self, depth: usize) -> Self {
         self.depth = depth;
@@ -157,6 +212,31 @@ impl Tools {
         self.tools.get(name)
     }
 
+    /// Returns the rule of a task: that of the tool whose call by this caller began it.
+    pub(super) fn of_task(&self, tasks: &Tasks, auth: &AuthContext, id: &str) -> Option<&Rule> {
+        self.of_tool(&tasks.tool(auth, id)?)
+    }
+
+    /// Returns whether the layer answers calls of this tool.
+    pub(super) fn answers(&self, tool: &str) -> bool {
+        self.introspection && [WHOAMI, PERMISSIONS].contains(&tool)
+    }
+
+    /// Returns the tools that the layer answers, as lists show them.
+    pub(super) fn own_tools(&self) -> impl Iterator<Item = serde_json::Value> {
+        introspection::definitions().into_iter().filter(|_| self.introspection)
+    }
+
+    /// Removes from the schema of a tool the fields that the caller may not set.
+    pub(super) fn narrow(&self, tool: &mut serde_json::Value, auth: &AuthContext) {
+        let name = tool["name"].as_str().unwrap_or_default();
+        if let (Some(fields), Some(rule)) = (self.fields.get(name), self.of_tool(name))
+            && let Some(schema) = tool.get_mut("inputSchema")
+        {
+            fields.narrow(schema, &auth.decide(&rule.0));
+        }
+    }
+
     pub(super) fn of_prompt(&self, name: &str) -> Option<&Rule> {
         self.prompts.get(name)
     }
@@ -165,56 +245,83 @@ impl Tools {
         if is_ambiguous(uri) {
             return None;
         }
-        let of_reading = |read: &dyn Fn(&str) -> String| {
-            let covering = self.resources.iter().filter(|(prefix, _)| covers(&read(prefix), &read(uri)));
-            covering.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
-        };
-        let rule = of_reading(&str::to_owned)?;
+        let rule = self.covering(uri, &str::to_owned)?;
         // A server that decodes the URI, once or twice, must not find it below another prefix.
         let readings: [&dyn Fn(&str) -> String; 2] = [&decoded, &|uri| decoded(&decoded(uri))];
-        let differs = uri.contains('%') && readings.iter().any(|read| of_reading(read) != Some(rule));
+        let differs = uri.contains('%') && readings.iter().any(|read| self.covering(uri, read) != Some(rule));
         (!differs).then_some(rule)
     }
 
-    /// Returns the rule of a URI template: that of its text before the first expression.
-    pub(super) fn of_template(&self, template: &str) -> Option<&Rule> {
-        self.of_resource(literal(template))
+    /// Returns the rule of the longest prefix that covers a URI, both as a server reads them.
+    fn covering(&self, uri: &str, read: &dyn Fn(&str) -> String) -> Option<&Rule> {
+        let uri = read(uri);
+        let covering = self.resources.iter().filter(|(prefix, _)| covers(&read(prefix), &uri));
+        covering.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
+    }
+
+    /// Returns the rules of a URI template: those of all prefixes that cover one of its expansions. `None` if some
+    /// expansion has none.
+    pub(super) fn of_template(&self, template: &str) -> Option<Vec<&Rule>> {
+        let literal = literal(template);
+        if is_ambiguous(literal) {
+            return None;
+        }
+        let mut rules: Vec<&Rule> =
+            expansions(template).iter().map(|uri| self.covering(uri, &str::to_owned)).collect::<Option<_>>()?;
+        if literal.len() < template.len() {
+            let below = self.resources.range(literal.to_owned()..);
+            rules.extend(below.take_while(|(prefix, _)| prefix.starts_with(literal)).map(|(_, rule)| rule));
+        }
+        Some(rules)
     }
 
     /// Judges a message, and returns what its caller has to meet: nothing beyond a credential if it is empty.
     ///
     /// # Errors
     /// [`Refusal`] if the server must not see the message.
-    pub(super) fn judge(&self, message: &Message<'_>, auth: &AuthContext) -> Result<Vec<Rule>, Refusal> {
-        let rules = self.rules(message).map_err(Refusal::Unknown)?;
-        match rules.iter().find(|rule| !rule.allows(auth)) {
-            Some(rule) => Err(Refusal::Forbidden(Rule::clone(rule))),
-            None => Ok(rules.into_iter().cloned().collect()),
+    pub(super) fn judge(&self, message: &Message<'_>, auth: &AuthContext, tasks: &Tasks) -> Result<Vec<Rule>, Refusal> {
+        let rules = self.rules(message, auth, tasks).map_err(Refusal::Invalid)?;
+        if let Some(rule) = rules.iter().find(|rule| !rule.allows(auth)) {
+            return Err(Refusal::Forbidden(Rule::clone(rule)));
         }
+        if let Method::Tool { name, arguments } = message.method
+            && let (Some(fields), Some(rule)) = (self.fields.get(name), self.of_tool(name))
+        {
+            let checked = fields.check(arguments, &auth.decide(&rule.0));
+            checked.map_err(|text| Refusal::Invalid(RpcError::new(INVALID_PARAMS, text)))?;
+        }
+        Ok(rules.into_iter().cloned().collect())
     }
 
-    fn rules(&self, message: &Message<'_>) -> Result<Vec<&Rule>, RpcError> {
-        let unknown =
-            |kind: &str, name: &str| RpcError::new(INVALID_PARAMS, format!("Unknown {kind}: {}", short(name)));
-        let no_resource = |_: &str| RpcError::new(RESOURCE_NOT_FOUND, "Resource not found");
-        let one = |rule: Option<_>, error: RpcError| rule.map(|rule| vec![rule]).ok_or(error);
-        match &message.method {
-            Method::Open => Ok(Vec::new()),
-            Method::Tool(name) => one(self.of_tool(name), unknown("tool", name)),
-            Method::Prompt(name) | Method::CompletePrompt(name) => one(self.of_prompt(name), unknown("prompt", name)),
-            Method::Resource(uri) => one(self.of_resource(uri), no_resource(uri)),
-            Method::CompleteTemplate(uri) => one(self.of_template(uri), no_resource(uri)),
-            Method::Listen(uris) => {
-                uris.iter().map(|uri| self.of_resource(uri).ok_or_else(|| no_resource(uri))).collect()
+    fn rules(&self, message: &Message<'_>, auth: &AuthContext, tasks: &Tasks) -> Result<Vec<&Rule>, RpcError> {
+        let unknown = |kind: &str, name: &str| {
+            let text = format!("Unknown {kind}: {}", short(name));
+            RpcError::new(INVALID_PARAMS, text)
+        };
+        let no_resource = || RpcError::new(RESOURCE_NOT_FOUND, "Resource not found");
+        let resource = |uri: &str| self.of_resource(uri).ok_or_else(no_resource);
+        let task =
+            |id: &str| self.of_task(tasks, auth, id).ok_or_else(|| RpcError::new(INVALID_PARAMS, "Task not found"));
+        let rule = match &message.method {
+            Method::Open => return Ok(Vec::new()),
+            Method::CompleteTemplate(uri) => return self.of_template(uri).ok_or_else(no_resource),
+            Method::Listen { uris, tasks } => {
+                let resources = uris.iter().map(|uri| resource(uri));
+                return resources.chain(tasks.iter().map(|id| task(id))).collect();
             }
+            Method::Tool { name, .. } => self.of_tool(name).ok_or_else(|| unknown("tool", name)),
+            Method::Prompt(name) | Method::CompletePrompt(name) => {
+                self.of_prompt(name).ok_or_else(|| unknown("prompt", name))
+            }
+            Method::Resource(uri) => resource(uri),
+            Method::Task(id) => task(id),
             Method::Other => {
                 let name = message.name.unwrap_or_default();
-                one(
-                    self.methods.get(name),
-                    RpcError::new(METHOD_NOT_FOUND, format!("Method not found: {}", short(name))),
-                )
+                let unknown = || RpcError::new(METHOD_NOT_FOUND, format!("Method not found: {}", short(name)));
+                self.methods.get(name).ok_or_else(unknown)
             }
-        }
+        };
+        rule.map(|rule| vec![rule])
     }
 }
 
@@ -222,9 +329,4 @@ fn insert(rules: &mut BTreeMap<String, Rule>, kind: &str, name: String, requirem
     assert!(!requirement.has_params(), "the {kind} {name} has no path parameters: {requirement}");
     let earlier = rules.insert(name.clone(), Rule(Arc::new(requirement)));
     assert!(earlier.is_none(), "the {kind} {name} is there twice: remove one");
-}
-
-/// Returns the start of a name that a client sent.
-fn short(name: &str) -> &str {
-    &name[..name.floor_char_boundary(100)]
 }

@@ -47,9 +47,26 @@ pub(super) fn decoded(uri: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Returns the part of a URI template before its first expression.
+/// Returns the part of a URI template before its first expression (RFC 6570).
 pub(super) fn literal(template: &str) -> &str {
     template.split('{').next().unwrap_or_default()
+}
+
+/// Returns URIs that stand for all expansions of a template, as far as whole segments are concerned: its literal part,
+/// and that part with each kind of character that may follow.
+pub(super) fn expansions(template: &str) -> Vec<String> {
+    let literal = literal(template);
+    let mut all = vec![literal.to_owned()];
+    let mut rest = &template[literal.len()..];
+    // An expression without a value is empty: what follows it counts too.
+    while let Some(expression) = rest.strip_prefix('{') {
+        // A value may begin with any character, which stands for those of no prefix.
+        let first = expression.chars().next().filter(|c| "/?#.;&".contains(*c)).unwrap_or('\0');
+        all.push(format!("{literal}{first}"));
+        rest = expression.split_once('}').map_or("", |(_, rest)| rest);
+    }
+    all.extend(rest.chars().next().map(|first| format!("{literal}{first}")));
+    all
 }
 
 #[cfg(test)]
@@ -83,6 +100,21 @@ mod tests {
             ("%+1%ff", "%+1\u{fffd}"),
         ] {
             assert_eq!(decoded(uri), expected);
+        }
+    }
+
+    #[test]
+    fn expansions_of_a_template_are_its_literal_part_and_what_may_follow() {
+        for (template, all) in [
+            ("a://x", &["a://x"][..]),
+            ("a://{x}", &["a://", "a://\0"]),
+            ("a://x{/y}", &["a://x", "a://x/"]),
+            ("a://x{?y,z}{#s}", &["a://x", "a://x?", "a://x#"]),
+            ("a://x{/y}z{q}", &["a://x", "a://x/", "a://xz"]),
+            ("a://x{+y}", &["a://x", "a://x\0"]),
+            ("a://x{y", &["a://x", "a://x\0"]),
+        ] {
+            assert_eq!(expansions(template), all, "{template}");
         }
     }
 

@@ -278,6 +278,12 @@ impl Entry {
         self.ends.min(self.reload)
     }
 
+    /// Returns the time until the token expires; `None` if it does not.
+    #[cfg(feature = "mcp")]
+    pub(crate) fn expires_in(&self, now: MonotonicTime) -> Option<Duration> {
+        (self.ends < MonotonicTime::NEVER).then(|| self.ends.since(now))
+    }
+
     /// Returns true for the first use in each interval of `every`, and for one thread only.
     pub(super) fn claim_note(&self, now: MonotonicTime, every: Duration) -> bool {
         let last = self.last_noted.load(Ordering::Relaxed);

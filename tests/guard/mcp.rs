@@ -1,5 +1,11 @@
 //! The guard of an MCP server, in front of a server that does everything it is asked for and lists everything.
 
+mod fields;
+mod introspection;
+mod requests;
+mod streams;
+mod tasks;
+
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -141,6 +147,42 @@ fn tool(name: &str) -> Value {
     call("tools/call", json!({"name": name}))
 }
 
+fn with_id(mut message: Value, id: usize) -> Value {
+    message["id"] = id.into();
+    message
+}
+
+/// A server whose results a function makes.
+#[derive(Clone)]
+struct Results {
+    of: Arc<dyn Fn(&Value) -> Value + Send + Sync>,
+    seen: Arc<Mutex<Vec<Value>>>,
+    stream: bool,
+}
+
+impl Results {
+    fn of(result: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
+        Self { of: Arc::new(result), seen: Arc::default(), stream: false }
+    }
+
+    fn guard(&self, world: &World, tools: Tools) -> App {
+        world.guard(GuardedRouter::new().mcp("/mcp", tools, any(serve_results).with_state(self.clone())))
+    }
+
+    fn seen(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+async fn serve_results(State(results): State<Results>, axum::Json(message): axum::Json<Value>) -> Response {
+    let answer = json!({"jsonrpc": "2.0", "id": message["id"], "result": (results.of)(&message)});
+    results.seen.lock().unwrap().push(message);
+    match results.stream {
+        true => ([(header::CONTENT_TYPE, "text/event-stream")], format!("data: {answer}\n\n")).into_response(),
+        false => axum::Json(answer).into_response(),
+    }
+}
+
 fn post(app: &App, key: &Key, message: &Value) -> TestRequest {
     app.post("/mcp").bearer(&key.secret).json(message)
 }
@@ -203,7 +245,7 @@ async fn calls_reach_the_server_only_if_their_requirement_is_met() {
         ),
         call("completion/complete", json!({"ref": {"type": "ref/resource", "uri": "secret://{id}"}})),
         call("x/mine", json!({})),
-        json!([tool("search"), tool("publish")]),
+        json!([with_id(tool("search"), 6), tool("publish")]),
     ] {
         let answer = post(&app, &key, &forbidden).await;
         answer.assert_rejected(Reason::Forbidden).assert_status(403);
@@ -230,7 +272,7 @@ async fn what_the_table_does_not_have_is_refused_to_everyone() {
         (call("resources/read", json!({"uri": "article://../secret"})), -32002),
         (call("completion/complete", json!({"ref": {"type": "ref/prompt", "name": "other"}})), -32602),
         (call("completion/complete", json!({"ref": {"type": "ref/resource", "uri": "{any}"}})), -32002),
-        (call("tasks/get", json!({"taskId": "1"})), -32601),
+        (call("tasks/get", json!({"taskId": "1"})), -32602),
         (call("x/other", json!({})), -32601),
         (call("tools/Call", json!({"name": "search"})), -32601),
     ] {
@@ -245,7 +287,8 @@ async fn what_the_table_does_not_have_is_refused_to_everyone() {
     }
     for invalid in [
         json!({"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "other"}}),
-        json!([tool("search"), tool("other")]),
+        json!([with_id(tool("search"), 6), tool("other")]),
+        json!([tool("search"), tool("publish")]),
         json!([]),
         json!(1),
         json!({"id": 1, "method": "ping"}),
@@ -512,8 +555,8 @@ async fn many_resources_or_messages_in_one_request_are_refused() {
     let listen = |count| call("subscriptions/listen", json!({"notifications": {"resourceSubscriptions": uris(count)}}));
     post(&app, &key, &listen(100)).await.assert_status(200);
     let refused = post(&app, &key, &listen(20_000)).await;
-    assert_eq!(body(&refused)["error"]["message"], "more than 100 resources in one subscription");
-    let batch = |count| Value::Array(vec![tool("search"); count]);
+    assert_eq!(body(&refused)["error"]["message"], "more than 100 resourceSubscriptions in one subscription");
+    let batch = |count| (0..count).map(|n| with_id(tool("search"), n)).collect::<Value>();
     post(&app, &key, &batch(100)).await.assert_status(200);
     post(&app, &key, &batch(101)).await.assert_status(400);
     assert_eq!(server.seen().len(), 2);
