@@ -73,10 +73,7 @@ impl BodyGuard {
 
     async fn judge(self) -> Result<(), NoLongerValid> {
         let judged = judge_again(&self.entry, &self.mark.required()).await.map(drop);
-        judged.map_err(|reason| {
-            self.mark.invalidate(reason);
-            NoLongerValid(reason)
-        })
+        judged.map_err(|loss| NoLongerValid(self.mark.invalidate(loss)))
     }
 }
 

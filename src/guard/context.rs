@@ -238,10 +238,8 @@ impl AuthContext {
         if self.entry.digest().is_none() || still_valid(&self.entry) {
             return Ok(());
         }
-        judge_again(&self.entry, &self.requirements()).await.map(drop).map_err(|reason| {
-            self.mark.invalidate(reason);
-            NoLongerValid(reason)
-        })
+        let judged = judge_again(&self.entry, &self.requirements()).await.map(drop);
+        judged.map_err(|loss| NoLongerValid(self.mark.invalidate(loss)))
     }
 
     /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, the requirement of the

@@ -3,6 +3,7 @@
 
 use super::base::Base;
 use super::gate::Gate;
+use super::revalidate::Loss;
 use crate::domain::{Reason, Requirement};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::sync::{Arc, Mutex, PoisonError, Weak, thread_local};
@@ -83,11 +84,15 @@ impl Mark {
         }
     }
 
-    /// Records that the caller would no longer be admitted: the response of the route does not leave.
-    pub(super) fn invalidate(&self, reason: Reason) {
+    /// Records that the caller would no longer be admitted: the response of the route does not leave. Returns the reason.
+    pub(super) fn invalidate(&self, loss: Loss) -> Reason {
         self.written.store(true, Ordering::Release);
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(loss.reason);
+        if loss.missing.is_some() {
+            *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = loss.missing;
+        }
         self.denied.store(true, Ordering::Release);
+        loss.reason
     }
 
     /// Makes a rejection answer the JSON-RPC request with this id, which is JSON.

@@ -35,6 +35,18 @@ impl axum::response::IntoResponse for NoLongerValid {
     }
 }
 
+/// The reason why a credential no longer holds, and the requirement that it no longer meets.
+pub(super) struct Loss {
+    pub(super) reason: Reason,
+    pub(super) missing: Option<Requirement>,
+}
+
+impl From<Reason> for Loss {
+    fn from(reason: Reason) -> Self {
+        Self { reason, missing: None }
+    }
+}
+
 /// Returns whether the entry that admitted a request would admit it now, as far as the cache knows.
 pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
     let Some((resolver, secret)) = entry.resolver().zip(entry.secret()) else { return false };
@@ -47,7 +59,7 @@ pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
 
 /// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on
 /// `required` has to allow at least what it allowed with `entry`.
-pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
+pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Loss> {
     let gone = Reason::Invalid(InvalidCredential::Unknown);
     let secret = entry.secret().ok_or(gone)?;
     let resolver = entry.resolver().ok_or(Reason::Unavailable(Unavailable::Stale))?;
@@ -56,14 +68,14 @@ pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) ->
         Some(known) => known,
         None => resolver.clone().ask(secret, Lane::Known).await.map_err(Reason::Unavailable)?,
     };
-    let Resolved::Found(current) = resolved else { return Err(gone) };
+    let Resolved::Found(current) = resolved else { return Err(gone.into()) };
     current.judge(resolver.clock.moment())?;
     if current.principal.kind() != entry.principal.kind() {
-        return Err(gone);
+        return Err(gone.into());
     }
     let decide = |entry: &Entry, r: &Requirement| entry.principal.decide(r, entry.conditions());
-    match required.iter().all(|r| decide(&current, r).covers(&decide(entry, r))) {
-        true => Ok(current),
-        false => Err(Reason::Forbidden),
+    match required.iter().find(|r| !decide(&current, r).covers(&decide(entry, r))) {
+        None => Ok(current),
+        Some(missing) => Err(Loss { reason: Reason::Forbidden, missing: Some(missing.clone()) }),
     }
 }
