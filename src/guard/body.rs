@@ -73,7 +73,7 @@ impl BodyGuard {
 
     async fn judge(self) -> Result<(), NoLongerValid> {
         let judged = judge_again(&self.entry, &self.mark.required()).await.map(drop);
-        judged.map_err(|loss| NoLongerValid(self.mark.invalidate(loss)))
+        judged.map_err(|loss| loss.mark(&self.mark))
     }
 }
 

@@ -239,7 +239,7 @@ impl AuthContext {
             return Ok(());
         }
         let judged = judge_again(&self.entry, &self.requirements()).await.map(drop);
-        judged.map_err(|loss| NoLongerValid(self.mark.invalidate(loss)))
+        judged.map_err(|loss| loss.mark(&self.mark))
     }
 
     /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, the requirement of the

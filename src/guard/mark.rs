@@ -3,7 +3,6 @@
 
 use super::base::Base;
 use super::gate::Gate;
-use super::revalidate::Loss;
 use crate::domain::{Reason, Requirement};
 use crate::sync::atomic::{AtomicBool, Ordering, fence};
 use crate::sync::{Arc, Mutex, PoisonError, Weak, thread_local};
@@ -84,15 +83,15 @@ impl Mark {
         }
     }
 
-    /// Records that the caller would no longer be admitted: the response of the route does not leave. Returns the reason.
-    pub(super) fn invalidate(&self, loss: Loss) -> Reason {
+    /// Records that the caller would no longer be admitted, and a requirement that is no longer met: the response of the
+    /// route does not leave.
+    pub(super) fn invalidate(&self, reason: Reason, missing: Option<Requirement>) {
         self.written.store(true, Ordering::Release);
-        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(loss.reason);
-        if loss.missing.is_some() {
-            *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = loss.missing;
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        if missing.is_some() {
+            *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
         }
         self.denied.store(true, Ordering::Release);
-        loss.reason
     }
 
     /// Makes a rejection answer the JSON-RPC request with this id, which is JSON.

@@ -1,5 +1,6 @@
 //! Revalidation: judging the credential of an admitted request again.
 
+use super::mark::Mark;
 use crate::domain::{InvalidCredential, Reason, Requirement, Unavailable};
 use crate::resolve::{Entry, Lane, Resolved};
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 /// whatever the route responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the credential is no longer valid: the request was not done")]
-pub struct NoLongerValid(pub(super) Reason);
+pub struct NoLongerValid(Reason);
 
 impl NoLongerValid {
     #[cfg_attr(
@@ -37,8 +38,16 @@ impl axum::response::IntoResponse for NoLongerValid {
 
 /// The reason why a credential no longer holds, and the requirement that it no longer meets.
 pub(super) struct Loss {
-    pub(super) reason: Reason,
-    pub(super) missing: Option<Requirement>,
+    reason: Reason,
+    missing: Option<Requirement>,
+}
+
+impl Loss {
+    /// Records the loss.
+    pub(super) fn mark(self, mark: &Mark) -> NoLongerValid {
+        mark.invalidate(self.reason, self.missing);
+        NoLongerValid(self.reason)
+    }
 }
 
 impl From<Reason> for Loss {

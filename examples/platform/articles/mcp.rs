@@ -24,7 +24,7 @@ pub(crate) fn mcp(database: &Database) -> GuardedRouter {
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
-        // A proxy may give the platform any name. keyward has checked `Origin`.
+        // A proxy may give the platform any name. The layer checks `Origin`.
         .disable_allowed_hosts();
     let server =
         StreamableHttpService::new(move || Ok(articles.clone()), Arc::<NeverSessionManager>::default(), config);
