@@ -19,7 +19,8 @@ CREATE TABLE IF NOT EXISTS article (
     body TEXT,
     creator_id BIGINT, -- an owner, who may have been deleted
     created_at BIGINT NOT NULL,
-    updated_at BIGINT NOT NULL
+    updated_at BIGINT NOT NULL,
+    published_at BIGINT -- null for a draft
 );
 CREATE INDEX IF NOT EXISTS article_creator ON article (creator_id);
 CREATE TABLE IF NOT EXISTS webhook (

@@ -7,6 +7,7 @@ use keyward::admin::{IssuedToken, Lifespan, Password};
 use keyward::authz::{Action, ConditionClause, Fields, IS_CREATOR};
 use keyward::token::ContentAccess;
 use keyward::{Grant, Keyward, NewAdminToken, NewContentToken, NewOwner, NewRole, OwnerId, Permission, RoleId};
+use serde_json::json;
 
 /// The password of both users.
 const PASSWORD: &str = "Passw0rd!";
@@ -152,6 +153,12 @@ impl Demo {
         ] {
             println!("# {response}\n{request}");
         }
+        println!(
+            "# A client of MCP, which sees the tools that its token allows: {}",
+            json!({"mcpServers": {"articles": {
+                "type": "http", "url": format!("{url}/mcp"), "headers": {"Authorization": format!("Bearer {}", self.editor.secret.expose())}
+            }}})
+        );
         let editor = self.editor_id;
         println!("# root@example.test and edda@example.test sign in with {PASSWORD}. The pages: {url}/admin/settings");
         println!("# Every route: {url}/admin/openapi.json");

@@ -1,5 +1,5 @@
 //! A small content platform behind keyward, on SQLite or PostgreSQL: articles and webhooks, with an admin API and a
-//! content API.
+//! content API, and with articles as tools of an MCP server.
 //!
 //! `cargo run --example platform --all-features` needs nothing else. The first start creates demo data and prints
 //! requests to try.
@@ -25,7 +25,7 @@ use keyward::admin::Password;
 use keyward::guard::RejectionFormat;
 use keyward::store::WriteStore;
 use keyward::token::{Entropy, OsEntropy};
-use keyward::{GuardedRouter, Keyward, PostgresStore, SqliteStore, authenticated, ui};
+use keyward::{Group, GuardedRouter, Keyward, PostgresStore, SqliteStore, authenticated, ui};
 use options::{Options, Stop, Task, USAGE};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -95,6 +95,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
         .rejection_format(RejectionFormat::Strapi)
         .api("/admin")
         .content("/api")
+        .group(Group::mcp("/mcp"))
         .public("/healthz")
         .public("/readyz")
         .public("/ping");
@@ -172,6 +173,7 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
 fn routes(database: &Database) -> GuardedRouter {
     GuardedRouter::new()
         .merge(articles::routes(database))
+        .merge(articles::mcp(database))
         .merge(webhooks::routes(database))
         .get("/admin/ping", authenticated(), ping)
         .public("/ping", get(ping))

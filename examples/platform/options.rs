@@ -44,7 +44,7 @@ Environment:
                            shown once
   KEYWARD_STRAPI_HASH_KEY  the hash key of Strapi (apiToken.salt, API_TOKEN_SALT), which its tokens need
   .._FILE                  each of these with _FILE appended names a file to read it from
-  RUST_LOG                 the log levels: one level, or as in keyward=debug,info [info]";
+  RUST_LOG                 the log levels: one level, or as in keyward=debug,info [info,rmcp=warn]";
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,

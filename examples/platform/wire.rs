@@ -91,8 +91,9 @@ impl From<Denied> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
+impl Failure {
+    /// Returns the status and the error as clients read it, in Strapi's form. Its cause goes to the log.
+    pub(crate) fn error(self) -> (StatusCode, Json) {
         let (status, name, message, details) = match self {
             Self::Invalid(problems) => {
                 let message = match problems.as_slice() {
@@ -134,7 +135,13 @@ impl IntoResponse for Failure {
                 (StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", message, json!({}))
             }
         };
-        let error = json!({"status": status.as_u16(), "name": name, "message": message, "details": details});
+        (status, json!({"status": status.as_u16(), "name": name, "message": message, "details": details}))
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let (status, error) = self.error();
         let again = (status == StatusCode::SERVICE_UNAVAILABLE).then_some([(header::RETRY_AFTER, "1")]);
         (status, again, axum::Json(json!({"data": null, "error": error}))).into_response()
     }

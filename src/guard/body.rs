@@ -99,10 +99,7 @@ impl BodyGuard {
 
     async fn judge(self) -> Result<(), NoLongerValid> {
         let judged = judge_again(&self.entry, &self.mark.requirements()).await.map(drop);
-        judged.map_err(|reason| {
-            self.mark.invalidate(reason);
-            NoLongerValid(reason)
-        })
+        judged.map_err(|loss| loss.mark(&self.mark))
     }
 }
 

@@ -306,7 +306,7 @@ impl AuthContext {
         if self.entry.digest().is_none() || still_valid(&self.entry) {
             return Ok(self.clone());
         }
-        let entry = judge_again(&self.entry, &self.mark.requirements()).await.map_err(NoLongerValid)?;
+        let entry = judge_again(&self.entry, &self.mark.requirements()).await.map_err(|loss| NoLongerValid(loss.reason))?;
         Ok(Self { entry, ..self.clone() })
     }
 
@@ -345,10 +345,8 @@ impl AuthContext {
         if self.entry.digest().is_none() || still_valid(&self.entry) {
             return Ok(());
         }
-        judge_again(&self.entry, &self.mark.requirements()).await.map(drop).map_err(|reason| {
-            self.mark.invalidate(reason);
-            NoLongerValid(reason)
-        })
+        let judged = judge_again(&self.entry, &self.mark.requirements()).await.map(drop);
+        judged.map_err(|loss| loss.mark(&self.mark))
     }
 
     /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, a requirement of the

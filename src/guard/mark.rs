@@ -82,10 +82,14 @@ impl Mark {
         }
     }
 
-    /// Records that the caller would no longer be admitted: the response of the route does not leave.
-    pub(super) fn invalidate(&self, reason: Reason) {
+    /// Records that the caller would no longer be admitted, and a requirement that is no longer met: the response of the
+    /// route does not leave.
+    pub(super) fn invalidate(&self, reason: Reason, missing: Option<Requirement>) {
         self.written.store(true, Ordering::Release);
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+        if missing.is_some() {
+            *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = missing;
+        }
         self.denied.store(true, Ordering::Release);
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 /// whatever the route responds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the credential is no longer valid: the request was not done")]
-pub struct NoLongerValid(pub(super) Reason);
+pub struct NoLongerValid(Reason);
 
 impl NoLongerValid {
     #[cfg_attr(
@@ -34,6 +34,26 @@ impl axum::response::IntoResponse for NoLongerValid {
     /// Returns an empty 401, which the gate replaces by the rejection.
     fn into_response(self) -> axum::response::Response {
         http::StatusCode::UNAUTHORIZED.into_response()
+    }
+}
+
+/// The reason why a credential no longer holds, and the requirement that it no longer meets.
+pub(super) struct Loss {
+    reason: Reason,
+    missing: Option<Requirement>,
+}
+
+impl Loss {
+    /// Records the loss.
+    pub(super) fn mark(self, mark: &Mark) -> NoLongerValid {
+        mark.invalidate(self.reason, self.missing);
+        NoLongerValid(self.reason)
+    }
+}
+
+impl From<Reason> for Loss {
+    fn from(reason: Reason) -> Self {
+        Self { reason, missing: None }
     }
 }
 
@@ -79,7 +99,7 @@ async fn sleep(left: Duration) {
 
 /// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on
 /// `required` has to allow at least what it allowed with `entry`.
-pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Reason> {
+pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Loss> {
     let gone = Reason::Invalid(InvalidCredential::Unknown);
     let secret = entry.secret().ok_or(gone)?;
     let resolver = entry.resolver().ok_or(Reason::Unavailable(Unavailable::Stale))?;
@@ -88,14 +108,14 @@ pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) ->
         Some(known) => known,
         None => resolver.clone().ask(secret, Lane::Known).await.map_err(Reason::Unavailable)?,
     };
-    let Resolved::Found(current) = resolved else { return Err(gone) };
+    let Resolved::Found(current) = resolved else { return Err(gone.into()) };
     current.judge(resolver.clock.moment())?;
     if current.principal.kind() != entry.principal.kind() {
-        return Err(gone);
+        return Err(gone.into());
     }
     let decide = |entry: &Entry, r: &Requirement| entry.principal.decide(r, entry.conditions());
-    match required.iter().all(|r| decide(&current, r).covers(&decide(entry, r))) {
-        true => Ok(current),
-        false => Err(Reason::Forbidden),
+    match required.iter().find(|r| !decide(&current, r).covers(&decide(entry, r))) {
+        None => Ok(current),
+        Some(missing) => Err(Loss { reason: Reason::Forbidden, missing: Some(missing.clone()) }),
     }
 }

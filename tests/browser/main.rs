@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods, reason = "it waits for real processes")]
 
 mod hostile;
+mod mcp_clients;
 mod openapi_tools;
 mod pages;
 mod platform;

@@ -493,6 +493,23 @@ async fn a_running_call_ends_with_its_credential() {
     assert_eq!(body(&answer)["id"], 7);
 }
 
+/// The caller learns what it has lost, as if it had asked afterwards.
+#[tokio::test]
+async fn a_running_call_ends_with_its_grant() {
+    let (world, server) = (world(), Server::default());
+    let app = server.guard(&world, table());
+    let key = world.editor().with("article.read").issue().await;
+    let running = tokio::spawn(post(&app, &key, &tool("slow")).into_future());
+    server.working.notified().await;
+    world.keyward.roles().set_permissions(key.role(), Vec::<Permission>::new()).await.unwrap();
+    let answer = running.await.unwrap();
+    answer.assert_rejected(Reason::Forbidden);
+    let afterwards = post(&app, &key, &tool("slow")).await;
+    assert_eq!(answer.headers[header::WWW_AUTHENTICATE], afterwards.headers[header::WWW_AUTHENTICATE]);
+    assert_eq!(body(&answer), body(&afterwards));
+    assert_eq!(body(&answer)["error"]["data"]["scope"], "article.read");
+}
+
 #[tokio::test]
 async fn a_missing_credential_is_answered_in_json_rpc() {
     let (world, server) = (world(), Server::default());

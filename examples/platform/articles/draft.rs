@@ -5,7 +5,7 @@ use crate::wire::{Failure, Problem, Texts, texts};
 use serde_json::{Map, Value as Json};
 
 /// The members of an article that requests cannot set. A client that sends back a whole article sends them unchanged.
-const READ_ONLY: [&str; 5] = ["id", "documentId", "createdAt", "updatedAt", "createdBy"];
+const READ_ONLY: [&str; 6] = ["id", "documentId", "createdAt", "updatedAt", "publishedAt", "createdBy"];
 
 pub(super) struct Draft {
     pub(super) texts: Texts,

@@ -1,9 +1,11 @@
 //! Articles: each handler applies the decision to rows and fields, in both APIs.
 
 mod draft;
+mod mcp;
 mod query;
 mod rows;
 
+pub(crate) use mcp::mcp;
 pub(crate) use rows::{document_id, insert};
 
 use crate::database::Database;
@@ -85,6 +87,10 @@ impl ApiKind {
 
 async fn list(State(articles): State<Articles>, decision: Decision, uri: Uri) -> Result<Json<Value>, Failure> {
     let query = Query::read(&uri, &decision)?;
+    search(articles, decision, query).await
+}
+
+async fn search(articles: Articles, decision: Decision, query: Query) -> Result<Json<Value>, Failure> {
     let (rows, total) = rows::list(&mut articles.database.read().await?, &decision, &query).await?;
     let results: Vec<Value> = rows.iter().filter_map(|row| row.project(&decision, articles.api)).collect();
     let pagination = query.pagination(total);
@@ -136,6 +142,23 @@ async fn update(
             field @ Denied::Field(_) => Failure::Forbidden(field),
         },
     )?;
+    change.commit().await?;
+    Ok(written(&after, &auth, articles.api))
+}
+
+async fn publish(
+    State(articles): State<Articles>,
+    decision: Decision,
+    auth: Auth,
+    path: DocumentId,
+) -> Result<Json<Value>, Failure> {
+    let mut change = articles.database.write().await?;
+    let row = rows::find(&mut change, &document_id_of(path)?, &decision).await?;
+    if !decision.admits(&row.attributes()) {
+        return Err(Failure::NotFound);
+    }
+    rows::publish(&mut change, row.id()).await?;
+    let after = rows::read(&mut change, row.id()).await?;
     change.commit().await?;
     Ok(written(&after, &auth, articles.api))
 }

@@ -1,7 +1,7 @@
 //! The query of a list: page, order and filters, as far as the decision allows them.
 
 use super::rows::COLUMNS;
-use crate::wire::{Failure, Problem};
+use crate::wire::Problem;
 use axum::http::Uri;
 use keyward::Decision;
 use keyward::authz::Value;
@@ -21,12 +21,16 @@ pub(super) struct Query {
 }
 
 impl Query {
-    pub(super) fn read(uri: &Uri, decision: &Decision) -> Result<Self, Failure> {
+    pub(super) fn read(uri: &Uri, decision: &Decision) -> Result<Self, Problem> {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
-        let pairs = pairs.map_err(|_| Problem::at(&[], "the query cannot be read"))?.0;
+        Self::of(&pairs.map_err(|_| Problem::at(&[], "the query cannot be read"))?.0, decision)
+    }
+
+    /// Reads the names and values of parameters.
+    pub(super) fn of(pairs: &[(String, String)], decision: &Decision) -> Result<Self, Problem> {
         let (mut query, mut seen) =
             (Self { page: 1, size: 10, order: Vec::new(), filters: Vec::new() }, BTreeSet::new());
-        for (sent, value) in &pairs {
+        for (sent, value) in pairs {
             // Strapi's names of the same parameters.
             let name = match sent.as_str() {
                 "pagination[page]" => "page",
@@ -34,7 +38,7 @@ impl Query {
                 other => other,
             };
             if !seen.insert(name.strip_suffix("[$eq]").unwrap_or(name)) {
-                return Err(Problem::at(&[sent], format!("{name} is there twice: keep one")).into());
+                return Err(Problem::at(&[sent], format!("{name} is there twice: keep one")));
             }
             match name {
                 "page" => query.page = number(sent, value, u32::MAX)?,

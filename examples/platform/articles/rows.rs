@@ -27,7 +27,7 @@ pub(super) static COLUMNS: LazyLock<SqlMap> = LazyLock::new(|| {
 
 /// Articles with their creators, and the creators' roles as a JSON list.
 const ARTICLES: &str = "\
-    SELECT a.id, a.document_id, a.title, a.slug, a.body, a.creator_id, a.created_at, a.updated_at, \
+    SELECT a.id, a.document_id, a.title, a.slug, a.body, a.creator_id, a.created_at, a.updated_at, a.published_at, \
         o.id AS owner_id, o.firstname, o.lastname, \
         '[' || COALESCE((SELECT string_agg(CAST(r.role_id AS TEXT), ',') FROM keyward_owner_role r \
          WHERE r.owner_id = a.creator_id), '') || ']' AS creator_role_ids \
@@ -42,6 +42,7 @@ pub(super) struct Article {
     creator_id: Option<i64>,
     created_at: i64,
     updated_at: i64,
+    published_at: Option<i64>,
     owner_id: Option<i64>,
     firstname: Option<String>,
     lastname: Option<String>,
@@ -59,6 +60,7 @@ impl Article {
             creator_id: row.get("creator_id")?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,
+            published_at: row.get("published_at")?,
             owner_id: row.get("owner_id")?,
             firstname: row.get("firstname")?,
             lastname: row.get("lastname")?,
@@ -96,6 +98,8 @@ impl Article {
         metadata.insert("documentId".to_owned(), self.document_id.as_str().into());
         metadata.insert("createdAt".to_owned(), Timestamp(self.created_at).to_string().into());
         metadata.insert("updatedAt".to_owned(), Timestamp(self.updated_at).to_string().into());
+        let published = self.published_at.map(|at| Timestamp(at).to_string());
+        metadata.insert("publishedAt".to_owned(), published.into());
         if api == ApiKind::Admin {
             let creator =
                 self.owner_id.map(|id| json!({"id": id, "firstname": self.firstname, "lastname": self.lastname}));
@@ -170,6 +174,12 @@ pub(super) async fn update(connection: &mut Connection, id: i64, texts: &Texts) 
     let mut binds = vec![id.into(), SystemClock.now().0.into()];
     binds.extend(texts.values().cloned().map(Bind::from));
     connection.rows(change + " WHERE id = $1", binds).await.map(drop)
+}
+
+/// Publishes an article. One that is published already keeps its time.
+pub(super) async fn publish(connection: &mut Connection, id: i64) -> sqlx::Result<()> {
+    let publish = "UPDATE article SET published_at = $2 WHERE id = $1 AND published_at IS NULL";
+    connection.rows(publish.to_owned(), vec![id.into(), SystemClock.now().0.into()]).await.map(drop)
 }
 
 pub(super) async fn delete(connection: &mut Connection, id: i64) -> sqlx::Result<()> {
