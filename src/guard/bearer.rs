@@ -16,20 +16,32 @@ pub(super) enum Presented<'a> {
 }
 
 /// Reads the credential of the `Authorization` header.
+#[inline]
 pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     // Hashing a name takes as long as comparing it with a dozen others.
-    let (value, another) = match headers.len() {
-        0..=12 => first_two(headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)),
-        _ => first_two(headers.get_all(AUTHORIZATION).iter()),
+    let value = match headers.len() {
+        0..=12 => only(headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)),
+        _ => only(headers.get_all(AUTHORIZATION).iter()),
     };
-    match (value, another) {
-        (None, _) => Presented::Nothing,
-        (Some(value), None) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
-        (Some(_), Some(_)) => {
-            let all = headers.get_all(AUTHORIZATION).iter().map(|v| Credential::of_bearer(v.as_bytes()));
-            unless_repeated(one_of(all), true)
-        }
+    match value {
+        Ok(None) => Presented::Nothing,
+        Ok(Some(value)) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
+        Err(Repeated) => repeated(headers),
     }
+}
+
+struct Repeated;
+
+/// Returns the value of an iterator that has one at most.
+fn only<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Repeated> {
+    values.try_fold(None, |found, value| if found.is_none() { Ok(Some(value)) } else { Err(Repeated) })
+}
+
+/// Reads several `Authorization` headers.
+#[cold]
+fn repeated(headers: &HeaderMap) -> Presented<'_> {
+    let all = headers.get_all(AUTHORIZATION).iter().map(|v| Credential::of_bearer(v.as_bytes()));
+    unless_repeated(one_of(all), true)
 }
 
 /// One credential of a request.
@@ -72,10 +84,6 @@ pub(super) fn unless_repeated(presented: Presented<'_>, repeated: bool) -> Prese
     }
 }
 
-fn first_two<T>(mut values: impl Iterator<Item = T>) -> (Option<T>, Option<T>) {
-    (values.next(), values.next())
-}
-
 /// Returns whether the value of an `Authorization` header is `Bearer` and a token68 (RFC 9110 section 11.2). The result
 /// says nothing about the token itself.
 pub(super) fn is_well_formed(value: &[u8]) -> bool {
@@ -107,13 +115,16 @@ pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a>
 
 /// Returns the token after `Bearer`, in any case, and one space or more. The offline check accepts only characters of a
 /// token68, so they are not checked here.
+#[inline]
 fn secret(value: &[u8]) -> Option<&[u8]> {
     // The form that nearly all clients send.
-    if let Some(token) =
-        value.strip_prefix(b"Bearer ").filter(|t| (1..=LONGEST).contains(&t.len()) && !t[0].is_ascii_whitespace())
-    {
-        return Some(token);
-    }
+    let usual = |t: &&[u8]| (1..=LONGEST).contains(&t.len()) && !t[0].is_ascii_whitespace();
+    value.strip_prefix(b"Bearer ").filter(usual).or_else(|| unusual_secret(value))
+}
+
+/// Returns the token after `Bearer` in any case, and any number of spaces.
+#[inline(never)]
+fn unusual_secret(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(6)?;
     let token = rest.trim_ascii_start();
     let spaces = &rest[..rest.len() - token.len()];
