@@ -16,25 +16,17 @@ pub(super) enum Presented<'a> {
 }
 
 /// Reads the credential of the `Authorization` header.
-#[inline]
 pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     // Hashing a name takes as long as comparing it with a dozen others.
-    let value = match headers.len() {
-        0..=12 => only(headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)),
-        _ => only(headers.get_all(AUTHORIZATION).iter()),
+    let (value, another) = match headers.len() {
+        0..=12 => first_two(headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)),
+        _ => first_two(headers.get_all(AUTHORIZATION).iter()),
     };
-    match value {
-        Ok(None) => Presented::Nothing,
-        Ok(Some(value)) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
-        Err(Repeated) => repeated(headers),
+    match (value, another) {
+        (None, _) => Presented::Nothing,
+        (Some(value), None) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
+        (Some(_), Some(_)) => repeated(headers),
     }
-}
-
-struct Repeated;
-
-/// Returns the value of an iterator that has one at most.
-fn only<T>(mut values: impl Iterator<Item = T>) -> Result<Option<T>, Repeated> {
-    values.try_fold(None, |found, value| if found.is_none() { Ok(Some(value)) } else { Err(Repeated) })
 }
 
 /// Reads several `Authorization` headers.
@@ -82,6 +74,10 @@ pub(super) fn unless_repeated(presented: Presented<'_>, repeated: bool) -> Prese
         Presented::Secret(_) if repeated => Presented::Malformed,
         presented => presented,
     }
+}
+
+fn first_two<T>(mut values: impl Iterator<Item = T>) -> (Option<T>, Option<T>) {
+    (values.next(), values.next())
 }
 
 /// Returns whether the value of an `Authorization` header is `Bearer` and a token68 (RFC 9110 section 11.2). The result
