@@ -5,9 +5,10 @@ use super::revalidate::{NoLongerValid, judge_again, still_valid, until_revoked};
 use super::route_requirement::Prepared;
 use crate::domain::{
     AccountKey, Actor, Admission, AdmittedActor, Decision, LogLimit, OwnerId, Principal, Requirement, RoleId, TokenId,
-    TokenKind, Verdict, all_of,
+    TokenKind, Verdict,
 };
 use crate::resolve::Entry;
+use http::Extensions;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,8 +29,9 @@ pub struct AuthContext {
 pub struct Forbidden;
 
 impl AuthContext {
-    pub(super) fn new(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
-        Self { entry, mark, required: None }
+    /// Gives the handlers behind the gate the caller of a request.
+    pub(super) fn insert(entry: Arc<Entry>, mark: Arc<Mark>, extensions: &mut Extensions) {
+        extensions.insert(Self { entry, mark, required: None });
     }
 
     /// Returns the caller.
@@ -232,6 +234,7 @@ impl AuthContext {
     }
 
     /// Applies the requirement of a layer, and returns whether the request may go on.
+    #[inline]
     pub(super) fn check(&mut self, requirement: Prepared) -> bool {
         match self.entry.verdict_on(&requirement) {
             Verdict::Denied => {
@@ -249,9 +252,7 @@ impl AuthContext {
         self.keep(&requirement);
         self.required = Some(match self.required.take() {
             None => requirement,
-            Some(earlier) => {
-                Prepared::Shared(Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])))
-            }
+            Some(earlier) => earlier.and(&requirement),
         });
     }
 
@@ -306,7 +307,7 @@ impl AuthContext {
         if self.entry.digest().is_none() || still_valid(&self.entry) {
             return Ok(self.clone());
         }
-        let entry = judge_again(&self.entry, &self.mark.requirements()).await.map_err(|loss| NoLongerValid(loss.reason))?;
+        let entry = judge_again(&self.entry, &self.mark.requirements()).await.map_err(|loss| loss.mark(&self.mark))?;
         Ok(Self { entry, ..self.clone() })
     }
 

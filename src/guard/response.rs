@@ -56,7 +56,7 @@ impl<R> ResponseCheck<R> {
         if !anonymous && !request.body().is_complete() {
             request.body_mut().guard(BodyGuard::of_request(entry.clone(), mark.clone()));
         }
-        request.extensions_mut().insert(AuthContext::new(entry.clone(), mark));
+        AuthContext::insert(entry.clone(), mark, request.extensions_mut());
         #[cfg(feature = "mcp")]
         if !group.only_authorization {
             request.extensions_mut().insert(gate.style.headers.clone());

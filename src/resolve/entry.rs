@@ -77,17 +77,22 @@ impl Verdicts {
             Some(0b11) => Verdict::Denied,
             place => {
                 let verdict = judge();
-                let bits = match verdict {
-                    Verdict::Allowed => 0b01,
-                    Verdict::Partial => 0b10,
-                    Verdict::Denied => 0b11,
-                };
                 if place.is_some() {
-                    self.0.fetch_or(bits << shift, Ordering::Relaxed);
+                    self.insert(shift, verdict);
                 }
                 verdict
             }
         }
+    }
+
+    #[cold]
+    fn insert(&self, shift: u32, verdict: Verdict) {
+        let bits = match verdict {
+            Verdict::Allowed => 0b01,
+            Verdict::Partial => 0b10,
+            Verdict::Denied => 0b11,
+        };
+        self.0.fetch_or(bits << shift, Ordering::Relaxed);
     }
 }
 
@@ -261,6 +266,7 @@ impl Entry {
     }
 
     /// Returns true if no change since the entry was read touched one of its tags.
+    #[inline]
     pub(super) fn is_current(&self, freshness: &Freshness) -> bool {
         freshness.is_still_current(self.stamp, || self.tags(), &self.last_checked)
     }
@@ -285,6 +291,7 @@ impl Entry {
     }
 
     /// Returns true for the first use in each interval of `every`, and for one thread only.
+    #[inline]
     pub(super) fn claim_note(&self, now: MonotonicTime, every: Duration) -> bool {
         let last = self.last_noted.load(Ordering::Relaxed);
         (last == 0 || now.0.saturating_sub(last) >= nanos(every))
