@@ -365,9 +365,6 @@ fn refuse(status: StatusCode, code: i32, message: &str, id: &Value) -> Refused {
 
 /// Returns whether the body is JSON in UTF-8: in another charset or coding the server might read another text.
 fn is_json(headers: &HeaderMap) -> bool {
-    if headers.get_all(CONTENT_ENCODING).iter().any(|coding| coding != "identity") {
-        return false;
-    }
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next().and_then(|value| value.to_str().ok()), values.next()) else {
         return false;

@@ -245,18 +245,24 @@ impl Tools {
         if is_ambiguous(uri) {
             return None;
         }
-        let rule = self.covering(uri, &str::to_owned)?;
-        // A server that decodes the URI, once or twice, must not find it below another prefix.
-        let readings: [&dyn Fn(&str) -> String; 2] = [&decoded, &|uri| decoded(&decoded(uri))];
-        let differs = uri.contains('%') && readings.iter().any(|read| self.covering(uri, read) != Some(rule));
-        (!differs).then_some(rule)
+        let rule = self.of_longest_prefix(uri, |prefix| prefix)?;
+        if uri.contains('%') {
+            // A server that decodes the URI, once or twice, must not find it below another prefix.
+            let once = decoded(uri);
+            let twice = decoded(&once);
+            let differs = |reading: &str| self.of_longest_prefix(reading, decoded) != Some(rule);
+            if differs(&once) || differs(&twice) || twice.contains(char::is_control) {
+                return None;
+            }
+        }
+        Some(rule)
     }
 
-    /// Returns the rule of the longest prefix that covers a URI, both as a server reads them.
-    fn covering(&self, uri: &str, read: &dyn Fn(&str) -> String) -> Option<&Rule> {
-        let uri = read(uri);
-        let covering = self.resources.iter().filter(|(prefix, _)| covers(&read(prefix), &uri));
-        covering.max_by_key(|(prefix, _)| prefix.len()).map(|(_, rule)| rule)
+    /// Returns the rule of the longest prefix that covers a URI, with the prefixes read like this.
+    fn of_longest_prefix<'a, T: AsRef<str>>(&'a self, uri: &str, read: impl Fn(&'a str) -> T) -> Option<&'a Rule> {
+        let prefixes = self.resources.iter().map(|(prefix, rule)| (read(prefix), rule));
+        let covering = prefixes.filter(|(prefix, _)| covers(prefix.as_ref(), uri));
+        covering.max_by_key(|(prefix, _)| prefix.as_ref().len()).map(|(_, rule)| rule)
     }
 
     /// Returns the rules of a URI template: those of all prefixes that cover one of its expansions. `None` if some
@@ -266,8 +272,10 @@ impl Tools {
         if is_ambiguous(literal) {
             return None;
         }
-        let mut rules: Vec<&Rule> =
-            expansions(template).iter().map(|uri| self.covering(uri, &str::to_owned)).collect::<Option<_>>()?;
+        let mut rules: Vec<&Rule> = expansions(template)
+            .iter()
+            .map(|uri| self.of_longest_prefix(uri, |prefix| prefix))
+            .collect::<Option<_>>()?;
         if literal.len() < template.len() {
             let below = self.resources.range(literal.to_owned()..);
             rules.extend(below.take_while(|(prefix, _)| prefix.starts_with(literal)).map(|(_, rule)| rule));

@@ -51,6 +51,7 @@ async fn known_tricks_run_only_what_the_table_allows() {
         read("file:///caf%C3%A9"),
         read("x:a%3Ab"),
         read("config:%2f%2fapp"),
+        read("file:///a.b%2500%3Ab"),
     ];
     let json = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
     let mut compressed = json.clone();

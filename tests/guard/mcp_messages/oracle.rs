@@ -28,7 +28,7 @@ struct Reading {
     open: bool,
 }
 
-const REQUESTS: [&str; 8] = [
+const REQUESTS: [&str; 9] = [
     "initialize",
     "ping",
     "server/discover",
@@ -37,16 +37,32 @@ const REQUESTS: [&str; 8] = [
     "resources/list",
     "resources/templates/list",
     "prompts/list",
+    "tasks/list",
 ];
-const NOTIFICATIONS: [&str; 4] = [
+const NOTIFICATIONS: [&str; 5] = [
     "notifications/initialized",
     "notifications/cancelled",
     "notifications/progress",
     "notifications/roots/list_changed",
+    "notifications/tasks/status",
 ];
 /// The members of which there must be no other spelling.
-const MEMBERS: [&str; 12] =
-    ["jsonrpc", "id", "method", "params", "result", "error", "name", "uri", "ref", "type", "notifications", "_meta"];
+const MEMBERS: [&str; 14] = [
+    "jsonrpc",
+    "id",
+    "method",
+    "params",
+    "result",
+    "error",
+    "name",
+    "arguments",
+    "uri",
+    "ref",
+    "type",
+    "notifications",
+    "taskId",
+    "_meta",
+];
 
 /// Judges a request of a caller with these levels.
 pub fn judge(table: &Table, levels: &Levels, headers: &HeaderMap, body: &[u8]) -> Judgement {
@@ -72,8 +88,16 @@ fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<Reading, Refused> {
     match value {
         Json::Array(batch) if batch.is_empty() || stateless => return Err(Refused("a batch")),
         Json::Array(batch) => {
+            let mut ids: Vec<&Json> = Vec::new();
             for message in batch {
                 read_message(headers, message, &mut reading)?;
+                let members = object(message).into_iter().flatten();
+                let is_request = members.clone().any(|(name, _)| name == "method");
+                let id = members.filter(|(name, _)| name == "id" && is_request).map(|(_, id)| id).next();
+                if id.is_some_and(|id| ids.contains(&id)) {
+                    return Err(Refused("an id twice"));
+                }
+                ids.extend(id);
             }
         }
         message => read_message(headers, message, &mut reading)?,

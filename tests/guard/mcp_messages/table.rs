@@ -126,18 +126,32 @@ impl Table {
 
     /// Returns whether a caller may use this, exactly as it is named.
     pub fn allows(&self, levels: &Levels, used: &Use) -> bool {
+        let meets = |entry: Option<&Entry>| {
+            entry.is_some_and(|entry| match entry.need.level(levels) {
+                Level::Nothing => false,
+                Level::Some => entry.filters,
+                Level::All => true,
+            })
+        };
         let entry = match used {
             Use::Tool(name) => self.tools.get(name.as_str()),
             Use::Prompt(name) => self.prompts.get(name.as_str()),
             Use::Method(name) => self.methods.get(name.as_str()),
             Use::Resource(uri) => self.of_resource(uri),
-            Use::Template(uri) => self.of_resource(uri.split('{').next().unwrap_or_default()),
+            // Whatever the template expands to has to be allowed.
+            Use::Template(template) => {
+                let (literal, expression) = template.split_once('{').unwrap_or((template, ""));
+                let below = |prefix: &&&str| prefix.starts_with(literal) && literal.len() < template.len();
+                let expanded = match expression.chars().next() {
+                    None => literal.to_owned(),
+                    Some(operator @ ('/' | '?' | '#')) => format!("{literal}{operator}zz"),
+                    Some(_) => format!("{literal}zz"),
+                };
+                let all = self.resources.keys().filter(below).all(|prefix| meets(self.resources.get(*prefix)));
+                return all && meets(self.of_resource(literal)) && meets(self.of_resource(&expanded));
+            }
         };
-        entry.is_some_and(|entry| match entry.need.level(levels) {
-            Level::Nothing => false,
-            Level::Some => entry.filters,
-            Level::All => true,
-        })
+        meets(entry)
     }
 
     /// Returns the entry of the longest prefix that ends where a part of the URI ends.
