@@ -77,6 +77,11 @@ pub fn judge(table: &Table, levels: &Levels, headers: &HeaderMap, body: &[u8]) -
 fn read_request(headers: &HeaderMap, body: &[u8]) -> Result<Reading, Refused> {
     let mut reading = Reading::default();
     check_media_type(headers, &mut reading)?;
+    for name in ["mcp-method", "mcp-name", "mcp-protocol-version"] {
+        if headers.get_all(name).iter().count() > 1 {
+            return Err(Refused("a header twice"));
+        }
+    }
     let text = std::str::from_utf8(body).map_err(|_| Refused("not UTF-8"))?;
     let Document { values, invalid, duplicated, odd, depth } = read(text);
     let [value] = &values[..] else { return Err(Refused("not one value")) };
