@@ -6,7 +6,7 @@ use super::groups::{Access, Group};
 use super::origin::{is_safe, is_same_origin};
 use crate::domain::{InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, VerifyError};
 use crate::resolve::{CacheKey, Entry, KnownSecret, Lane, Resolved};
-use http::{Extensions, HeaderMap, Request, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,15 +29,25 @@ pub(super) type NotAdmitted<'g> = (Reason, Option<&'g Group>);
 
 impl Gate {
     /// Decides whether a request goes on, and as which caller.
-    #[inline(always)]
+    #[inline]
     pub(super) fn admit<'g, B>(self: &'g Arc<Self>, request: &Request<B>) -> Result<Admission<'g>, NotAdmitted<'g>> {
-        let (headers, extensions) = (request.headers(), request.extensions());
-        let path = sent_path(request.uri(), extensions).map(|path| self.base.inward(path));
-        let group = match path.and_then(|path| self.groups.classify(request.method(), path)) {
+        self.admit_head(request.method(), request.uri(), request.headers(), request.extensions())
+    }
+
+    /// Decides by the head of a request. One function for all bodies, so that its parts are inlined into it.
+    fn admit_head<'g>(
+        self: &'g Arc<Self>,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Admission<'g>, NotAdmitted<'g>> {
+        let path = sent_path(uri, extensions).map(|path| self.base.inward(path));
+        let group = match path.and_then(|path| self.groups.classify(method, path)) {
             Ok(group) => group,
-            Err(reason) => return Err((reason, self.apparent_group(request))),
+            Err(reason) => return Err((reason, self.apparent_group(method, uri, extensions))),
         };
-        if group.same_origin && !is_safe(request.method()) && !self.proves_same_origin(request, group) {
+        if group.same_origin && !is_safe(method) && !self.proves_same_origin(headers, uri, group) {
             return Err((Reason::CrossOrigin, Some(group)));
         }
         match &group.access {
@@ -51,9 +61,8 @@ impl Gate {
     /// Returns the group that a path in no group, or an ambiguous one, begins like. It decides how the rejection looks,
     /// and nothing else.
     #[cold]
-    pub(super) fn apparent_group<B>(&self, request: &Request<B>) -> Option<&Group> {
-        let path = self.base.inward(sent_uri(request.uri(), request.extensions()).path());
-        self.groups.find(request.method(), path)
+    pub(super) fn apparent_group(&self, method: &Method, uri: &Uri, extensions: &Extensions) -> Option<&Group> {
+        self.groups.find(method, self.base.inward(sent_uri(uri, extensions).path()))
     }
 
     fn identify<'g>(
@@ -183,13 +192,13 @@ impl Gate {
     ///
     /// In a protected group, a request that is judged by its headers alone needs none: browsers send no credential of
     /// this installation by themselves. Where a cookie may count, only such a credential rules the cookie out.
-    fn proves_same_origin<B>(&self, request: &Request<B>, group: &Group) -> bool {
-        let headers = request.headers();
+    #[inline(never)]
+    fn proves_same_origin(&self, headers: &HeaderMap, uri: &Uri, group: &Group) -> bool {
         let judged_by_header = match &group.pages {
             Some(_) => self.has_own_credential(headers),
             None => group.is_protected() && self.style.headers.any(headers),
         };
-        judged_by_header || is_same_origin(headers, request.uri())
+        judged_by_header || is_same_origin(headers, uri)
     }
 }
 

@@ -105,7 +105,9 @@ impl Gate {
     /// Returns the style of rejections at the path of this request.
     #[cfg(feature = "axum")]
     pub(super) fn style_at<B>(&self, request: &Request<B>) -> Arc<RejectionStyle> {
-        self.apparent_group(request).map_or(&self.style, |group| &group.style).clone()
+        self.apparent_group(request.method(), request.uri(), request.extensions())
+            .map_or(&self.style, |group| &group.style)
+            .clone()
     }
 
     /// Gives handlers of a page group its start path, and returns the base path that the browser sees.
