@@ -261,6 +261,7 @@ impl Entry {
     }
 
     /// Returns true if no change since the entry was read touched one of its tags.
+    #[inline]
     pub(super) fn is_current(&self, freshness: &Freshness) -> bool {
         freshness.is_still_current(self.stamp, || self.tags(), &self.last_checked)
     }
@@ -279,6 +280,7 @@ impl Entry {
     }
 
     /// Returns true for the first use in each interval of `every`, and for one thread only.
+    #[inline]
     pub(super) fn claim_note(&self, now: MonotonicTime, every: Duration) -> bool {
         let last = self.last_noted.load(Ordering::Relaxed);
         (last == 0 || now.0.saturating_sub(last) >= nanos(every))

@@ -137,6 +137,7 @@ impl Freshness {
     /// The counter is read before the slots and written after them. A change that is missed while the slots are read
     /// has a later count than the one remembered here, so the next check reads the slots again. A thread that sees a
     /// count (acquire) sees the slots of every change up to it (release).
+    #[inline]
     pub(crate) fn is_still_current<T: IntoIterator<Item = Tag>>(
         &self,
         stamp: Stamp,
@@ -144,10 +145,20 @@ impl Freshness {
         last_checked: &LastChecked,
     ) -> bool {
         let change_count = self.change_count.load(Ordering::Acquire);
-        if last_checked.0.load(Ordering::Relaxed) == change_count {
-            return true;
-        }
-        let is_current = self.is_current(stamp, tags());
+        last_checked.0.load(Ordering::Relaxed) == change_count
+            || self.check_again(stamp, tags(), last_checked, change_count)
+    }
+
+    /// Reads the slots of the tags, and remembers in which change count they were read if the entry is current.
+    #[inline(never)]
+    fn check_again(
+        &self,
+        stamp: Stamp,
+        tags: impl IntoIterator<Item = Tag>,
+        last_checked: &LastChecked,
+        change_count: u64,
+    ) -> bool {
+        let is_current = self.is_current(stamp, tags);
         if is_current {
             last_checked.0.store(change_count, Ordering::Relaxed);
         }

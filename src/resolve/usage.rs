@@ -20,6 +20,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
+    #[inline]
     pub(crate) fn note(
         &self,
         entry: &Entry,
@@ -27,11 +28,15 @@ impl Usage {
         clock: &dyn Clock,
         address: impl FnOnce() -> Option<IpAddr>,
     ) {
-        if !entry.claim_note(now, NOTE_EVERY) {
-            return;
+        if entry.claim_note(now, NOTE_EVERY) {
+            self.insert(entry, clock.now(), address());
         }
+    }
+
+    #[cold]
+    fn insert(&self, entry: &Entry, at: Timestamp, address: Option<IpAddr>) {
         if let Some(token) = entry.principal.token() {
-            self.lock().insert(token, Use { token, at: clock.now(), address: address() });
+            self.lock().insert(token, Use { token, at, address });
         }
     }
 
