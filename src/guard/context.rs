@@ -169,6 +169,7 @@ impl AuthContext {
     }
 
     /// Applies the requirement of a layer, and returns whether the request may go on.
+    #[inline]
     pub(super) fn check(&mut self, requirement: Prepared) -> bool {
         match self.entry.verdict_on(&requirement) {
             Verdict::Denied => {

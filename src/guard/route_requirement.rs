@@ -3,7 +3,7 @@
 use super::context::AuthContext;
 use crate::domain::{LogLimit, Requirement, Verdict};
 use crate::resolve::Entry;
-use http::{Request, StatusCode};
+use http::{Extensions, Request, StatusCode};
 use std::fmt;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
@@ -90,23 +90,30 @@ impl RouteRequirement {
     }
 
     /// Checks whether the request may go on. The error is the status of a response that the gate replaces.
+    #[inline]
     pub(super) fn check<B>(&self, request: &mut Request<B>) -> Result<(), StatusCode> {
+        self.check_caller(request.extensions_mut())
+    }
+
+    /// Checks the caller in these extensions. One function for all bodies, so that its parts are inlined into it.
+    fn check_caller(&self, extensions: &mut Extensions) -> Result<(), StatusCode> {
         match self {
             #[cfg(feature = "axum")]
-            Self::Public if request.extensions().get::<AuthContext>().is_none() => Ok(()),
+            Self::Public if extensions.get::<AuthContext>().is_none() => Ok(()),
             #[cfg(feature = "axum")]
             Self::Public => Err(StatusCode::FORBIDDEN),
-            Self::Fixed(requirement) => check(request, requirement.clone()),
+            Self::Fixed(requirement) => check(extensions, requirement.clone()),
             Self::WithParams(requirement) => {
-                let requirement = Prepared::Shared(Arc::new(with_params(requirement, request)));
-                check(request, requirement)
+                let requirement = Prepared::Shared(Arc::new(with_params(requirement, extensions)));
+                check(extensions, requirement)
             }
         }
     }
 }
 
-fn check<B>(request: &mut Request<B>, requirement: Prepared) -> Result<(), StatusCode> {
-    let Some(auth) = request.extensions_mut().get_mut::<AuthContext>() else { return Err(without_gate()) };
+#[inline]
+fn check(extensions: &mut Extensions, requirement: Prepared) -> Result<(), StatusCode> {
+    let Some(auth) = extensions.get_mut::<AuthContext>() else { return Err(without_gate()) };
     if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
 }
 
@@ -120,14 +127,15 @@ fn without_gate() -> StatusCode {
 }
 
 #[cfg(feature = "axum")]
-fn with_params<B>(requirement: &Requirement, request: &mut Request<B>) -> Requirement {
+#[inline(never)]
+fn with_params(requirement: &Requirement, extensions: &mut Extensions) -> Requirement {
     use axum::extract::{FromRequestParts, RawPathParams};
     use futures_util::FutureExt;
     let (mut parts, ()) = Request::new(()).into_parts();
-    std::mem::swap(&mut parts.extensions, request.extensions_mut());
+    std::mem::swap(&mut parts.extensions, extensions);
     // The extractor of path parameters never waits.
     let params = RawPathParams::from_request_parts(&mut parts, &()).now_or_never();
-    std::mem::swap(&mut parts.extensions, request.extensions_mut());
+    std::mem::swap(&mut parts.extensions, extensions);
     let parameter = |name: &str| {
         let params = params.as_ref()?.as_ref().ok()?;
         // Nested routers keep two parameters of one name, and a handler may read the other one.
@@ -140,6 +148,6 @@ fn with_params<B>(requirement: &Requirement, request: &mut Request<B>) -> Requir
 
 /// Without a router there are no path parameters, and the requirement is not met.
 #[cfg(not(feature = "axum"))]
-fn with_params<B>(requirement: &Requirement, _: &mut Request<B>) -> Requirement {
+fn with_params(requirement: &Requirement, _: &mut Extensions) -> Requirement {
     requirement.clone()
 }
