@@ -111,10 +111,15 @@ impl Gate {
     }
 
     /// Gives handlers of a page group its start path, and returns the base path that the browser sees.
+    #[inline]
     pub(super) fn insert_page_context<B>(&self, group: &Group, request: &mut Request<B>) -> Option<Base> {
-        let start = group.start.as_ref()?;
+        group.start.as_ref().map(|start| self.insert_start(start, request))
+    }
+
+    #[inline(never)]
+    fn insert_start<B>(&self, start: &Arc<str>, request: &mut Request<B>) -> Base {
         let base = self.base_of(request.headers(), request.extensions());
         request.extensions_mut().insert(PageContext { start: base.outward(start), base: base.clone() });
-        Some(base)
+        base
     }
 }

@@ -102,14 +102,20 @@ impl Mark {
         self.required.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    #[inline]
     fn outcome(&self) -> Result<(), Reason> {
         let passed = self.passed.load(Ordering::Acquire);
         let pending = self.pending.load(Ordering::Acquire);
         match (passed, pending, self.denied.load(Ordering::Acquire)) {
-            (_, _, true) => Err(self.lost.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Reason::Forbidden)),
+            (_, _, true) => Err(self.denial()),
             (true, false, false) => Ok(()),
             (false, ..) | (_, true, _) => Err(Reason::Unguarded),
         }
+    }
+
+    #[cold]
+    fn denial(&self) -> Reason {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Reason::Forbidden)
     }
 
     /// Resets the flags, and returns whether the mark is blank. The caller must be the only holder.
@@ -164,12 +170,14 @@ impl GuardHandle {
     }
 
     /// Returns whether the response may leave.
+    #[inline]
     pub(super) fn outcome(&self) -> Result<(), Reason> {
         self.0.as_ref().map_or(Err(Reason::Unguarded), |slot| slot.mark.outcome())
     }
 
     /// Sets the gate that admitted the request. Most slots have it from their last request, so that a shared counter is
     /// seldom written.
+    #[inline]
     pub(super) fn set_gate(&mut self, gate: &Arc<Gate>) {
         if let Some(slot) = self.0.as_mut().filter(|slot| slot.gate.as_ptr() != Arc::as_ptr(gate)) {
             slot.gate = Arc::downgrade(gate);
