@@ -28,12 +28,11 @@ fn is_plain(path: &[u8]) -> bool {
 /// Returns whether a byte but the last, or a pair of bytes, needs a closer check. The path has more than `N` bytes; the
 /// last lanes may overlap.
 fn lanes<const N: usize>(path: &[u8]) -> u8 {
-    let lane = |at: usize| match (path[at..].first_chunk::<N>(), path[at + 1..].first_chunk::<N>()) {
-        (Some(lane), Some(next)) => (0..N).fold(0, |odd, i| odd | pair_is_odd(lane[i], next[i])),
-        _ => 1,
-    };
-    let last = path.len() - 1 - N;
-    (0..last).step_by(N).fold(lane(last), |odd, at| odd | lane(at))
+    let (bytes, nexts) = (&path[..path.len() - 1], &path[1..]);
+    let lane = |bytes: &[u8; N], nexts: &[u8; N]| (0..N).fold(0, |odd, i| odd | pair_is_odd(bytes[i], nexts[i]));
+    let last = bytes.last_chunk().zip(nexts.last_chunk()).map_or(1, |(bytes, nexts)| lane(bytes, nexts));
+    let lanes = bytes.as_chunks().0.iter().zip(nexts.as_chunks().0);
+    lanes.fold(last, |odd, (bytes, nexts)| odd | lane(bytes, nexts))
 }
 
 fn pair_is_odd(byte: u8, next: u8) -> u8 {
@@ -53,6 +52,7 @@ enum Segment {
     Name,
 }
 
+#[cold]
 fn read(path: &[u8]) -> Result<Judged, Ambiguity> {
     let mut judged = Judged::default();
     // The text before the first slash is not a segment.
