@@ -8,6 +8,7 @@ use crate::domain::{
     Verdict, all_of,
 };
 use crate::resolve::Entry;
+use http::Extensions;
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,8 +29,9 @@ pub struct AuthContext {
 pub struct Forbidden;
 
 impl AuthContext {
-    pub(super) fn new(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
-        Self { entry, mark, required: None }
+    /// Gives the handlers behind the gate the caller of a request.
+    pub(super) fn insert(entry: Arc<Entry>, mark: Arc<Mark>, extensions: &mut Extensions) {
+        extensions.insert(Self { entry, mark, required: None });
     }
 
     /// Returns the caller.

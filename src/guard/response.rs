@@ -42,7 +42,7 @@ impl<R> ResponseCheck<R> {
         if !anonymous && !request.body().is_complete() {
             request.body_mut().guard(BodyGuard::new(entry.clone(), mark.clone()));
         }
-        request.extensions_mut().insert(AuthContext::new(entry, mark));
+        AuthContext::insert(entry, mark, request.extensions_mut());
         let base = gate.insert_page_context(group, request);
         let page = base.is_some();
         if let Some(base) = base {
