@@ -222,9 +222,19 @@ pub(super) fn judge(
 
 /// Returns the path before a router took a nested prefix away.
 #[cfg(feature = "axum")]
+#[inline]
 fn sent_path<'a>(uri: &'a Uri, extensions: &'a Extensions) -> Result<&'a str, Reason> {
-    use axum::extract::{NestedPath, OriginalUri};
-    let Some(original) = extensions.get::<OriginalUri>().map(|original| &original.0) else { return Ok(uri.path()) };
+    match extensions.get::<axum::extract::OriginalUri>() {
+        None => Ok(uri.path()),
+        Some(original) => path_before_nesting(&original.0, uri, extensions),
+    }
+}
+
+/// Returns the original path, if nesting explains its difference to the present one.
+#[cfg(feature = "axum")]
+#[inline(never)]
+fn path_before_nesting<'a>(original: &'a Uri, uri: &Uri, extensions: &Extensions) -> Result<&'a str, Reason> {
+    use axum::extract::NestedPath;
     let nested = extensions.get::<NestedPath>().map(|n| n.as_str().split('/').filter(|s| !s.is_empty()).count());
     super::path::original(original.path(), uri.path(), nested).map_err(Reason::AmbiguousPath)
 }

@@ -25,11 +25,15 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     match (value, another) {
         (None, _) => Presented::Nothing,
         (Some(value), None) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
-        (Some(_), Some(_)) => {
-            let all = headers.get_all(AUTHORIZATION).iter().map(|v| Credential::of_bearer(v.as_bytes()));
-            unless_repeated(one_of(all), true)
-        }
+        (Some(_), Some(_)) => repeated(headers),
     }
+}
+
+/// Reads several `Authorization` headers.
+#[cold]
+fn repeated(headers: &HeaderMap) -> Presented<'_> {
+    let all = headers.get_all(AUTHORIZATION).iter().map(|v| Credential::of_bearer(v.as_bytes()));
+    unless_repeated(one_of(all), true)
 }
 
 /// One credential of a request.
@@ -107,13 +111,16 @@ pub(super) fn in_cookie<'a>(headers: &'a HeaderMap, name: &str) -> Presented<'a>
 
 /// Returns the token after `Bearer`, in any case, and one space or more. The offline check accepts only characters of a
 /// token68, so they are not checked here.
+#[inline]
 fn secret(value: &[u8]) -> Option<&[u8]> {
     // The form that nearly all clients send.
-    if let Some(token) =
-        value.strip_prefix(b"Bearer ").filter(|t| (1..=LONGEST).contains(&t.len()) && !t[0].is_ascii_whitespace())
-    {
-        return Some(token);
-    }
+    let usual = |t: &&[u8]| (1..=LONGEST).contains(&t.len()) && !t[0].is_ascii_whitespace();
+    value.strip_prefix(b"Bearer ").filter(usual).or_else(|| unusual_secret(value))
+}
+
+/// Returns the token after `Bearer` in any case, and any number of spaces.
+#[inline(never)]
+fn unusual_secret(value: &[u8]) -> Option<&[u8]> {
     let (scheme, rest) = value.split_at_checked(6)?;
     let token = rest.trim_ascii_start();
     let spaces = &rest[..rest.len() - token.len()];

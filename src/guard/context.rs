@@ -5,7 +5,7 @@ use super::revalidate::{NoLongerValid, judge_again, still_valid};
 use super::route_requirement::Prepared;
 use crate::domain::{
     AccountKey, Actor, Admission, AdmittedActor, Decision, OwnerId, Principal, Requirement, RoleId, TokenId, TokenKind,
-    Verdict, all_of,
+    Verdict,
 };
 use crate::resolve::Entry;
 use http::Extensions;
@@ -184,9 +184,7 @@ impl AuthContext {
         self.mark.add_layer_requirement(&requirement);
         self.required = Some(match self.required.take() {
             None => requirement,
-            Some(earlier) => {
-                Prepared::Shared(Arc::new(all_of([Requirement::clone(&earlier), Requirement::clone(&requirement)])))
-            }
+            Some(earlier) => earlier.and(&requirement),
         });
         true
     }

@@ -1,7 +1,7 @@
 //! The requirement of a route, prepared when the route is built.
 
 use super::context::AuthContext;
-use crate::domain::{LogLimit, Requirement, Verdict};
+use crate::domain::{LogLimit, Requirement, Verdict, all_of};
 use crate::resolve::Entry;
 use http::{Extensions, Request, StatusCode};
 use std::fmt;
@@ -30,6 +30,12 @@ impl Prepared {
             Some((number, kept)) => Self::Numbered(number, kept),
             None => Self::Shared(Arc::new(requirement)),
         }
+    }
+
+    /// Returns the requirement to meet both.
+    #[inline(never)]
+    pub(super) fn and(&self, other: &Self) -> Self {
+        Self::Shared(Arc::new(all_of([Requirement::clone(self), Requirement::clone(other)])))
     }
 
     /// Returns the number of the requirement, if it has one.
@@ -97,24 +103,17 @@ impl RouteRequirement {
 
     /// Checks the caller in these extensions. One function for all bodies, so that its parts are inlined into it.
     fn check_caller(&self, extensions: &mut Extensions) -> Result<(), StatusCode> {
-        match self {
+        let requirement = match self {
             #[cfg(feature = "axum")]
-            Self::Public if extensions.get::<AuthContext>().is_none() => Ok(()),
+            Self::Public if extensions.get::<AuthContext>().is_none() => return Ok(()),
             #[cfg(feature = "axum")]
-            Self::Public => Err(StatusCode::FORBIDDEN),
-            Self::Fixed(requirement) => check(extensions, requirement.clone()),
-            Self::WithParams(requirement) => {
-                let requirement = Prepared::Shared(Arc::new(with_params(requirement, extensions)));
-                check(extensions, requirement)
-            }
-        }
+            Self::Public => return Err(StatusCode::FORBIDDEN),
+            Self::Fixed(requirement) => requirement.clone(),
+            Self::WithParams(requirement) => Prepared::Shared(Arc::new(with_params(requirement, extensions))),
+        };
+        let Some(auth) = extensions.get_mut::<AuthContext>() else { return Err(without_gate()) };
+        if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
     }
-}
-
-#[inline]
-fn check(extensions: &mut Extensions, requirement: Prepared) -> Result<(), StatusCode> {
-    let Some(auth) = extensions.get_mut::<AuthContext>() else { return Err(without_gate()) };
-    if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
 }
 
 #[cold]

@@ -77,17 +77,22 @@ impl Verdicts {
             Some(0b11) => Verdict::Denied,
             place => {
                 let verdict = judge();
-                let bits = match verdict {
-                    Verdict::Allowed => 0b01,
-                    Verdict::Partial => 0b10,
-                    Verdict::Denied => 0b11,
-                };
                 if place.is_some() {
-                    self.0.fetch_or(bits << shift, Ordering::Relaxed);
+                    self.insert(shift, verdict);
                 }
                 verdict
             }
         }
+    }
+
+    #[cold]
+    fn insert(&self, shift: u32, verdict: Verdict) {
+        let bits = match verdict {
+            Verdict::Allowed => 0b01,
+            Verdict::Partial => 0b10,
+            Verdict::Denied => 0b11,
+        };
+        self.0.fetch_or(bits << shift, Ordering::Relaxed);
     }
 }
 
