@@ -342,9 +342,9 @@ impl Rejection {
 /// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
 /// caller.
 pub(super) fn shield(headers: &mut HeaderMap) {
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     // One look-up: nearly always the header is new.
-    if headers.append(VARY, HeaderValue::from_static("Authorization")) {
+    if headers.append(VARY, const { HeaderValue::from_static("Authorization") }) {
         vary_once(headers);
     }
 }
