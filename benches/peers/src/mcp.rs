@@ -6,7 +6,7 @@
 //! are filtered.
 
 use crate::by_hand;
-use crate::harness::{self, Row, call};
+use crate::harness::{self, Row};
 use crate::world::{self, ACTION, Rows, request};
 use crate::{CALLERS, OTHER_ACTION, assert_rejected};
 use axum::Router;
