@@ -1,11 +1,13 @@
 //! The installation handle: [`Keyward`], its read-only half [`Guard`], and their [`Builder`].
 
-use crate::admin::{AdminState, Policy, Settings};
+use crate::admin::{AdminState, Policy, Settings, TokenNames};
 use crate::domain::{
     AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, InvalidLegacyFormat, KeyKind,
     LegacyFormat, NewSecret, NoEntropy, OsEntropy, Reason, SecretFormat, StrapiHashKey, SystemClock, TokenKind,
     TokenPrefix,
 };
+#[cfg(feature = "api")]
+use crate::guard::Mount;
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
     InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
@@ -928,11 +930,16 @@ impl<T> Builder<T> {
         // With `store_is_exclusive` no report is read from the store.
         let all_reported = self.account_changes_reported && !self.exclusive;
         let max_age = if all_reported { Duration::MAX } else { limits.max_staleness };
+        let has_accounts = self.accounts.is_some();
         let (shrunk, to_clamp) = self.accounts.as_ref().map(|_| mpsc::channel(1024)).unzip();
         let accounts = HostAccounts::new(self.accounts, shrunk, limits.lookup, max_age, self.clock.clone());
         let resolver =
             Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, accounts, self.exclusive);
         let has_content = self.groups.iter().any(Group::is_content);
+        #[cfg(feature = "api")]
+        let serves_strapi_api = self.mounts.api.iter().any(Mount::is_whole);
+        #[cfg(not(feature = "api"))]
+        let serves_strapi_api = false;
         let gate = GateSettings {
             groups: self.groups,
             opaque: self.opaque,
@@ -943,7 +950,10 @@ impl<T> Builder<T> {
             signed_in: self.signed_in,
         };
         let gate = Arc::new(Gate::new(gate, format.clone(), resolver.clone())?);
-        let settings = Settings { has_content, ..self.settings };
+        let mut settings = Settings { has_content, ..self.settings };
+        if has_accounts && !serves_strapi_api {
+            settings.policy.token_names.get_or_insert(TokenNames::UniquePerOwner);
+        }
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone(), to_clamp));
         if self.caller_names {
             resolver.keep_names();

@@ -424,7 +424,7 @@ pub(super) async fn admin_token(
         return Err(limit_reached(FieldName::Owner, most, "admin tokens of an owner"));
     }
     // Checked last: that a name is taken tells about tokens of others.
-    let scope = unit.state.settings.policy.token_names.scope(Some(owner));
+    let scope = unit.state.settings.policy.name_scope(Some(owner));
     ensure_name_available(unit, &name, scope, None).await?;
     let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Admin { owner, grants });
     let NewKey { digest, hash_key, hint } = key;
@@ -458,7 +458,7 @@ pub(super) async fn content_token(
     }
     tokens.check_access(&access, None, &mut errors);
     errors.into_result()?;
-    let scope = unit.state.settings.policy.token_names.scope(None);
+    let scope = unit.state.settings.policy.name_scope(None);
     ensure_name_available(unit, &name, scope, None).await?;
     let most = unit.state.settings.policy.content_tokens;
     if unit.view().count_tokens(TokenKind::Content, None).await? >= most {
