@@ -367,7 +367,8 @@ async fn the_session_of_the_host_acts_for_its_account() {
         app.get("/people/me").await.assert_rejected(Reason::NoCredential);
     }
     // A credential is judged alone, also an invalid one.
-    get("/both/read", "ada").header(HeaderName::from_static("authorization"), "Bearer x").await.assert_status(401);
+    let invalid = get("/both/read", "ada").header(HeaderName::from_static("authorization"), "Bearer kw_admin_x");
+    invalid.await.assert_status(401);
     get("/people/me", "ada").bearer(&token.secret).await.assert_status(401);
     assert_eq!(get("/both/read", "joan").bearer(&token.secret).await.assert_ok().body, "ada");
     // The browser sends the host's cookie by itself: an unsafe method needs a proof.
@@ -385,6 +386,96 @@ async fn the_session_of_the_host_acts_for_its_account() {
     get("/people/me", "ada").await.assert_ok();
     let events = world.keyward.audit().list(&EventQuery::all(Paging::FIRST)).await.unwrap().items;
     assert_eq!(events.iter().filter(|e| e.1.what == AuditAction::SignedIn).count(), 2, "once for each session");
+}
+
+/// A proxy in front may ask for Basic authentication, or add a credential of its own to every request.
+#[tokio::test]
+async fn credentials_of_another_system_do_not_hide_the_session_of_the_host() {
+    const AUTHORIZATION: HeaderName = HeaderName::from_static("authorization");
+    const USER: HeaderName = HeaderName::from_static("x-user");
+    let users = Users::default().with("ada", editor());
+    let shop = || Group::content("/shop").public_actions(["article.read"]).or_signed_in();
+    let world = world_with(&users, |builder| builder.group(shop()));
+    let who = |auth: Auth| async move { auth.account().map(ToString::to_string).unwrap_or_default() };
+    let app = world.guard(
+        GuardedRouter::new()
+            .get("/v1/read", action("article.read"), who)
+            .get("/both/read", action("article.read"), who)
+            .post("/both/write", action("article.write"), who)
+            .get("/people/me", authenticated(), who)
+            .get("/shop/read", action("article.read"), who),
+    );
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    let malformed = Reason::Invalid(keyward::guard::InvalidCredential::Malformed);
+    let jwt = format!("Bearer eyJhbGciOiJIUzI1NiJ9.{}", "a".repeat(48));
+    for other in ["Basic YWRhOnB3", "Negotiate abc", "Bearer", "Bearer of-another-system", jwt.as_str()] {
+        for path in ["/people/me", "/both/read", "/shop/read"] {
+            let get = || app.get(path).header(AUTHORIZATION, other);
+            assert_eq!(get().header(USER, "ada").await.assert_ok().body, "ada", "{path} {other}");
+            // It does not count as nothing either: where nobody is signed in, it is invalid, and not the public.
+            get().await.assert_rejected(malformed);
+        }
+        // No session opens this group.
+        app.get("/v1/read").header(AUTHORIZATION, other).header(USER, "ada").await.assert_rejected(malformed);
+        let post = || app.post("/both/write").header(AUTHORIZATION, other).header(USER, "ada");
+        post().await.assert_rejected(Reason::CrossOrigin);
+        post().header(HeaderName::from_static("sec-fetch-site"), "same-origin").await.assert_ok();
+    }
+    let valid = format!("Bearer {}", token.secret.expose());
+    let relabelled = valid.replace("kw_admin_", "kw_content_");
+    for own in ["Bearer kw_admin_x", "bearer  kw_session_x", &valid[..valid.len() - 1], relabelled.as_str()] {
+        for path in ["/people/me", "/both/read", "/shop/read"] {
+            app.get(path).header(AUTHORIZATION, own).header(USER, "ada").await.assert_status(401);
+        }
+    }
+    app.get("/people/me").bearer(&token.secret).header(USER, "ada").await.assert_status(401);
+    // Without sessions of the host, no header is ignored.
+    let plain = World::bare(|builder| builder.group(Group::sessions("/people")));
+    let app = plain.guard(GuardedRouter::new().get("/people/me", authenticated(), || async {}));
+    app.get("/people/me").header(AUTHORIZATION, "Basic YWRhOnB3").await.assert_rejected(malformed);
+}
+
+#[tokio::test]
+async fn sessions_of_the_host_need_both_settings() {
+    let build = |settings: fn(keyward::Builder) -> keyward::Builder| {
+        let hash_key = keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap();
+        let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(hash_key);
+        settings(builder).build().map(drop).map_err(|error| error.to_string())
+    };
+    let both = || Group::admin("/both").or_signed_in();
+    assert!(build(|b| b.accounts(Users::default()).signed_in(|_, _| None).group(both())).is_ok());
+    let error = build(|b| b.accounts(Users::default()).group(both())).unwrap_err();
+    assert_eq!(
+        error,
+        "the group `/both` has `.or_signed_in()`, but nothing says who is signed in: add `.signed_in(..)`"
+    );
+    let error = build(|b| b.signed_in(|_, _| None).admin("/v1")).unwrap_err();
+    assert_eq!(error, "`.signed_in(..)` names accounts of yours, which keyward has to know: add `.accounts(..)`");
+}
+
+#[cfg(feature = "api")]
+#[tokio::test]
+async fn names_are_unique_per_owner_unless_the_api_of_strapi_is_served() {
+    use keyward::admin::{Policy, TokenNames};
+    use keyward::guard::Mount;
+    let users = Users::default().with("ada", editor()).with("eve", editor());
+    let per_installation = |builder: keyward::Builder| {
+        let mut policy = Policy::default();
+        policy.token_names = Some(TokenNames::UniquePerInstallation);
+        builder.policy(policy)
+    };
+    let cases: [(World, bool); 4] = [
+        (world(&users), true),
+        (world_with(&users, |builder| builder.api(Mount::own_tokens("/keys"))), true),
+        (world_with(&users, |builder| builder.api("/manage")), false),
+        (world_with(&users, per_installation), false),
+    ];
+    for (i, (world, allowed)) in cases.iter().enumerate() {
+        let tokens = world.keyward.tokens();
+        tokens.issue_admin(new("ci", "ada", &[])).await.unwrap();
+        assert!(tokens.issue_admin(new("CI", "ada", &[])).await.is_err(), "{i}");
+        assert_eq!(tokens.issue_admin(new("ci", "eve", &[])).await.is_ok(), *allowed, "{i}");
+    }
 }
 
 /// The services act for the account by the rules of a session; the commit checks it again (valid-at-commit).
