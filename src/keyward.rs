@@ -121,6 +121,12 @@ pub enum BuildError {
     /// The realm cannot be written in a header.
     #[error(transparent)]
     Realm(#[from] InvalidRealm),
+    /// A group is open to accounts that the host has signed in, and nothing says which those are.
+    #[error("the group `{0}` has `.or_signed_in()`, but nothing says who is signed in: add `.signed_in(..)`")]
+    NoSignedIn(String),
+    /// The host says who is signed in, but has no accounts.
+    #[error("`.signed_in(..)` names accounts of yours, which keyward has to know: add `.accounts(..)`")]
+    NoAccounts,
     /// The key of the cache could not be drawn.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -883,7 +889,8 @@ impl<T> Builder<T> {
     ///
     /// # Errors
     /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies, legacy
-    /// formats, credential headers or the realm are invalid.
+    /// formats, credential headers or the realm are invalid, or if [`signed_in`](Self::signed_in) or
+    /// [`accounts`](Self::accounts) is missing.
     pub fn build(self) -> Result<T, BuildError> {
         let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
@@ -923,6 +930,11 @@ impl<T> Builder<T> {
         let bodies = BodyReader::new(self.body_deadline, addresses.clone());
         #[cfg(any(feature = "api", feature = "ui"))]
         self.mounts.check()?;
+        match (&self.signed_in, self.groups.iter().find_map(Group::path_of_signed_in)) {
+            (None, Some(path)) => return Err(BuildError::NoSignedIn(path.to_owned())),
+            (Some(_), _) if self.accounts.is_none() => return Err(BuildError::NoAccounts),
+            _ => {}
+        }
         let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
         let headers = self.credential_headers.as_deref().map(CredentialHeaders::parse).transpose()?.unwrap_or_default();
         let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref(), headers)?;

@@ -311,6 +311,17 @@ impl Group {
         self
     }
 
+    /// Returns the path, if [`or_signed_in`](Self::or_signed_in) was called.
+    pub(crate) fn path_of_signed_in(&self) -> Option<&str> {
+        self.or_signed_in.then_some(&self.path)
+    }
+
+    /// Returns whether tokens open the group, and not only sessions.
+    #[cfg(feature = "axum")]
+    pub(super) fn admits_tokens(&self) -> bool {
+        !matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
+    }
+
     pub(super) fn admits_signed_in(&self) -> bool {
         self.or_signed_in || matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
     }
