@@ -175,6 +175,17 @@ impl Durations {
         choices.chain(self.unlimited.then_some(None)).collect()
     }
 
+    /// Returns the lifespan of a token for which a person has not chosen one, 30 days by default: the second choice, as the
+    /// shortest one would make people choose "unlimited".
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) fn preselected(&self) -> Lifespan {
+        let offered = self.offered();
+        match offered.get(1).or(offered.first()) {
+            Some(choice) => choice.map_or(Lifespan::Unlimited, Lifespan::Of),
+            None => self.longest(),
+        }
+    }
+
     /// Returns the longest choice; without choices, the maximum.
     pub(super) fn longest(&self) -> Lifespan {
         match self.offered().into_iter().map(|span| span.unwrap_or(Duration::MAX)).max().or(self.maximum) {

@@ -277,6 +277,11 @@ async fn own_tokens_of_the_api_are_those_of_the_caller() {
     let new = json!({"name": "deploy", "adminPermissions": permissions});
     let made = call(&ada, "POST", "", new, 201).await;
     let (id, secret) = (made["data"]["id"].to_string(), made["data"]["accessKey"].as_str().unwrap().to_owned());
+    // A lifespan that is left out is 30 days here, and unlimited only in Strapi's API.
+    assert_eq!(made["data"]["lifespan"], "2592000000");
+    let unlimited = call(&ada, "POST", "", json!({"name": "unlimited", "lifespan": null}), 201).await;
+    assert_eq!(unlimited["data"]["lifespan"], Value::Null);
+    call(&ada, "DELETE", &format!("/{}", unlimited["data"]["id"]), Value::Null, 200).await;
     let too_much = json!({"name": "more", "adminPermissions": [{"action": "admin::users.read"}]});
     call(&ada, "POST", "", too_much, 400).await;
     let listed = call(&ada, "GET", "", Value::Null, 200).await;
