@@ -151,6 +151,8 @@ async fn openapi_has_the_paths_of_each_mount() {
             let document = app.get(&format!("{base}{mount}/openapi.json")).await.assert_ok().json();
             let servers = if base.is_empty() { Value::Null } else { json!([{"url": base}]) };
             assert_eq!(document["servers"], servers);
+            let credential = document["components"]["securitySchemes"]["bearer"]["description"].as_str().unwrap();
+            assert_eq!(credential.contains("admin token"), mount != "/settings/keys", "{credential}");
             let paths: Vec<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
             let below = paths.iter().map(|path| path.strip_prefix(mount).unwrap().to_owned()).collect::<Vec<_>>();
             // Each described path is served.
