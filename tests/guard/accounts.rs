@@ -509,7 +509,9 @@ async fn a_signed_in_account_manages_its_own_tokens() {
     assert!(tokens(&ada).regenerate(content).await.is_err());
     assert!(tokens(&ada).revoke(content).await.is_err());
     assert!(tokens(&ada).read(content).await.is_err());
-    assert!(tokens(&ada).list(&TokenQuery::of(TokenKind::Content)).await.is_err());
+    let listed = tokens(&ada).list(&TokenQuery::of(TokenKind::Content)).await.unwrap_err();
+    let takes = "not allowed: seeing content tokens takes the action admin::api-tokens.read";
+    assert_eq!(listed.to_string(), takes);
     let more = keyward::NewContentToken::new("more", keyward::token::ContentAccess::ReadOnly);
     assert!(tokens(&ada).issue_content(more).await.is_err());
     // An account is the host's to change.
