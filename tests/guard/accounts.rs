@@ -254,6 +254,7 @@ async fn a_failing_host_is_a_503_and_never_a_401() {
     let token = tokens.issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
     app.get("/v1/read").bearer(&token.secret).await.assert_ok();
     users.fail(true);
+    let (log, _guard) = keyward_test_support::log::capture();
     // The answer is believed until it is too old.
     app.get("/v1/read").bearer(&token.secret).await.assert_ok();
     world.clock.advance(Limits::default().max_staleness);
@@ -261,6 +262,12 @@ async fn a_failing_host_is_a_503_and_never_a_401() {
         let answer = app.get("/v1/read").bearer(&token.secret).await;
         answer.assert_rejected(Reason::Unavailable(Unavailable::Store)).assert_status(503);
     }
+    let failure = log.text().lines().find(|line| line.contains("the host's accounts failed")).map(ToOwned::to_owned);
+    assert!(
+        failure.is_some_and(|line| line.contains("account=\"ada\"") && line.contains("no database")),
+        "{}",
+        log.text()
+    );
     let error = tokens.issue_admin(new("u", "ada", &[])).await.unwrap_err();
     assert!(matches!(error, ServiceError::Store(_)) && error.status() == 503, "{error:?}");
     assert!(matches!(world.keyward.accounts().changed(&key("ada")).await, Err(ServiceError::Store(_))));
