@@ -520,7 +520,8 @@ async fn a_signed_in_account_manages_its_own_tokens() {
     let takes = "not allowed: seeing content tokens takes the action admin::api-tokens.read";
     assert_eq!(listed.to_string(), takes);
     let more = keyward::NewContentToken::new("more", keyward::token::ContentAccess::ReadOnly);
-    assert!(tokens(&ada).issue_content(more).await.is_err());
+    let issued = tokens(&ada).issue_content(more).await.unwrap_err();
+    assert_eq!(issued.to_string(), "not allowed: issuing content tokens takes the action admin::api-tokens.create");
     // An account is the host's to change.
     let id = world.keyward.accounts().owner(&key("ada")).await.unwrap().id;
     let update = OwnerUpdate { firstname: Some("Eve".into()), ..OwnerUpdate::default() };
@@ -568,6 +569,53 @@ async fn managers_stay_within_the_ceilings_of_both() {
     users.managers.lock().unwrap().clear();
     assert!(tokens().revoke(read.token.id).await.is_err());
     assert!(tokens().list(&query).await.is_err());
+}
+
+/// An administrator with few permissions revokes the leaked key of a colleague, by `manages`.
+#[tokio::test]
+async fn a_person_who_manages_a_colleague_revokes_its_keys() {
+    let users =
+        Users::default().with("admin", Account::new("Admin").permissions(["user.manage"])).with("ada", editor());
+    users.managers.lock().unwrap().push(("admin".into(), "ada".into()));
+    let world = world(&users);
+    let actor = Arc::new(Mutex::new(None));
+    let keep = actor.clone();
+    let app = world.guard(GuardedRouter::new().get("/people/me", authenticated(), move |auth: Auth| async move {
+        *keep.lock().unwrap() = auth.actor();
+    }));
+    app.get("/people/me").header(HeaderName::from_static("x-user"), "admin").await.assert_ok();
+    let admin = actor.lock().unwrap().clone().unwrap();
+    let leaked = world.keyward.tokens().issue_admin(new("leaked", "ada", &["article.write"])).await.unwrap();
+    let tokens = || world.keyward.tokens().only(TokenKind::Admin).acting_as(&admin);
+    let ada = world.keyward.accounts().owner(&key("ada")).await.unwrap().id;
+    let query = TokenQuery { owner: Some(ada), ..TokenQuery::of(TokenKind::Admin) };
+    assert_eq!(tokens().list(&query).await.unwrap().items[0].token.id, leaked.token.id);
+    assert!(tokens().regenerate(leaked.token.id).await.is_err(), "its secret would do more than the administrator");
+    tokens().revoke(leaked.token.id).await.unwrap();
+    let events = world.keyward.audit().list(&EventQuery::all(Paging::FIRST)).await.unwrap().items;
+    let by = world.keyward.accounts().owner(&key("admin")).await.unwrap().id;
+    let revoked: Vec<_> = events.iter().filter(|e| e.1.what == AuditAction::TokenRevoked).collect();
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(revoked[0].1.origin.actor, keyward::admin::Actor::Person(by));
+}
+
+/// Sessions of the host open the whole management API where its group says so.
+#[cfg(feature = "api")]
+#[tokio::test]
+async fn the_host_opens_the_management_api_to_its_sessions() {
+    let users = Users::default().with("root", Account::new("Root").unlimited());
+    for opened in [true, false] {
+        let world = world_with(&users, |builder| {
+            let group = Group::admin("/manage");
+            builder.group(if opened { group.or_signed_in() } else { group }).api("/manage")
+        });
+        let app = world.guard(keyward::api::router(&world.keyward));
+        let listed = app.get("/manage/admin-tokens").header(HeaderName::from_static("x-user"), "root").await;
+        match opened {
+            true => listed.assert_ok(),
+            false => listed.assert_rejected(Reason::NoCredential),
+        };
+    }
 }
 
 /// Two accounts, and a person of keyward's own, may have one e-mail address.
