@@ -15,6 +15,7 @@ use rmcp::transport::streamable_http_server::session::local::LocalSessionManager
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
 use std::error::Error;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
 const READ: &str = "article.read";
@@ -22,7 +23,18 @@ const CREATE: &str = "article.create";
 const PUBLISH: &str = "article.publish";
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    let Err(error) = run().await else { return ExitCode::SUCCESS };
+    eprintln!("error: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprintln!("caused by: {error}");
+        cause = error.source();
+    }
+    ExitCode::FAILURE
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let (hash_key, _) = HashKey::generate()?;
     let keyward = Keyward::builder(MemoryStore::default()).hash_key(hash_key).group(Group::mcp("/mcp")).build()?;
     let articles = Articles::default();

@@ -1,11 +1,13 @@
 //! The installation handle: [`Keyward`], its read-only half [`Guard`], and their [`Builder`].
 
-use crate::admin::{AdminState, Policy, Settings};
+use crate::admin::{AdminState, Policy, Settings, TokenNames};
 use crate::domain::{
     AccountKey, Catalogue, Clock, Conditions, ConfiguredKeys, Entropy, HashKeyRing, InvalidLegacyFormat, KeyKind,
     LegacyFormat, NewSecret, NoEntropy, OsEntropy, Reason, SecretFormat, StrapiHashKey, SystemClock, TokenKind,
     TokenPrefix,
 };
+#[cfg(feature = "api")]
+use crate::guard::Mount;
 use crate::guard::{
     Addresses, Base, CredentialHeaders, FailureBudget, Gate, GateLayer, GateService, GateSettings, Group,
     InvalidCredentialHeader, InvalidGroups, InvalidProxy, InvalidRealm, ProxyHeader, RejectionFormat, RejectionStyle,
@@ -119,6 +121,12 @@ pub enum BuildError {
     /// The realm cannot be written in a header.
     #[error(transparent)]
     Realm(#[from] InvalidRealm),
+    /// A group is open to accounts that the host has signed in, and nothing says which those are.
+    #[error("the group `{0}` has `.or_signed_in()`, but nothing says who is signed in: add `.signed_in(..)`")]
+    NoSignedIn(String),
+    /// The host says who is signed in, but has no accounts.
+    #[error("`.signed_in(..)` names accounts of yours, which keyward has to know: add `.accounts(..)`")]
+    NoAccounts,
     /// The key of the cache could not be drawn.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -881,7 +889,8 @@ impl<T> Builder<T> {
     ///
     /// # Errors
     /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies, legacy
-    /// formats, credential headers or the realm are invalid.
+    /// formats, credential headers or the realm are invalid, or if [`signed_in`](Self::signed_in) or
+    /// [`accounts`](Self::accounts) is missing.
     pub fn build(self) -> Result<T, BuildError> {
         let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
@@ -921,6 +930,11 @@ impl<T> Builder<T> {
         let bodies = BodyReader::new(self.body_deadline, addresses.clone());
         #[cfg(any(feature = "api", feature = "ui"))]
         self.mounts.check()?;
+        match (&self.signed_in, self.groups.iter().find_map(Group::path_of_signed_in)) {
+            (None, Some(path)) => return Err(BuildError::NoSignedIn(path.to_owned())),
+            (Some(_), _) if self.accounts.is_none() => return Err(BuildError::NoAccounts),
+            _ => {}
+        }
         let base = Base::parse(&self.base_path).ok_or(InvalidGroups::BasePath(self.base_path))?;
         let headers = self.credential_headers.as_deref().map(CredentialHeaders::parse).transpose()?.unwrap_or_default();
         let style = RejectionStyle::new(self.rejection_format, self.realm.as_deref(), headers)?;
@@ -928,11 +942,16 @@ impl<T> Builder<T> {
         // With `store_is_exclusive` no report is read from the store.
         let all_reported = self.account_changes_reported && !self.exclusive;
         let max_age = if all_reported { Duration::MAX } else { limits.max_staleness };
+        let has_accounts = self.accounts.is_some();
         let (shrunk, to_clamp) = self.accounts.as_ref().map(|_| mpsc::channel(1024)).unzip();
         let accounts = HostAccounts::new(self.accounts, shrunk, limits.lookup, max_age, self.clock.clone());
         let resolver =
             Resolver::start(store.clone(), self.clock, self.conditions, limits, cache_keys, accounts, self.exclusive);
         let has_content = self.groups.iter().any(Group::is_content);
+        #[cfg(feature = "api")]
+        let serves_strapi_api = self.mounts.api.iter().any(Mount::is_whole);
+        #[cfg(not(feature = "api"))]
+        let serves_strapi_api = false;
         let gate = GateSettings {
             groups: self.groups,
             opaque: self.opaque,
@@ -943,7 +962,10 @@ impl<T> Builder<T> {
             signed_in: self.signed_in,
         };
         let gate = Arc::new(Gate::new(gate, format.clone(), resolver.clone())?);
-        let settings = Settings { has_content, ..self.settings };
+        let mut settings = Settings { has_content, ..self.settings };
+        if has_accounts && !serves_strapi_api {
+            settings.policy.token_names.get_or_insert(TokenNames::UniquePerOwner);
+        }
         let admin = Arc::new(AdminState::new(resolver.clone(), format, self.entropy, settings, keys.clone(), to_clamp));
         if self.caller_names {
             resolver.keep_names();

@@ -1,7 +1,7 @@
 //! An application with users, roles and sessions of its own, to which keyward adds tokens.
 //!
-//! `cargo run --example own_users --all-features` needs nothing else. It prints requests to try. In `app`, marks show the 60
-//! lines that keyward takes.
+//! `cargo run --example own_users --all-features` needs nothing else. It prints requests to try. In `app`, marks show the 58
+//! lines that keyward takes, besides imports.
 
 mod app;
 #[path = "../platform/errors.rs"]

@@ -31,8 +31,10 @@ pub struct Policy {
     /// The most admin tokens of an owner, also for the host program. Default 1 000. Imports are exempt: imported tokens count, and are
     /// kept.
     pub tokens_per_owner: u64,
-    /// The tokens among which the name of a token is unique. Default: all of the installation, as in Strapi.
-    pub token_names: TokenNames,
+    /// The tokens among which the name of a token is unique. `None`, the default, is
+    /// [`UniquePerOwner`](TokenNames::UniquePerOwner) with [accounts](crate::Builder::accounts) of the host, unless the whole
+    /// management API is served; else [`UniquePerInstallation`](TokenNames::UniquePerInstallation), as in Strapi.
+    pub token_names: Option<TokenNames>,
     /// The most content tokens. Default 1 000. Imports are exempt.
     pub content_tokens: u64,
     /// The most sessions of an owner. Default 100. One more ends the oldest, which the audit log records.
@@ -63,7 +65,7 @@ impl Default for Policy {
             invitation_lifespan: 7 * DAY,
             keep_events: None,
             tokens_per_owner: 1_000,
-            token_names: TokenNames::default(),
+            token_names: None,
             content_tokens: 1_000,
             sessions_per_owner: 100,
             roles: 1_000,
@@ -83,25 +85,24 @@ impl Default for Policy {
 /// ```
 /// use keyward::admin::{Policy, TokenNames};
 /// let mut policy = Policy::default();
-/// policy.token_names = TokenNames::UniquePerOwner; // two people may each have a token `ci`
+/// policy.token_names = Some(TokenNames::UniquePerOwner); // two people may each have a token `ci`
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TokenNames {
     /// All admin and content tokens of the installation. An owner may learn that another one has a token of a name.
-    #[default]
     UniquePerInstallation,
     /// The admin tokens of one owner; and the content tokens, which have no owner.
     UniquePerOwner,
 }
 
-impl TokenNames {
+impl Policy {
     /// Returns the scope in which the names of this owner's tokens are unique.
-    pub(super) fn scope(self, owner: Option<OwnerId>) -> NameScope {
-        match (self, owner) {
-            (Self::UniquePerInstallation, _) => NameScope::Installation,
-            (Self::UniquePerOwner, Some(owner)) => NameScope::Owner(owner),
-            (Self::UniquePerOwner, None) => NameScope::Ownerless,
+    pub(super) fn name_scope(&self, owner: Option<OwnerId>) -> NameScope {
+        match (self.token_names, owner) {
+            (None | Some(TokenNames::UniquePerInstallation), _) => NameScope::Installation,
+            (Some(TokenNames::UniquePerOwner), Some(owner)) => NameScope::Owner(owner),
+            (Some(TokenNames::UniquePerOwner), None) => NameScope::Ownerless,
         }
     }
 }
@@ -172,6 +173,17 @@ impl Durations {
         let within = |d: &Duration| self.maximum.is_none_or(|m| *d <= m);
         let choices = self.choices.iter().copied().filter(within).map(Some);
         choices.chain(self.unlimited.then_some(None)).collect()
+    }
+
+    /// Returns the lifespan of a token for which a person has not chosen one, 30 days by default: the second choice, as the
+    /// shortest one would make people choose "unlimited".
+    #[cfg(any(feature = "api", feature = "ui"))]
+    pub(crate) fn preselected(&self) -> Lifespan {
+        let offered = self.offered();
+        match offered.get(1).or(offered.first()) {
+            Some(choice) => choice.map_or(Lifespan::Unlimited, Lifespan::Of),
+            None => self.longest(),
+        }
     }
 
     /// Returns the longest choice; without choices, the maximum.

@@ -7,7 +7,7 @@ use super::preview::PreviewTurns;
 use super::sign_in_state::SignInState;
 use crate::domain::{
     AccountKey, Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName,
-    Permission, Scope, SecretFormat, Unregistered,
+    LogLimit, Permission, Scope, SecretFormat, Unregistered,
 };
 use crate::resolve::Resolver;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -25,6 +25,8 @@ pub(crate) struct AdminState {
     /// Whether the store holds the check values of the keys, and they match.
     keys_stored: AtomicBool,
     pub(super) previews: PreviewTurns,
+    /// The limit of the lines on transactions of the host that do not fit.
+    pub(super) unfit_transactions: LogLimit,
     /// Accounts of the host that a look-up met with less than their tokens. Taken by the task that clamps them.
     shrunk: Mutex<Option<mpsc::Receiver<AccountKey>>>,
     #[cfg(feature = "people")]
@@ -62,6 +64,7 @@ impl AdminState {
             #[cfg(feature = "people")]
             sign_in: SignInState::new(&settings.policy, resolver.clock.clone()),
             previews: PreviewTurns::default(),
+            unfit_transactions: LogLimit::new(),
             shrunk: Mutex::new(shrunk),
             resolver,
             format,

@@ -102,8 +102,10 @@ pub(super) struct NewAdminToken {
     /// An object for the host's use, of at most 2048 bytes as JSON without spaces; null or left out: none.
     #[schema(value_type = Option<Object>)]
     metadata: Option<Value>,
-    #[serde(default)]
-    lifespan: Lifespan,
+    /// Left out: unlimited in the management API; 30 days, or another default of the installation, at a mount of own tokens.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(value_type = Lifespan, required = false)]
+    lifespan: Option<Lifespan>,
     /// The grants: a subset of the owner's permissions.
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
@@ -221,10 +223,20 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<NewAdminToken>,
 ) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
+    issue(&api, &caller, new, admin::Lifespan::Unlimited).await
+}
+
+/// Creates a token, with this lifespan if the body has none.
+pub(super) async fn issue(
+    api: &Api,
+    caller: &Caller,
+    new: NewAdminToken,
+    default_lifespan: admin::Lifespan,
+) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
     let NewAdminToken { name, description, metadata, lifespan, admin_permissions, admin_user_owner, .. } = new;
-    let tokens = api.tokens(&caller, TokenKind::Admin);
+    let tokens = api.tokens(caller, TokenKind::Admin);
     tokens.may_change()?;
-    let owner = admin_user_owner.map_or_else(|| owner_of(&caller), OwnerId);
+    let owner = admin_user_owner.map_or_else(|| owner_of(caller), OwnerId);
     let super_admin = api.is_super_admin(owner).await?;
     let sent =
         SentPermissions { under: GRANTS_FIELD, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
@@ -235,7 +247,7 @@ pub(super) async fn create(
         metadata,
         owner: owner.into(),
         grants,
-        lifespan: lifespan.into(),
+        lifespan: lifespan.map_or(default_lifespan, admin::Lifespan::from),
     };
     let issued = tokens.issue_admin(new).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
     let access_key = Some(expose(&issued.secret));

@@ -17,6 +17,10 @@ use utoipa::openapi::security::{
 use utoipa::openapi::{Components, Content, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
+/// The credential of own tokens.
+const SESSION: &str =
+    "The secret of a session; no token. Where the application signs people in itself, its session counts without it.";
+
 const NO_SCOPES: [&str; 0] = [];
 
 #[derive(OpenApi)]
@@ -52,13 +56,13 @@ struct OwnTokensApi;
 
 /// Renders the document of a mount, which stays the same for the life of the process.
 pub(super) fn render(mount: &Mount, headers: &CredentialHeaders) -> Bytes {
-    let (mut document, omitted) = match mount.is_whole() {
-        true => (ManagementApi::openapi(), ""),
+    let (mut document, omitted, credential) = match mount.is_whole() {
+        true => (ManagementApi::openapi(), "", "An admin token, or the secret of a session."),
         // The operations are named after tokens, but their paths are those of the mount.
-        false => (OwnTokensApi::openapi(), "/tokens"),
+        false => (OwnTokensApi::openapi(), "/tokens", SESSION),
     };
     let components = document.components.get_or_insert_with(Default::default);
-    let schemes = add_schemes(components, headers, "An admin token, or the secret of a session.");
+    let schemes = add_schemes(components, headers, credential);
     // One of them is enough.
     document.security = Some(schemes.iter().map(|name| SecurityRequirement::new(name, NO_SCOPES)).collect());
     let paths = std::mem::take(&mut document.paths.paths).into_iter();
@@ -92,15 +96,21 @@ pub(super) async fn document(State(api): State<Api>, parts: Parts) -> Response {
 /// Adds a security scheme for each header that may hold a credential, and returns their names. A scheme of the document
 /// that means the same stays in its place.
 pub(super) fn add_schemes(components: &mut Components, headers: &CredentialHeaders, description: &str) -> Vec<String> {
-    let mut add = |header: &HeaderName| {
-        let (mut name, scheme) = scheme_of(header, description);
-        if components.security_schemes.get(&name).is_some_and(|present| !is_same_scheme(present, &scheme)) {
-            name = format!("keyward-{name}");
-        }
-        components.security_schemes.entry(name.clone()).or_insert(RefOr::T(scheme));
-        name
-    };
-    headers.names().iter().map(&mut add).collect()
+    headers.names().iter().map(|header| add_scheme(components, scheme_of(header, description))).collect()
+}
+
+/// Adds the security scheme of the host's session, which is in this cookie, and returns its name.
+pub(super) fn add_session_scheme(components: &mut Components, cookie: &str) -> String {
+    let cookie = ApiKeyValue::with_description(cookie, "The session of a person who has signed in.");
+    add_scheme(components, ("session".to_owned(), SecurityScheme::ApiKey(ApiKey::Cookie(cookie))))
+}
+
+fn add_scheme(components: &mut Components, (mut name, scheme): (String, SecurityScheme)) -> String {
+    if components.security_schemes.get(&name).is_some_and(|present| !is_same_scheme(present, &scheme)) {
+        name = format!("keyward-{name}");
+    }
+    components.security_schemes.entry(name.clone()).or_insert(RefOr::T(scheme));
+    name
 }
 
 fn scheme_of(header: &HeaderName, description: &str) -> (String, SecurityScheme) {
@@ -122,6 +132,9 @@ fn is_same_scheme(present: &RefOr<SecurityScheme>, scheme: &SecurityScheme) -> b
         (RefOr::T(SecurityScheme::Http(a)), SecurityScheme::Http(b)) => a.scheme == b.scheme,
         (RefOr::T(SecurityScheme::ApiKey(ApiKey::Header(a))), SecurityScheme::ApiKey(ApiKey::Header(b))) => {
             a.name.eq_ignore_ascii_case(&b.name)
+        }
+        (RefOr::T(SecurityScheme::ApiKey(ApiKey::Cookie(a))), SecurityScheme::ApiKey(ApiKey::Cookie(b))) => {
+            a.name == b.name
         }
         _ => false,
     }

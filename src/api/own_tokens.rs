@@ -50,14 +50,15 @@ pub(super) async fn list(
     admin_tokens::list_of(&api, &caller, params, Some(owner_of(&caller))).await
 }
 
-/// Creates a token that belongs to the caller, and returns its key.
+/// Creates a token that belongs to the caller, and returns its key. It expires after 30 days if the lifespan is left out, or after another default of the installation.
 #[utoipa::path(post, path = "/tokens", tag = "Own tokens", request_body = NewAdminToken, responses((status = 201, body = Data<AdminToken>)))]
 pub(super) async fn create(
-    api: State<Api>,
+    State(api): State<Api>,
     caller: Caller,
-    body: Body<NewAdminToken>,
+    Body(new): Body<NewAdminToken>,
 ) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
-    admin_tokens::create(api, caller, body).await
+    let default = api.keyward.admin_state().settings.policy.durations.preselected();
+    admin_tokens::issue(&api, &caller, new, default).await
 }
 
 /// Reads an own token, with its key if it was kept.

@@ -1,6 +1,6 @@
 //! The requirements of guarded routes in the OpenAPI document of the host.
 
-use super::openapi::{add_schemes, operations};
+use super::openapi::{add_schemes, add_session_scheme, operations};
 use crate::guard::{DeclaredRoute, Gate, Guard, GuardedRouter, RejectionFormat};
 use http::{Method, StatusCode};
 use std::fmt;
@@ -15,7 +15,7 @@ use utoipa::{Modify, PartialSchema, ToSchema};
 /// - It adds a security scheme for each header that may hold a credential: `http` with `bearer`, and `apiKey` for other
 ///   [credential headers](crate::Builder::credential_headers).
 /// - Each operation that a guarded route serves requires one of the schemes, with the actions of the route's requirement
-///   as scopes. OpenAPI 3.1 allows such names for all types of schemes. Alternatives ([`any_of`](crate::any_of)) are
+///   as scopes. Groups that only sessions open name no such scheme; see [`session_cookie`](Self::session_cookie). OpenAPI 3.1 allows such names for all types of schemes. Alternatives ([`any_of`](crate::any_of)) are
 ///   listed one by one; public actions of a content group add the one without a credential.
 /// - Such an operation gets responses for 401 and 403, unless it has some.
 ///
@@ -57,6 +57,7 @@ use utoipa::{Modify, PartialSchema, ToSchema};
 pub struct RouteSecurity {
     gate: Arc<Gate>,
     routes: Vec<DeclaredRoute>,
+    session_cookie: Option<String>,
 }
 
 impl fmt::Debug for RouteSecurity {
@@ -68,7 +69,24 @@ impl fmt::Debug for RouteSecurity {
 impl RouteSecurity {
     /// Creates a modifier for these routes, as this guard would serve them.
     pub fn new<S: Clone + Send + Sync + 'static>(guard: &Guard, routes: &GuardedRouter<S>) -> Self {
-        Self { gate: guard.gate().clone(), routes: routes.declared().to_vec() }
+        Self { gate: guard.gate().clone(), routes: routes.declared().to_vec(), session_cookie: None }
+    }
+
+    /// Names the cookie of your session layer. Operations that people whom you have [signed in](crate::Builder::signed_in) may
+    /// call get a security scheme for it. Without it, the operations of a group for [sessions](crate::Group::sessions) keep the
+    /// `security` that you wrote.
+    ///
+    /// ```
+    /// # fn describe(keyward: &keyward::Keyward, routes: &keyward::GuardedRouter, document: &mut utoipa::openapi::OpenApi) {
+    /// use keyward::api::RouteSecurity;
+    /// use utoipa::Modify;
+    /// RouteSecurity::new(keyward, routes).session_cookie("sid").modify(document);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn session_cookie(mut self, name: impl Into<String>) -> Self {
+        self.session_cookie = Some(name.into());
+        self
     }
 }
 
@@ -76,6 +94,8 @@ impl Modify for RouteSecurity {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_with(Default::default);
         let schemes = add_schemes(components, self.gate.credential_headers(), "A token of this service.");
+        let session = self.session_cookie.as_ref().map(|cookie| add_session_scheme(components, cookie));
+        let schemes = Schemes { tokens: schemes, session };
         for (path, item) in &mut document.paths.paths {
             for (method, operation) in operations(item) {
                 self.describe(&method, path, operation, &schemes, components);
@@ -84,13 +104,21 @@ impl Modify for RouteSecurity {
     }
 }
 
+/// The names of security schemes.
+struct Schemes {
+    /// Those of tokens, by header.
+    tokens: Vec<String>,
+    /// That of the host's session.
+    session: Option<String>,
+}
+
 impl RouteSecurity {
     fn describe(
         &self,
         method: &Method,
         path: &str,
         operation: &mut Operation,
-        schemes: &[String],
+        schemes: &Schemes,
         components: &mut Components,
     ) {
         let Ok(requirement) = self.gate.documented_requirement(&self.routes, method, path) else {
@@ -99,8 +127,10 @@ impl RouteSecurity {
             );
         };
         let Some(requirement) = requirement else { return };
+        let tokens = schemes.tokens.iter().filter(|_| requirement.admits_tokens);
+        let schemes: Vec<_> = tokens.chain(schemes.session.iter().filter(|_| requirement.admits_signed_in)).collect();
         let of_set = |set: &Vec<String>| -> Vec<_> {
-            schemes.iter().map(|scheme| SecurityRequirement::new(scheme, set)).collect()
+            schemes.iter().map(|scheme| SecurityRequirement::new(*scheme, set)).collect()
         };
         let mut security: Vec<_> = requirement.alternatives.iter().flat_map(of_set).collect();
         if requirement.is_public {
@@ -110,7 +140,10 @@ impl RouteSecurity {
             // Nothing meets it; an empty list would mean that no credential is required.
             security = of_set(&Vec::new());
         }
-        operation.security = Some(security);
+        // Without a scheme, an empty list would mean that no credential is required.
+        if !security.is_empty() {
+            operation.security = Some(security);
+        }
         for (status, description) in [
             (StatusCode::UNAUTHORIZED, "The credential is missing or invalid."),
             (StatusCode::FORBIDDEN, "The credential does not allow this."),

@@ -41,7 +41,7 @@ pub(super) fn token_query(
     Ok(TokenQuery { paging, search, metadata, filters, sort, descending, ..TokenQuery::of(kind) })
 }
 
-/// The lifespan of a new token, as sent: milliseconds, as a number or a text; null or left out for an unlimited one.
+/// The lifespan of a new token, as sent: milliseconds, as a number or a text; null for an unlimited one.
 #[derive(Default)]
 pub(super) struct Lifespan(Option<Duration>);
 
@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Lifespan {
 
 impl PartialSchema for Lifespan {
     fn schema() -> RefOr<Schema> {
-        let description = "Milliseconds, as a number or a string of digits; null, or left out: unlimited.";
+        let description = "Milliseconds, as a number or a string of digits; null: unlimited.";
         let types = SchemaType::from_iter([Type::Integer, Type::String, Type::Null]);
         ObjectBuilder::new().schema_type(types).description(Some(description)).into()
     }

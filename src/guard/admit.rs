@@ -74,6 +74,9 @@ impl Gate {
     ) -> Result<Admission<'g>, Reason> {
         let secret = match self.presented(headers, group) {
             Presented::Secret(secret) => secret,
+            Presented::Malformed | Presented::Several if self.session_counts_besides(headers, group) => {
+                return Err(Reason::NoCredential);
+            }
             Presented::Malformed => return Err(Reason::Invalid(InvalidCredential::Malformed)),
             Presented::Several => return Err(Reason::SeveralCredentials),
             Presented::Nothing => {
@@ -83,7 +86,7 @@ impl Gate {
             }
         };
         if !self.format.has_length(secret.len()) {
-            return self.reject_secret(VerifyError::Malformed).map(|lookup| Admission::Pending(group, lookup));
+            return self.reject_secret(VerifyError::Malformed, headers, group);
         }
         let resolver = &self.resolver;
         // Before the hash: reading the clock waits until every instruction before it has finished.
@@ -109,7 +112,7 @@ impl Gate {
     ) -> Result<Admission<'g>, Reason> {
         let secret = match self.format.verify_bytes(secret, kinds) {
             Ok(verified) => KnownSecret::new(verified, cache_key),
-            Err(error) => return self.reject_secret(error).map(|lookup| Admission::Pending(group, lookup)),
+            Err(error) => return self.reject_secret(error, headers, group),
         };
         let now = self.resolver.clock.moment();
         match self.resolver.known(&secret, now) {
@@ -130,9 +133,31 @@ impl Gate {
         }
     }
 
-    /// Rejects a secret that fails the offline check: at once if the configured keys are known to be those of the
-    /// store, else after they have been compared with it.
-    fn reject_secret(self: &Arc<Self>, error: VerifyError) -> Result<Lookup, Reason> {
+    /// Rejects a secret that fails the offline check. One of another system is none where the host's session counts.
+    fn reject_secret<'g>(
+        self: &Arc<Self>,
+        error: VerifyError,
+        headers: &HeaderMap,
+        group: &'g Group,
+    ) -> Result<Admission<'g>, Reason> {
+        if self.session_counts_besides(headers, group) {
+            return Err(Reason::NoCredential);
+        }
+        self.reject_invalid(error).map(|lookup| Admission::Pending(group, lookup))
+    }
+
+    /// Returns whether the host's session counts although the request has a credential: it opens the group, and no header
+    /// holds a credential of this installation. A proxy may add its own to every request.
+    #[cold]
+    fn session_counts_besides(&self, headers: &HeaderMap, group: &Group) -> bool {
+        // A page group has looked for its cookie, which is what fails then.
+        let by_session = self.signed_in.is_some() && group.pages.is_none() && group.admits_signed_in();
+        by_session && !self.has_own_credential(headers)
+    }
+
+    /// Rejects an invalid secret: at once if the configured keys are known to be those of the store, else after they have
+    /// been compared with it.
+    pub(super) fn reject_invalid(self: &Arc<Self>, error: VerifyError) -> Result<Lookup, Reason> {
         let invalid = Reason::Invalid(match error {
             VerifyError::Malformed => InvalidCredential::Malformed,
             VerifyError::WrongKind => InvalidCredential::WrongKind,
@@ -166,7 +191,7 @@ impl Gate {
     }
 
     /// Returns the secret of a request: from its `Authorization` header in nearly all groups.
-    fn presented<'h>(&self, headers: &'h HeaderMap, group: &Group) -> Presented<'h> {
+    pub(super) fn presented<'h>(&self, headers: &'h HeaderMap, group: &Group) -> Presented<'h> {
         match group.only_authorization {
             true => presented(headers),
             false => self.presented_elsewhere(headers, group),

@@ -2,6 +2,7 @@
 
 use super::declared::DeclaredRoute;
 use super::gate::Gate;
+use super::groups::Group;
 use super::style::RejectionFormat;
 use crate::domain::{Requirement, Verdict};
 use axum::routing::MethodFilter;
@@ -14,6 +15,10 @@ pub(crate) struct DocumentedRequirement {
     pub(crate) alternatives: Vec<Vec<String>>,
     /// Whether requests without a credential meet it.
     pub(crate) is_public: bool,
+    /// Whether tokens meet it, and not only sessions.
+    pub(crate) admits_tokens: bool,
+    /// Whether people whom the host has signed in meet it.
+    pub(crate) admits_signed_in: bool,
     /// The format of rejections.
     pub(crate) format: RejectionFormat,
 }
@@ -38,6 +43,8 @@ impl Gate {
         Ok(Some(DocumentedRequirement {
             alternatives: requirement.alternatives().into_iter().map(scopes).collect(),
             is_public: public.is_some_and(|entry| entry.principal.verdict(requirement) != Verdict::Denied),
+            admits_tokens: group.is_none_or(Group::admits_tokens),
+            admits_signed_in: self.signed_in.is_some() && group.is_some_and(Group::admits_signed_in),
             format: group.map_or(&self.style, |group| &group.style).format,
         }))
     }

@@ -317,8 +317,9 @@ impl Group {
     /// Opens the group also to accounts that the [host has signed in](crate::Builder::signed_in), as sessions: one route
     /// for browsers and for keys. Groups for [sessions](Self::sessions) and [pages](Self::pages) are open to them anyway.
     ///
-    /// A request with a credential is judged by that alone. A signed-in request with an unsafe method needs a proof of same
-    /// origin. In a content group, tell the two apart by [`AuthContext::kind`](crate::AuthContext::kind).
+    /// A request with a credential of this installation is judged by that alone; the Basic credentials of a proxy do not
+    /// matter. A signed-in request with an unsafe method needs a proof of same origin. In a content group, tell the two apart
+    /// by [`AuthContext::kind`](crate::AuthContext::kind).
     #[must_use]
     pub fn or_signed_in(mut self) -> Self {
         self.or_signed_in = true;
@@ -340,6 +341,17 @@ impl Group {
     pub fn end_streams(mut self, end: EndStreams) -> Self {
         self.end_streams = end;
         self
+    }
+
+    /// Returns the path, if [`or_signed_in`](Self::or_signed_in) was called.
+    pub(crate) fn path_of_signed_in(&self) -> Option<&str> {
+        self.or_signed_in.then_some(&self.path)
+    }
+
+    /// Returns whether tokens open the group, and not only sessions.
+    #[cfg(feature = "axum")]
+    pub(super) fn admits_tokens(&self) -> bool {
+        !matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
     }
 
     pub(super) fn admits_signed_in(&self) -> bool {

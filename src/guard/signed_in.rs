@@ -5,10 +5,11 @@
 //! the check at commit are those of every other credential.
 
 use super::admit::{Admission, judge};
+use super::bearer::Presented;
 use super::gate::Gate;
 use super::groups::Group;
 use super::origin::{is_safe, is_same_origin};
-use crate::domain::{AccountKey, InvalidCredential, Reason, TokenKinds, Unavailable};
+use crate::domain::{AccountKey, InvalidCredential, Reason, TokenKinds, Unavailable, VerifyError};
 use crate::resolve::{KnownSecret, Lane, Resolved};
 use futures_util::future::BoxFuture;
 use http::{Extensions, HeaderMap, Request};
@@ -60,7 +61,7 @@ impl Gate {
         }
     }
 
-    /// Decides about a request without a credential, by the account that the host has signed in.
+    /// Decides about a request without a credential of this installation, by the account that the host has signed in.
     #[cold]
     #[inline(never)]
     pub(super) fn identify_account<'g, B>(
@@ -71,8 +72,7 @@ impl Gate {
         let (headers, extensions) = (request.headers(), request.extensions());
         let signed_in = self.signed_in.as_ref().filter(|_| group.admits_signed_in());
         let Some(key) = signed_in.and_then(|signed_in| (signed_in.account)(headers, extensions)) else {
-            let public = group.public_entry().ok_or(Reason::NoCredential)?;
-            return Ok(Admission::Admitted(group, public.clone()));
+            return self.identify_unsigned(headers, group);
         };
         // The host's session is in a cookie, which browsers send by themselves.
         if !is_safe(request.method()) && !is_same_origin(headers, request.uri()) {
@@ -103,6 +103,23 @@ impl Gate {
                         Ok(entry)
                     }),
                 ))
+            }
+        }
+    }
+
+    /// Decides about a request for which the host has signed in no account. One without any credential is made by the
+    /// public; one with the credential of another system is rejected as everywhere.
+    fn identify_unsigned<'g>(self: &Arc<Self>, headers: &HeaderMap, group: &'g Group) -> Result<Admission<'g>, Reason> {
+        let presented = if group.pages.is_some() { Presented::Nothing } else { self.presented(headers, group) };
+        match presented {
+            Presented::Nothing => {
+                let public = group.public_entry().ok_or(Reason::NoCredential)?;
+                Ok(Admission::Admitted(group, public.clone()))
+            }
+            Presented::Malformed => Err(Reason::Invalid(InvalidCredential::Malformed)),
+            Presented::Several => Err(Reason::SeveralCredentials),
+            Presented::Secret(_) => {
+                self.reject_invalid(VerifyError::Malformed).map(|lookup| Admission::Pending(group, lookup))
             }
         }
     }

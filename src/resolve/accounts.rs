@@ -114,12 +114,12 @@ impl HostAccounts {
     /// # Errors
     /// [`StoreError::Unavailable`] if the host fails, is late, or has no accounts.
     pub(crate) async fn ask(&self, key: &AccountKey) -> Result<Option<Account>, StoreError> {
-        self.until_late(self.source()?.account(key)).await
+        self.until_late(Some(key), self.source()?.account(key)).await
     }
 
     /// Returns whether one account manages another.
     pub(crate) async fn manages(&self, actor: &AccountKey, account: &AccountKey) -> Result<bool, StoreError> {
-        self.until_late(self.source()?.manages(actor, account)).await
+        self.until_late(Some(actor), self.source()?.manages(actor, account)).await
     }
 
     /// Replaces what the store has of owners that are accounts by the host's answers. Those without an account are
@@ -164,40 +164,47 @@ impl HostAccounts {
     fn source(&self) -> Result<&Arc<dyn Accounts>, StoreError> {
         let missing =
             "an owner is an account of the host, and the host's accounts are not configured: see Builder::accounts";
-        self.source.as_ref().ok_or_else(|| self.failed(missing.into()))
+        self.source.as_ref().ok_or_else(|| self.failed(None, missing.into()))
     }
 
     async fn ask_all(&self, keys: &[AccountKey]) -> Result<Vec<Option<Account>>, StoreError> {
         let source = self.source()?;
         match keys {
-            [key] => Ok(vec![self.until_late(source.account(key)).await?]),
+            [key] => Ok(vec![self.until_late(Some(key), source.account(key)).await?]),
             keys => {
-                let accounts = self.until_late(source.accounts(keys)).await?;
+                let accounts = self.until_late(None, source.accounts(keys)).await?;
                 match accounts.len() == keys.len() {
                     true => Ok(accounts),
                     false => {
-                        Err(self.failed("Accounts::accounts returned another number of accounts than asked".into()))
+                        Err(self
+                            .failed(None, "Accounts::accounts returned another number of accounts than asked".into()))
                     }
                 }
             }
         }
     }
 
-    async fn until_late<T>(&self, asked: impl Future<Output = Result<T, AccountsError>>) -> Result<T, StoreError> {
+    /// Waits for an answer of the host, about this account if it is one.
+    async fn until_late<T>(
+        &self,
+        key: Option<&AccountKey>,
+        asked: impl Future<Output = Result<T, AccountsError>>,
+    ) -> Result<T, StoreError> {
         let permitted = async {
             // The semaphore is never closed.
             let _permit = self.permits.acquire().await;
             asked.await
         };
         match tokio::time::timeout(self.deadline, permitted).await {
-            Ok(answer) => answer.map_err(|error| self.failed(error)),
-            Err(_) => Err(self.failed("the host's accounts did not answer in time".into())),
+            Ok(answer) => answer.map_err(|error| self.failed(key, error)),
+            Err(_) => Err(self.failed(key, "the host's accounts did not answer in time".into())),
         }
     }
 
-    fn failed(&self, error: AccountsError) -> StoreError {
+    fn failed(&self, key: Option<&AccountKey>, error: AccountsError) -> StoreError {
         if let Some(count) = self.log_limit.count(self.clock.moment()) {
-            tracing::warn!(error = &*error as &dyn std::error::Error, count, "the host's accounts failed");
+            let (account, error) = (key.map(AccountKey::as_str), &*error as &dyn std::error::Error);
+            tracing::warn!(error, account, count, "the host's accounts failed");
         }
         StoreError::Unavailable(error)
     }

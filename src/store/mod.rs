@@ -330,9 +330,15 @@ pub enum StoreError {
     /// The store was busy for too long.
     #[error(
         "store busy for too long: another transaction kept its lock (a call inside a transaction of the host waits for that \
-         transaction itself: use Tokens::within)"
+         transaction itself: use Tokens::within or AccountReports::within)"
     )]
     Busy,
+    /// A transaction of the host in SQLite cannot write, as it has read before another connection wrote.
+    #[error(
+        "the transaction has read, and another connection writes or has written since, so it cannot write: begin it with \
+         BEGIN IMMEDIATE"
+    )]
+    DeferredTransaction,
     /// The change conflicts with the data: a name that is taken, a record that does not exist. Nothing happened.
     #[error("the change conflicts with the data in the store")]
     Conflict(#[source] Box<dyn std::error::Error + Send + Sync>),

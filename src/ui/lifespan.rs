@@ -45,10 +45,12 @@ pub(super) fn lifespan_options(pages: &Pages, form: Option<&FormFields>) -> Vec<
     let offered = pages.keyward.settings().policy.durations.offered();
     let value = |span: &Option<Duration>| span.map_or("unlimited".to_owned(), |span| span.as_millis().to_string());
     let sent = form.map(|form| form.text("lifespan").to_owned());
-    // The default is the second shortest: the shortest would make people select "unlimited".
-    let default = offered.get(1).or(offered.first()).map(value);
+    let default = match pages.keyward.settings().policy.durations.preselected() {
+        Lifespan::Of(span) => value(&Some(span)),
+        Lifespan::Unlimited => value(&None),
+    };
     let option = |span: &Option<Duration>| SelectOption {
-        selected: sent.as_ref().or(default.as_ref()) == Some(&value(span)),
+        selected: sent.as_ref().unwrap_or(&default) == &value(span),
         title: format_lifespan(*span),
         value: value(span),
     };

@@ -87,7 +87,10 @@ fn validate(document: &Value) {
         assert!(!name.is_empty() && name.chars().all(allowed), "{name}");
         match scheme["type"].as_str().unwrap() {
             "http" => assert_eq!(scheme["scheme"], "bearer"),
-            "apiKey" => assert!(scheme["in"] == "header" && scheme["name"].is_string(), "{scheme}"),
+            "apiKey" => {
+                assert!(["header", "cookie"].contains(&scheme["in"].as_str().unwrap()), "{scheme}");
+                assert!(scheme["name"].is_string(), "{scheme}");
+            }
             other => panic!("{other}"),
         }
     }
@@ -137,6 +140,64 @@ async fn each_guarded_operation_names_its_scopes() {
         assert!(operation["responses"]["403"]["content"][kind].is_object(), "{method} {path}: {operation}");
     }
     assert_eq!(document["components"]["securitySchemes"].as_object().unwrap().len(), 1);
+}
+
+/// A key is no credential where only sessions count. The cookie is the host's to name.
+#[tokio::test]
+async fn operations_name_the_session_where_it_counts() {
+    struct Users;
+
+    #[async_trait::async_trait]
+    impl keyward::accounts::Accounts for Users {
+        async fn account(
+            &self,
+            _: &keyward::accounts::AccountKey,
+        ) -> Result<Option<keyward::accounts::Account>, keyward::accounts::AccountsError> {
+            Ok(None)
+        }
+    }
+
+    #[utoipa::path(get, path = "/account/me", responses((status = 200, description = "Fine")))]
+    async fn account() {}
+
+    #[utoipa::path(get, path = "/account/own", security(("theirs" = [])), responses((status = 200, description = "Fine")))]
+    async fn own() {}
+
+    #[utoipa::path(get, path = "/both/orders", responses((status = 200, description = "Fine")))]
+    async fn orders() {}
+
+    #[derive(OpenApi)]
+    #[openapi(paths(account, own, orders, list))]
+    struct Both;
+
+    let world = World::bare(|builder| {
+        let builder = builder.accounts(Users).signed_in(|_, _| None).service_keys("/v1");
+        builder.group(Group::sessions("/account")).group(Group::admin("/both").or_signed_in())
+    });
+    let routes = GuardedRouter::<()>::new()
+        .get("/account/me", authenticated(), account)
+        .get("/account/own", authenticated(), own)
+        .get("/both/orders", action("orders.read"), orders)
+        .get("/v1/orders", action("orders.read"), list);
+    let securities = |security: RouteSecurity| {
+        let mut document = Both::openapi();
+        security.modify(&mut document);
+        let document = serde_json::to_value(&document).unwrap();
+        let of = |path: &str| document["paths"][path]["get"]["security"].clone();
+        (["/account/me", "/account/own", "/both/orders", "/v1/orders"].map(of), document)
+    };
+    let security = || RouteSecurity::new(&world.keyward, &routes);
+    let key = json!([{"bearer": ["orders.read"]}]);
+    let (without, document) = securities(security());
+    assert_eq!(without, [Value::Null, json!([{"theirs": []}]), key.clone(), key.clone()]);
+    assert!(document["paths"]["/account/me"]["get"]["responses"]["401"].is_object());
+    let (with, document) = securities(security().session_cookie("sid"));
+    validate(&document);
+    let session = json!([{"session": []}]);
+    let both = json!([{"bearer": ["orders.read"]}, {"session": ["orders.read"]}]);
+    assert_eq!(with, [session.clone(), session, both, key]);
+    let scheme = &document["components"]["securitySchemes"]["session"];
+    assert_eq!((&scheme["in"], &scheme["name"]), (&json!("cookie"), &json!("sid")));
 }
 
 #[tokio::test]

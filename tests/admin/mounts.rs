@@ -151,6 +151,8 @@ async fn openapi_has_the_paths_of_each_mount() {
             let document = app.get(&format!("{base}{mount}/openapi.json")).await.assert_ok().json();
             let servers = if base.is_empty() { Value::Null } else { json!([{"url": base}]) };
             assert_eq!(document["servers"], servers);
+            let credential = document["components"]["securitySchemes"]["bearer"]["description"].as_str().unwrap();
+            assert_eq!(credential.contains("admin token"), mount != "/settings/keys", "{credential}");
             let paths: Vec<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
             let below = paths.iter().map(|path| path.strip_prefix(mount).unwrap().to_owned()).collect::<Vec<_>>();
             // Each described path is served.
@@ -277,6 +279,11 @@ async fn own_tokens_of_the_api_are_those_of_the_caller() {
     let new = json!({"name": "deploy", "adminPermissions": permissions});
     let made = call(&ada, "POST", "", new, 201).await;
     let (id, secret) = (made["data"]["id"].to_string(), made["data"]["accessKey"].as_str().unwrap().to_owned());
+    // A lifespan that is left out is 30 days here, and unlimited only in Strapi's API.
+    assert_eq!(made["data"]["lifespan"], "2592000000");
+    let unlimited = call(&ada, "POST", "", json!({"name": "unlimited", "lifespan": null}), 201).await;
+    assert_eq!(unlimited["data"]["lifespan"], Value::Null);
+    call(&ada, "DELETE", &format!("/{}", unlimited["data"]["id"]), Value::Null, 200).await;
     let too_much = json!({"name": "more", "adminPermissions": [{"action": "admin::users.read"}]});
     call(&ada, "POST", "", too_much, 400).await;
     let listed = call(&ada, "GET", "", Value::Null, 200).await;

@@ -254,6 +254,7 @@ async fn a_failing_host_is_a_503_and_never_a_401() {
     let token = tokens.issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
     app.get("/v1/read").bearer(&token.secret).await.assert_ok();
     users.fail(true);
+    let (log, _guard) = keyward_test_support::log::capture();
     // The answer is believed until it is too old.
     app.get("/v1/read").bearer(&token.secret).await.assert_ok();
     world.clock.advance(Limits::default().max_staleness);
@@ -261,6 +262,12 @@ async fn a_failing_host_is_a_503_and_never_a_401() {
         let answer = app.get("/v1/read").bearer(&token.secret).await;
         answer.assert_rejected(Reason::Unavailable(Unavailable::Store)).assert_status(503);
     }
+    let failure = log.text().lines().find(|line| line.contains("the host's accounts failed")).map(ToOwned::to_owned);
+    assert!(
+        failure.is_some_and(|line| line.contains("account=\"ada\"") && line.contains("no database")),
+        "{}",
+        log.text()
+    );
     let error = tokens.issue_admin(new("u", "ada", &[])).await.unwrap_err();
     assert!(matches!(error, ServiceError::Store(_)) && error.status() == 503, "{error:?}");
     assert!(matches!(world.keyward.accounts().changed(&key("ada")).await, Err(ServiceError::Store(_))));
@@ -367,7 +374,8 @@ async fn the_session_of_the_host_acts_for_its_account() {
         app.get("/people/me").await.assert_rejected(Reason::NoCredential);
     }
     // A credential is judged alone, also an invalid one.
-    get("/both/read", "ada").header(HeaderName::from_static("authorization"), "Bearer x").await.assert_status(401);
+    let invalid = get("/both/read", "ada").header(HeaderName::from_static("authorization"), "Bearer kw_admin_x");
+    invalid.await.assert_status(401);
     get("/people/me", "ada").bearer(&token.secret).await.assert_status(401);
     assert_eq!(get("/both/read", "joan").bearer(&token.secret).await.assert_ok().body, "ada");
     // The browser sends the host's cookie by itself: an unsafe method needs a proof.
@@ -385,6 +393,96 @@ async fn the_session_of_the_host_acts_for_its_account() {
     get("/people/me", "ada").await.assert_ok();
     let events = world.keyward.audit().list(&EventQuery::all(Paging::FIRST)).await.unwrap().items;
     assert_eq!(events.iter().filter(|e| e.1.what == AuditAction::SignedIn).count(), 2, "once for each session");
+}
+
+/// A proxy in front may ask for Basic authentication, or add a credential of its own to every request.
+#[tokio::test]
+async fn credentials_of_another_system_do_not_hide_the_session_of_the_host() {
+    const AUTHORIZATION: HeaderName = HeaderName::from_static("authorization");
+    const USER: HeaderName = HeaderName::from_static("x-user");
+    let users = Users::default().with("ada", editor());
+    let shop = || Group::content("/shop").public_actions(["article.read"]).or_signed_in();
+    let world = world_with(&users, |builder| builder.group(shop()));
+    let who = |auth: Auth| async move { auth.account().map(ToString::to_string).unwrap_or_default() };
+    let app = world.guard(
+        GuardedRouter::new()
+            .get("/v1/read", action("article.read"), who)
+            .get("/both/read", action("article.read"), who)
+            .post("/both/write", action("article.write"), who)
+            .get("/people/me", authenticated(), who)
+            .get("/shop/read", action("article.read"), who),
+    );
+    let token = world.keyward.tokens().issue_admin(new("t", "ada", &["article.read"])).await.unwrap();
+    let malformed = Reason::Invalid(keyward::guard::InvalidCredential::Malformed);
+    let jwt = format!("Bearer eyJhbGciOiJIUzI1NiJ9.{}", "a".repeat(48));
+    for other in ["Basic YWRhOnB3", "Negotiate abc", "Bearer", "Bearer of-another-system", jwt.as_str()] {
+        for path in ["/people/me", "/both/read", "/shop/read"] {
+            let get = || app.get(path).header(AUTHORIZATION, other);
+            assert_eq!(get().header(USER, "ada").await.assert_ok().body, "ada", "{path} {other}");
+            // It does not count as nothing either: where nobody is signed in, it is invalid, and not the public.
+            get().await.assert_rejected(malformed);
+        }
+        // No session opens this group.
+        app.get("/v1/read").header(AUTHORIZATION, other).header(USER, "ada").await.assert_rejected(malformed);
+        let post = || app.post("/both/write").header(AUTHORIZATION, other).header(USER, "ada");
+        post().await.assert_rejected(Reason::CrossOrigin);
+        post().header(HeaderName::from_static("sec-fetch-site"), "same-origin").await.assert_ok();
+    }
+    let valid = format!("Bearer {}", token.secret.expose());
+    let relabelled = valid.replace("kw_admin_", "kw_content_");
+    for own in ["Bearer kw_admin_x", "bearer  kw_session_x", &valid[..valid.len() - 1], relabelled.as_str()] {
+        for path in ["/people/me", "/both/read", "/shop/read"] {
+            app.get(path).header(AUTHORIZATION, own).header(USER, "ada").await.assert_status(401);
+        }
+    }
+    app.get("/people/me").bearer(&token.secret).header(USER, "ada").await.assert_status(401);
+    // Without sessions of the host, no header is ignored.
+    let plain = World::bare(|builder| builder.group(Group::sessions("/people")));
+    let app = plain.guard(GuardedRouter::new().get("/people/me", authenticated(), || async {}));
+    app.get("/people/me").header(AUTHORIZATION, "Basic YWRhOnB3").await.assert_rejected(malformed);
+}
+
+#[tokio::test]
+async fn sessions_of_the_host_need_both_settings() {
+    let build = |settings: fn(keyward::Builder) -> keyward::Builder| {
+        let hash_key = keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap();
+        let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(hash_key);
+        settings(builder).build().map(drop).map_err(|error| error.to_string())
+    };
+    let both = || Group::admin("/both").or_signed_in();
+    assert!(build(|b| b.accounts(Users::default()).signed_in(|_, _| None).group(both())).is_ok());
+    let error = build(|b| b.accounts(Users::default()).group(both())).unwrap_err();
+    assert_eq!(
+        error,
+        "the group `/both` has `.or_signed_in()`, but nothing says who is signed in: add `.signed_in(..)`"
+    );
+    let error = build(|b| b.signed_in(|_, _| None).admin("/v1")).unwrap_err();
+    assert_eq!(error, "`.signed_in(..)` names accounts of yours, which keyward has to know: add `.accounts(..)`");
+}
+
+#[cfg(feature = "api")]
+#[tokio::test]
+async fn names_are_unique_per_owner_unless_the_api_of_strapi_is_served() {
+    use keyward::admin::{Policy, TokenNames};
+    use keyward::guard::Mount;
+    let users = Users::default().with("ada", editor()).with("eve", editor());
+    let per_installation = |builder: keyward::Builder| {
+        let mut policy = Policy::default();
+        policy.token_names = Some(TokenNames::UniquePerInstallation);
+        builder.policy(policy)
+    };
+    let cases: [(World, bool); 4] = [
+        (world(&users), true),
+        (world_with(&users, |builder| builder.api(Mount::own_tokens("/keys"))), true),
+        (world_with(&users, |builder| builder.api("/manage")), false),
+        (world_with(&users, per_installation), false),
+    ];
+    for (i, (world, allowed)) in cases.iter().enumerate() {
+        let tokens = world.keyward.tokens();
+        tokens.issue_admin(new("ci", "ada", &[])).await.unwrap();
+        assert!(tokens.issue_admin(new("CI", "ada", &[])).await.is_err(), "{i}");
+        assert_eq!(tokens.issue_admin(new("ci", "eve", &[])).await.is_ok(), *allowed, "{i}");
+    }
 }
 
 /// The services act for the account by the rules of a session; the commit checks it again (valid-at-commit).
@@ -418,9 +516,12 @@ async fn a_signed_in_account_manages_its_own_tokens() {
     assert!(tokens(&ada).regenerate(content).await.is_err());
     assert!(tokens(&ada).revoke(content).await.is_err());
     assert!(tokens(&ada).read(content).await.is_err());
-    assert!(tokens(&ada).list(&TokenQuery::of(TokenKind::Content)).await.is_err());
+    let listed = tokens(&ada).list(&TokenQuery::of(TokenKind::Content)).await.unwrap_err();
+    let takes = "not allowed: seeing content tokens takes the action admin::api-tokens.read";
+    assert_eq!(listed.to_string(), takes);
     let more = keyward::NewContentToken::new("more", keyward::token::ContentAccess::ReadOnly);
-    assert!(tokens(&ada).issue_content(more).await.is_err());
+    let issued = tokens(&ada).issue_content(more).await.unwrap_err();
+    assert_eq!(issued.to_string(), "not allowed: issuing content tokens takes the action admin::api-tokens.create");
     // An account is the host's to change.
     let id = world.keyward.accounts().owner(&key("ada")).await.unwrap().id;
     let update = OwnerUpdate { firstname: Some("Eve".into()), ..OwnerUpdate::default() };
@@ -468,6 +569,53 @@ async fn managers_stay_within_the_ceilings_of_both() {
     users.managers.lock().unwrap().clear();
     assert!(tokens().revoke(read.token.id).await.is_err());
     assert!(tokens().list(&query).await.is_err());
+}
+
+/// An administrator with few permissions revokes the leaked key of a colleague, by `manages`.
+#[tokio::test]
+async fn a_person_who_manages_a_colleague_revokes_its_keys() {
+    let users =
+        Users::default().with("admin", Account::new("Admin").permissions(["user.manage"])).with("ada", editor());
+    users.managers.lock().unwrap().push(("admin".into(), "ada".into()));
+    let world = world(&users);
+    let actor = Arc::new(Mutex::new(None));
+    let keep = actor.clone();
+    let app = world.guard(GuardedRouter::new().get("/people/me", authenticated(), move |auth: Auth| async move {
+        *keep.lock().unwrap() = auth.actor();
+    }));
+    app.get("/people/me").header(HeaderName::from_static("x-user"), "admin").await.assert_ok();
+    let admin = actor.lock().unwrap().clone().unwrap();
+    let leaked = world.keyward.tokens().issue_admin(new("leaked", "ada", &["article.write"])).await.unwrap();
+    let tokens = || world.keyward.tokens().only(TokenKind::Admin).acting_as(&admin);
+    let ada = world.keyward.accounts().owner(&key("ada")).await.unwrap().id;
+    let query = TokenQuery { owner: Some(ada), ..TokenQuery::of(TokenKind::Admin) };
+    assert_eq!(tokens().list(&query).await.unwrap().items[0].token.id, leaked.token.id);
+    assert!(tokens().regenerate(leaked.token.id).await.is_err(), "its secret would do more than the administrator");
+    tokens().revoke(leaked.token.id).await.unwrap();
+    let events = world.keyward.audit().list(&EventQuery::all(Paging::FIRST)).await.unwrap().items;
+    let by = world.keyward.accounts().owner(&key("admin")).await.unwrap().id;
+    let revoked: Vec<_> = events.iter().filter(|e| e.1.what == AuditAction::TokenRevoked).collect();
+    assert_eq!(revoked.len(), 1);
+    assert_eq!(revoked[0].1.origin.actor, keyward::admin::Actor::Person(by));
+}
+
+/// Sessions of the host open the whole management API where its group says so.
+#[cfg(feature = "api")]
+#[tokio::test]
+async fn the_host_opens_the_management_api_to_its_sessions() {
+    let users = Users::default().with("root", Account::new("Root").unlimited());
+    for opened in [true, false] {
+        let world = world_with(&users, |builder| {
+            let group = Group::admin("/manage");
+            builder.group(if opened { group.or_signed_in() } else { group }).api("/manage")
+        });
+        let app = world.guard(keyward::api::router(&world.keyward));
+        let listed = app.get("/manage/admin-tokens").header(HeaderName::from_static("x-user"), "root").await;
+        match opened {
+            true => listed.assert_ok(),
+            false => listed.assert_rejected(Reason::NoCredential),
+        };
+    }
 }
 
 /// Two accounts, and a person of keyward's own, may have one e-mail address.

@@ -24,11 +24,12 @@ impl<E: Into<BoxError>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
         // keyward: begin
-        if let Some(error) = error.downcast_ref::<ServiceError>() {
-            return Self(error.status(), error.to_string());
-        }
+        let known = error.downcast_ref::<ServiceError>().map(|error| Self(error.status(), error.to_string()));
         // keyward: end
-        tracing::error!(error = &*error as &dyn std::error::Error, "a request failed");
-        Self(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned())
+        let failure = known.unwrap_or_else(|| Self(StatusCode::INTERNAL_SERVER_ERROR, "internal error".to_owned()));
+        if failure.0.is_server_error() {
+            tracing::error!(error = &*error as &dyn std::error::Error, "a request failed");
+        }
+        failure
     }
 }

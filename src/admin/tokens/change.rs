@@ -138,7 +138,7 @@ async fn change(
     }
     // Checked last: that a name is taken tells about tokens of others.
     if name != before.name {
-        let scope = unit.state.settings.policy.token_names.scope(before.owner());
+        let scope = unit.state.settings.policy.name_scope(before.owner());
         ensure_name_available(unit, &name, scope, Some(id)).await?;
     }
     unit.update_token(&before, &name, &description, metadata.as_ref(), &authority).await?;

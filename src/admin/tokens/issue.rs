@@ -231,7 +231,8 @@ impl IssuedToken {
 }
 
 impl Tokens {
-    /// Issues an admin token.
+    /// Issues an admin token: for the host program to any owner, for a person to itself and to the service accounts that it
+    /// [manages](crate::accounts::Accounts::manages).
     ///
     /// # Errors
     /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the metadata is not valid, the policy does not allow the lifespan, the owner has as many tokens as
@@ -239,7 +240,8 @@ impl Tokens {
     ///   listed twice, is not covered by the owner's permissions, or has conditions although the owner is not a super admin;
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
     /// - [`NotFound`](ServiceError::NotFound) if there is no such owner, [`OwnerInactive`](ServiceError::OwnerInactive) if it is not active;
-    /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token, or a person other than the owner.
+    /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token, or a person who neither is the owner nor
+    ///   [manages](crate::accounts::Accounts::manages) it.
     pub async fn issue_admin(&self, new: NewAdminToken) -> Result<IssuedToken, ServiceError> {
         self.context.transact(self.issue_admin_work(new)?).await
     }
@@ -265,14 +267,15 @@ impl Tokens {
         Ok(NewAdminToken { name, description, ..new })
     }
 
-    /// Issues a content token.
+    /// Issues a content token: for the host program, people of keyward's own, and accounts of the host with the action
+    /// `admin::api-tokens.create`.
     ///
     /// # Errors
     /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the metadata is not valid, the policy does not allow the lifespan, the custom list is empty or names
     ///   an action that is not registered, or there are as many content tokens as
     ///   [`Policy::content_tokens`](crate::admin::Policy::content_tokens) allows;
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
-    /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token.
+    /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a token, or an account without the action.
     pub async fn issue_content(&self, new: NewContentToken) -> Result<IssuedToken, ServiceError> {
         self.context.transact(self.issue_content_work(new)?).await
     }
@@ -424,7 +427,7 @@ pub(super) async fn admin_token(
         return Err(limit_reached(FieldName::Owner, most, "admin tokens of an owner"));
     }
     // Checked last: that a name is taken tells about tokens of others.
-    let scope = unit.state.settings.policy.token_names.scope(Some(owner));
+    let scope = unit.state.settings.policy.name_scope(Some(owner));
     ensure_name_available(unit, &name, scope, None).await?;
     let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Admin { owner, grants });
     let NewKey { digest, hash_key, hint } = key;
@@ -454,11 +457,11 @@ pub(super) async fn content_token(
     let NewContentToken { name, description, metadata, access, lifespan } = new;
     let metadata = errors.collect(checked_metadata(metadata))?.flatten();
     if !unit.grantor().await?.reaches_content_tokens(CREATE_CONTENT) {
-        return Err(ServiceError::Forbidden("content tokens are not yours to issue"));
+        return Err(ServiceError::Forbidden("issuing content tokens takes the action admin::api-tokens.create"));
     }
     tokens.check_access(&access, None, &mut errors);
     errors.into_result()?;
-    let scope = unit.state.settings.policy.token_names.scope(None);
+    let scope = unit.state.settings.policy.name_scope(None);
     ensure_name_available(unit, &name, scope, None).await?;
     let most = unit.state.settings.policy.content_tokens;
     if unit.view().count_tokens(TokenKind::Content, None).await? >= most {

@@ -36,8 +36,9 @@ impl DescribedToken {
 }
 
 impl Tokens {
-    /// Lists a page of tokens. People see their own admin tokens, super admins all of them, and a token those of its owner. A person sees
-    /// its own sessions.
+    /// Lists a page of tokens. People see their own admin tokens, super admins all of them, and a token those of its owner. With
+    /// [`TokenQuery::owner`] people also see those of a service account that they manage. Content tokens take the action
+    /// `admin::api-tokens.read`. A person sees its own sessions.
     ///
     /// ```
     /// # async fn demo(keyward: &keyward::Keyward) -> Result<(), keyward::admin::ServiceError> {
@@ -159,7 +160,7 @@ fn visible_owner(actor: &ResolvedActor, kind: TokenKind) -> Result<Option<OwnerI
         (TokenKind::Admin, actor) => actor.visible_tokens(),
         (_, ResolvedActor::Visitor) => Err(ServiceError::Forbidden("sign in first")),
         (TokenKind::Content, ResolvedActor::Person(grantor)) if !grantor.reaches_content_tokens(READ_CONTENT) => {
-            Err(ServiceError::Forbidden("content tokens are not yours to see"))
+            Err(ServiceError::Forbidden("seeing content tokens takes the action admin::api-tokens.read"))
         }
         (TokenKind::Content, _) | (TokenKind::Session, ResolvedActor::Program) => Ok(None),
         (TokenKind::Session, ResolvedActor::Person(grantor)) => Ok(grantor.owner.as_ref().map(|o| o.id)),

@@ -26,8 +26,9 @@ impl Tokens {
     /// soon. Other changes wait for it up to 5 s and fail then. In PostgreSQL, a session that falls silent is ended after
     /// 30 s, if the host has set no `idle_in_transaction_session_timeout`, and `synchronous_commit = off` is raised to `on`
     /// for this transaction. In SQLite, begin with `BEGIN IMMEDIATE`: a transaction that has read before cannot write once
-    /// another connection has written, and fails with [`StoreError::Busy`](crate::store::StoreError::Busy) at once. A
-    /// PostgreSQL transaction of a stricter isolation than `READ COMMITTED` fails likewise.
+    /// another connection has written, and fails with
+    /// [`StoreError::DeferredTransaction`](crate::store::StoreError::DeferredTransaction) at once. A PostgreSQL transaction of
+    /// a stricter isolation than `READ COMMITTED` fails likewise, with [`StoreError::Busy`](crate::store::StoreError::Busy).
     ///
     /// [`StagedChange::committed`] publishes the change after the commit.
     ///
@@ -48,7 +49,7 @@ impl Tokens {
     /// Its methods return the errors of the methods without `within`; also
     /// - [`Impossible`](ServiceError::Impossible) with [`store_is_exclusive`](crate::Builder::store_is_exclusive);
     /// - [`Store`](ServiceError::Store) if the transaction is not on the store's database, has ended, or its connection has
-    ///   settings that do not fit. The source names them.
+    ///   settings that do not fit. The source names them, and the log has a line.
     pub fn within<'t>(&self, host: impl Into<HostTransaction<'t>>) -> TokensWithin<'t> {
         TokensWithin { tokens: self.clone(), host: host.into() }
     }

@@ -6,7 +6,7 @@ use crate::admin::ServiceError;
 use crate::admin::context::ServiceContext;
 use crate::domain::Tag;
 use crate::resolve::LogPosition;
-use crate::store::HostTransaction;
+use crate::store::{HostTransaction, StoreError};
 use std::fmt;
 use std::ops::Deref;
 
@@ -69,12 +69,25 @@ impl ServiceContext {
             ));
         }
         let era = state.resolver.freshness.era();
-        let mut unit = UnitOfWork::new(store.begin_within(host).await?, self);
+        let begun = store.begin_within(host).await.inspect_err(|error| self.log_unfit(error));
+        let mut unit = UnitOfWork::new(begun?, self);
         let position = state.resolver.freshness.position(era);
         let (value, _) = unit.change(self, work).await?;
         let UnitOfWork { tx, tags, .. } = unit;
         let (seq, op_id) = (tx.seq(), tx.op_id().map(str::to_owned));
         tx.commit(&tags).await?;
         Ok(StagedChange { value, context: self.clone(), position, seq, op_id, tags })
+    }
+
+    /// Logs that a transaction of the host does not fit, as one on another database: the program has to be changed, and the
+    /// client of the request learns nothing of it.
+    fn log_unfit(&self, error: &StoreError) {
+        let (StoreError::Unavailable(_) | StoreError::Invalid(_) | StoreError::DeferredTransaction) = error else {
+            return;
+        };
+        if let Some(count) = self.state.unfit_transactions.count(self.state.resolver.clock.moment()) {
+            let error = error as &dyn std::error::Error;
+            tracing::error!(error, count, "no change could be made within a transaction of the host");
+        }
     }
 }

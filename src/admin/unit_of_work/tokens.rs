@@ -97,7 +97,7 @@ impl UnitOfWork<'_> {
     ) -> Result<(), ServiceError> {
         let details = Value::Object(audit_details::token_changes(before, name, description, metadata, authority));
         // A name that stays keeps the scope in which it is unique.
-        let scope = self.state.settings.policy.token_names.scope(before.owner());
+        let scope = self.state.settings.policy.name_scope(before.owner());
         let renamed = (name != before.name).then_some((name, scope));
         self.tx.update_token(before.id, renamed, description, metadata, authority).await?;
         self.invalidate(Tag::token(&before.digest));

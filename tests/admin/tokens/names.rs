@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 fn named_by<S: WriteStore + Clone>(names: TokenNames, store: &S, clock: &Arc<ManualClock>) -> World<S> {
     let mut policy = Policy::default();
-    policy.token_names = names;
+    policy.token_names = Some(names);
     world(store, clock, |b| b.policy(policy))
 }
 

@@ -54,3 +54,27 @@ async fn begin(pool: &Pool) -> Tx {
 }
 
 tests_of_an_engine!(scene(), scene_with_name(), begin);
+
+/// A driver writes a UUID as a BLOB, which equals no account key: the tokens of a suspended user would live on.
+#[tokio::test]
+async fn report_of_a_binary_key_fails_the_update() {
+    let directory = tempfile::tempdir().unwrap();
+    let pool = pool(&directory.path().join("app.db")).await;
+    let user =
+        "CREATE TABLE app_user (id BLOB PRIMARY KEY, active BOOLEAN); INSERT INTO app_user VALUES (x'c0ffee', TRUE)";
+    sqlx::raw_sql(user).execute(&pool).await.unwrap();
+    let store = SqliteStore::from_pool(pool.clone()).await.unwrap();
+    sqlx::raw_sql(TRIGGER).execute(&pool).await.unwrap();
+    for change in ["UPDATE app_user SET active = FALSE", "DELETE FROM app_user"] {
+        let error = sqlx::query(change).execute(&pool).await.unwrap_err().to_string();
+        assert!(error.contains("account_is_text"), "{error}");
+    }
+    let active: bool = sqlx::query_scalar("SELECT active FROM app_user").fetch_one(&pool).await.unwrap();
+    assert!(active);
+    // A number becomes the text that `AccountKey::from` makes of it.
+    sqlx::query("INSERT INTO keyward_account_change (account) VALUES (7)").execute(&pool).await.unwrap();
+    let account: String =
+        sqlx::query_scalar("SELECT account FROM keyward_account_change").fetch_one(&pool).await.unwrap();
+    assert_eq!(account, "7");
+    keyward::store::Store::close(&store).await;
+}

@@ -45,7 +45,7 @@ async fn service_inside_a_transaction_says_what_to_use() {
     note(&mut tx, "one").await;
     let issued = s.one.keyward.tokens().issue_admin(new("deploy", s.owner)).await;
     let Err(error @ ServiceError::Store(StoreError::Busy)) = issued else { panic!("{issued:?}") };
-    assert!(error.to_string().contains("Tokens::within"), "{error}");
+    assert!(error.to_string().contains("use Tokens::within or AccountReports::within"), "{error}");
     tx.commit().await.unwrap();
 }
 
@@ -57,8 +57,25 @@ async fn deferred_transaction_that_has_read_an_older_state_is_rejected_at_once()
     s.two.keyward.roles().create(NewRole::new("Other")).await.unwrap();
     let began = Instant::now();
     let issued = s.one.keyward.tokens().within(&mut tx).issue_admin(new("deploy", s.owner)).await;
-    assert!(matches!(issued, Err(ServiceError::Store(StoreError::Busy))), "{issued:?}");
+    let Err(error @ ServiceError::Store(StoreError::DeferredTransaction)) = issued else { panic!("{issued:?}") };
+    assert!(error.to_string().ends_with("begin it with BEGIN IMMEDIATE"), "{error}");
     assert!(began.elapsed() < Duration::from_secs(1));
+}
+
+/// The client gets a 503 without a reason: the host learns it from the log.
+#[tokio::test]
+async fn transaction_on_another_file_is_logged_once_in_a_while() {
+    let s = scene().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let other = Pool::connect_with(file(directory.path())).await.unwrap();
+    let (log, _guard) = keyward_test_support::log::capture();
+    for _ in 0..3 {
+        let mut tx = begin(&other).await;
+        let failed = s.one.keyward.tokens().within(&mut tx).revoke(TokenId(1)).await;
+        assert_eq!(failed.unwrap_err().status(), 503);
+    }
+    assert_eq!(log.lines_with("no change could be made within a transaction of the host"), 1, "{}", log.text());
+    assert_eq!(log.lines_with("begin it on the store's file"), 1, "{}", log.text());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

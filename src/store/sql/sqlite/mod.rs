@@ -280,7 +280,12 @@ impl WriteStore for SqliteStore {
 
     async fn begin_within<'t>(&'t self, host: HostTransaction<'t>) -> Result<Box<dyn Transaction + 't>, StoreError> {
         match host.0 {
-            HostConnection::Sqlite(host) => Ok(Box::new(Writing::join(self.clone(), host).await?)),
+            HostConnection::Sqlite(host) => match Writing::join(self.clone(), host).await {
+                Ok(writing) => Ok(Box::new(writing)),
+                // After `BEGIN IMMEDIATE` the transaction has the lock of writers.
+                Err(StoreError::Busy) => Err(StoreError::DeferredTransaction),
+                Err(error) => Err(error),
+            },
             #[cfg(feature = "postgres")]
             HostConnection::Postgres(_) => Err(StoreError::Invalid("the transaction is not one of SQLite".into())),
         }

@@ -40,7 +40,8 @@ impl SqliteStore {
     ///
     /// The pool's own connections have to use the journal mode WAL, the locking mode `NORMAL`, and foreign keys (sqlx's
     /// default). That is checked here on one of them, and for foreign keys also by
-    /// [`within`](crate::admin::Tokens::within).
+    /// [`within`](crate::admin::Tokens::within). A pool of one connection is a warning in the log: `Accounts::account` could not
+    /// answer by it during a transaction that issues a token.
     ///
     /// ```no_run
     /// # async fn demo() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,6 +67,12 @@ impl SqliteStore {
         let mut connection = pool.acquire().await.map_err(query_error)?;
         let path = host_connection::check_pool(&mut connection).await?;
         drop(connection);
+        if pool.options().get_max_connections() == 1 {
+            tracing::warn!(
+                "the host's pool has one connection: a transaction that issues a token holds it, and Accounts::account, if it takes the \
+                 pool too, waits for it in vain: SqlitePoolOptions::max_connections(2) or more"
+            );
+        }
         let base = (*pool.connect_options()).clone().read_only(false).immutable(false).shared_cache(false);
         Self::open_as(base, path, options).await
     }

@@ -9,7 +9,8 @@ CREATE UNIQUE INDEX keyward_owner_account ON keyward_owner (account) WHERE accou
 -- Accounts that the host reports by SQL, from a trigger for example. A process reads them, and clamps their tokens.
 CREATE TABLE keyward_account_change (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
-    account TEXT NOT NULL
+    -- A BLOB, as drivers write a UUID, equals no account: the statement that reports it fails.
+    account TEXT NOT NULL CONSTRAINT account_is_text CHECK (typeof(account) = 'text')
 );
 
 -- Logs the change in the host's own transaction. The tag of an owner is 2^62 and its id.
@@ -26,6 +27,6 @@ END;
 -- Records this migration. The program does the same by itself, by its own means.
 INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
     50, 'accounts', TRUE,
-    x'34cb132639bdb189e91c4d58caf6b27375245066c6205896e8cdfa03123cbaf9da52de1b77247f69a646ed0d1e034465',
+    x'72f1bdd62555c7f3b7635e40ff0abea9c500d0668ab9049f72fe64e015d38138a4d73545d769c2fe26260a8cb27a0b1c',
     0
 );
