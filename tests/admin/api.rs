@@ -391,7 +391,7 @@ async fn audit_log_withholds_details_the_reader_may_not_list() {
     assert_eq!((&all["withheld"], &all["payload"]["name"]), (&json!(false), &json!("secret-project")));
     assert_eq!(all["user"]["id"], json!(ada.owner()));
     let left = json!({"id": all["id"], "action": "token-issued", "date": all["date"], "user": null, "token": null,
-        "target": {"kind": "admin-token", "id": null}, "address": null, "cause": null, "payload": null, "withheld": true});
+        "target": {"kind": "admin-token", "id": null}, "address": null, "origin": null, "tool": null, "cause": null, "payload": null, "withheld": true});
     assert_eq!(seen, left);
     for id in [theirs.0, 4711] {
         let none = logs(&reader, format!("&targetKind=admin-token&targetId={id}")).await;
