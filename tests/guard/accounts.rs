@@ -449,7 +449,9 @@ async fn sessions_of_the_host_need_both_settings() {
         let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(hash_key);
         settings(builder).build().map(drop).map_err(|error| error.to_string())
     };
-    let both = || Group::admin("/both").or_signed_in();
+    fn both() -> Group {
+        Group::admin("/both").or_signed_in()
+    }
     assert!(build(|b| b.accounts(Users::default()).signed_in(|_, _| None).group(both())).is_ok());
     let error = build(|b| b.accounts(Users::default()).group(both())).unwrap_err();
     assert_eq!(
