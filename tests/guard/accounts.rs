@@ -444,11 +444,11 @@ async fn credentials_of_another_system_do_not_hide_the_session_of_the_host() {
 
 #[tokio::test]
 async fn sessions_of_the_host_need_both_settings() {
-    let build = |settings: fn(keyward::Builder) -> keyward::Builder| {
+    fn build(settings: impl FnOnce(keyward::Builder) -> keyward::Builder) -> Result<(), String> {
         let hash_key = keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap();
         let builder = keyward::Keyward::builder(keyward::MemoryStore::default()).hash_key(hash_key);
         settings(builder).build().map(drop).map_err(|error| error.to_string())
-    };
+    }
     let both = || Group::admin("/both").or_signed_in();
     assert!(build(|b| b.accounts(Users::default()).signed_in(|_, _| None).group(both())).is_ok());
     let error = build(|b| b.accounts(Users::default()).group(both())).unwrap_err();
