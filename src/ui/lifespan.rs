@@ -50,7 +50,7 @@ pub(super) fn lifespan_options(pages: &Pages, form: Option<&FormFields>) -> Vec<
         Lifespan::Unlimited => value(&None),
     };
     let option = |span: &Option<Duration>| SelectOption {
-        selected: sent.as_ref().unwrap_or(&default) == &value(span),
+        selected: *sent.as_ref().unwrap_or(&default) == value(span),
         title: format_lifespan(*span),
         value: value(span),
     };

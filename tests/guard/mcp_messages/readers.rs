@@ -161,7 +161,7 @@ impl Reader {
             found == name || (self.folds && fold(found) == fold(name))
         };
         let mut found = members.iter().filter(|(member, _)| matches(member)).map(|(_, value)| value);
-        let own = if self.first { found.next() } else { found.last() };
+        let own = if self.first { found.next() } else { found.next_back() };
         if own.is_none() && self.inherits && name != "__proto__" {
             return self.member(self.member(value, "__proto__")?, name);
         }
