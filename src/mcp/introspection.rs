@@ -1,4 +1,4 @@
-//! Tools by which a caller learns about itself. The layer answers them, and they change nothing.
+//! Tools that describe the caller: its token and its permissions. The layer answers the calls, and they change nothing.
 
 use crate::domain::{Authority, ContentAccess, EffectivePermission, Fields};
 use crate::guard::AuthContext;
@@ -23,7 +23,7 @@ pub(super) fn definitions() -> [Value; 2] {
     ]
 }
 
-/// Returns the result of a call.
+/// Returns the result of a call of one of these tools.
 pub(super) fn result(tool: &str, auth: &AuthContext, stateless: bool) -> Value {
     let data = if tool == WHOAMI { whoami(auth) } else { permissions(auth.principal().authority()) };
     let mut result = json!({"content": [{"type": "text", "text": data.to_string()}], "structuredContent": data});
@@ -43,7 +43,7 @@ fn whoami(auth: &AuthContext) -> Value {
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
 }
 
-/// Returns what an authority may do. `extent` says how far the list goes.
+/// Describes the permissions of an authority. `extent` says whether the list is complete, or what holds in its place.
 fn permissions(authority: &Authority) -> Value {
     let of = |extent: &str, permissions: Vec<Value>| json!({"extent": extent, "permissions": permissions});
     let actions = |actions: &[crate::domain::Action]| -> Vec<Value> {
@@ -70,7 +70,7 @@ fn permission(rule: &EffectivePermission) -> Value {
         permission["fields"] = fields.as_slice().iter().map(|field| field.as_str()).collect();
     }
     if !rule.guard.is_always() {
-        // Every part holds, and of each part any condition suffices.
+        // Every part has to hold. A part holds if one of its conditions does.
         let part = |part: &crate::domain::ConditionClause| -> Value {
             part.as_slice().iter().map(|condition| condition.as_str()).collect()
         };
