@@ -13,7 +13,7 @@ use super::task::Tasks;
 use super::tools::{JudgeError, Rule, Tools};
 use crate::domain::{InvalidCredential, Reason, Requirement, all_of, authenticated};
 use crate::guard::{
-    Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, EndsByItself, NoLongerValid, is_event_stream,
+    Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, EndedByService, NoLongerValid, is_event_stream,
 };
 use axum::body::Body;
 use axum::extract::Request;
@@ -304,7 +304,7 @@ impl Shared {
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
             // Before its end, the layer writes errors that the gate could not write.
-            head.extensions.insert(EndsByItself);
+            head.extensions.insert(EndedByService);
             let stream = MessageStream::new(body, auth.clone(), filter, ids);
             return Ok(Response::from_parts(head, stream.into_body()));
         }
