@@ -358,8 +358,8 @@ impl Group {
         self.or_signed_in || matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
     }
 
-    /// Names the group as a protected resource of OAuth (RFC 9728), with its address as clients see it and the issuers of
-    /// its tokens, if there are any. `WWW-Authenticate` gets `resource_metadata`, and
+    /// Declares the group a protected resource of OAuth (RFC 9728). It takes the address that clients see, and the issuers
+    /// of its tokens, if there are any. `WWW-Authenticate` gets `resource_metadata`, and
     /// [`Keyward::guard`](crate::guard::Guard::guard) serves the metadata at
     /// `/.well-known/oauth-protected-resource/mcp` for the path `/mcp`, without a credential.
     ///
