@@ -67,12 +67,12 @@ impl Filter {
     fn shows(&self, method: &str, params: &Value, auth: &AuthContext) -> bool {
         match method {
             "notifications/resources/updated" => {
-                let rule = params["uri"].as_str().and_then(|uri| self.tools.of_resource(uri));
+                let rule = params["uri"].as_str().and_then(|uri| self.tools.rule_of_resource(uri));
                 rule.is_some_and(|rule| rule.allows(auth))
             }
             // It may come before the answer that begins the task. It is withheld then: clients do not rely on it.
             "notifications/tasks/status" | "notifications/tasks" => {
-                let rule = params["taskId"].as_str().and_then(|id| self.tools.of_task(&self.tasks, auth, id));
+                let rule = params["taskId"].as_str().and_then(|id| self.tools.rule_of_task(&self.tasks, auth, id));
                 rule.is_some_and(|rule| rule.allows(auth))
             }
             _ => true,
@@ -100,12 +100,12 @@ impl Filter {
                 other => *other = Value::Array(Vec::new()),
             }
         };
-        let of_server = |name: &str| self.tools.of_tool(name).filter(|_| !self.tools.answers(name));
+        let of_server = |name: &str| self.tools.rule_of_tool(name).filter(|_| !self.tools.answers(name));
         retain("tools", "name", &|name| one(of_server(name)));
-        retain("tasks", "taskId", &|id| one(self.tools.of_task(&self.tasks, auth, id)));
-        retain("prompts", "name", &|name| one(self.tools.of_prompt(name)));
-        retain("resources", "uri", &|uri| one(self.tools.of_resource(uri)));
-        retain("resourceTemplates", "uriTemplate", &|template| self.tools.of_template(template));
+        retain("tasks", "taskId", &|id| one(self.tools.rule_of_task(&self.tasks, auth, id)));
+        retain("prompts", "name", &|name| one(self.tools.rule_of_prompt(name)));
+        retain("resources", "uri", &|uri| one(self.tools.rule_of_resource(uri)));
+        retain("resourceTemplates", "uriTemplate", &|template| self.tools.rules_of_template(template));
         let is_last = result.get("nextCursor").is_none_or(Value::is_null);
         if let Some(Value::Array(tools)) = result.get_mut("tools") {
             tools.iter_mut().for_each(|tool| self.tools.narrow(tool, auth));

@@ -199,18 +199,21 @@ impl<'a> Method<'a> {
         Ok(match name {
             // It needs no permission: the answer contains nothing of the resource.
             "resources/unsubscribe" => Self::Open,
-            "tools/call" => {
-                Self::Tool { name: text(params, "name")?, arguments: params.get("arguments").unwrap_or(&Value::Null) }
-            }
-            "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Self::Task(text(params, "taskId")?),
-            "prompts/get" => Self::Prompt(text(params, "name")?),
+            "tools/call" => Self::Tool {
+                name: read_text(params, "name")?,
+                arguments: params.get("arguments").unwrap_or(&Value::Null),
+            },
+            "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Self::Task(read_text(params, "taskId")?),
+            "prompts/get" => Self::Prompt(read_text(params, "name")?),
             "completion/complete" => {
                 let Some(Value::Object(reference)) = params.get("ref") else { return Err("ref is no object".into()) };
                 check_spelling(reference)?;
-                match text(reference, "type")? {
-                    "ref/prompt" if !reference.contains_key("uri") => Self::CompletePrompt(text(reference, "name")?),
+                match read_text(reference, "type")? {
+                    "ref/prompt" if !reference.contains_key("uri") => {
+                        Self::CompletePrompt(read_text(reference, "name")?)
+                    }
                     "ref/resource" if !reference.contains_key("name") => {
-                        Self::CompleteTemplate(text(reference, "uri")?)
+                        Self::CompleteTemplate(read_text(reference, "uri")?)
                     }
                     _ => return Err("ref is neither a prompt nor a resource".into()),
                 }
@@ -226,20 +229,20 @@ impl<'a> Method<'a> {
                 if let Some(other) = filter.keys().find(|name| !is_known(name)) {
                     return Err(format!("unknown filter {}", shorten(other)));
                 }
-                Self::Listen { uris: texts(filter, resources)?, tasks: texts(filter, tasks)? }
+                Self::Listen { uris: read_texts(filter, resources)?, tasks: read_texts(filter, tasks)? }
             }
-            _ => Self::Resource(text(params, "uri")?),
+            _ => Self::Resource(read_text(params, "uri")?),
         })
     }
 }
 
 /// Returns the text of a member.
-fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
+fn read_text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
     members.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"))
 }
 
 /// Returns the texts of a list; none if the member is missing.
-fn texts<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, String> {
+fn read_texts<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, String> {
     match members.get(name) {
         None => Ok(Vec::new()),
         Some(Value::Array(items)) if items.len() > MOST_SUBSCRIBED => {

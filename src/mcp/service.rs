@@ -171,7 +171,7 @@ impl Shared {
         if let [(id, tool)] = &admitted.calls[..]
             && self.tools.answers(tool)
         {
-            let result = introspection::result(tool, &auth, stateless);
+            let result = introspection::answer_call(tool, &auth, stateless);
             return Ok(axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response());
         }
         remove_credentials(&mut parts.headers, &parts.extensions);

@@ -207,13 +207,13 @@ impl Tools {
         [&self.tools, &self.prompts, &self.resources, &self.methods].into_iter().flatten().map(|(_, rule)| &*rule.0)
     }
 
-    pub(super) fn of_tool(&self, name: &str) -> Option<&Rule> {
+    pub(super) fn rule_of_tool(&self, name: &str) -> Option<&Rule> {
         self.tools.get(name)
     }
 
     /// Returns the rule of the tool that began a task of this caller.
-    pub(super) fn of_task(&self, tasks: &Tasks, auth: &AuthContext, id: &str) -> Option<&Rule> {
-        self.of_tool(&tasks.tool(auth, id)?)
+    pub(super) fn rule_of_task(&self, tasks: &Tasks, auth: &AuthContext, id: &str) -> Option<&Rule> {
+        self.rule_of_tool(&tasks.tool(auth, id)?)
     }
 
     /// Returns whether the layer answers calls of this tool.
@@ -229,27 +229,27 @@ impl Tools {
     /// Removes from the schema of a tool the fields that the caller may not set.
     pub(super) fn narrow(&self, tool: &mut serde_json::Value, auth: &AuthContext) {
         let name = tool["name"].as_str().unwrap_or_default();
-        if let (Some(fields), Some(rule)) = (self.fields.get(name), self.of_tool(name))
+        if let (Some(fields), Some(rule)) = (self.fields.get(name), self.rule_of_tool(name))
             && let Some(schema) = tool.get_mut("inputSchema")
         {
             fields.narrow(schema, &auth.decide(&rule.0));
         }
     }
 
-    pub(super) fn of_prompt(&self, name: &str) -> Option<&Rule> {
+    pub(super) fn rule_of_prompt(&self, name: &str) -> Option<&Rule> {
         self.prompts.get(name)
     }
 
-    pub(super) fn of_resource(&self, uri: &str) -> Option<&Rule> {
+    pub(super) fn rule_of_resource(&self, uri: &str) -> Option<&Rule> {
         if is_ambiguous(uri) {
             return None;
         }
-        let rule = self.of_longest_prefix(uri, |prefix| prefix)?;
+        let rule = self.find_longest_prefix(uri, |prefix| prefix)?;
         if uri.contains('%') {
             // A server may decode the URI once or twice. It must then still be below the same prefix.
             let once = decode_percent(uri);
             let twice = decode_percent(&once);
-            let differs = |reading: &str| self.of_longest_prefix(reading, decode_percent) != Some(rule);
+            let differs = |reading: &str| self.find_longest_prefix(reading, decode_percent) != Some(rule);
             if differs(&once) || differs(&twice) || twice.contains(char::is_control) {
                 return None;
             }
@@ -258,21 +258,21 @@ impl Tools {
     }
 
     /// Returns the rule of the longest prefix that covers a URI. `read` transforms each prefix before the comparison.
-    fn of_longest_prefix<'a, T: AsRef<str>>(&'a self, uri: &str, read: impl Fn(&'a str) -> T) -> Option<&'a Rule> {
+    fn find_longest_prefix<'a, T: AsRef<str>>(&'a self, uri: &str, read: impl Fn(&'a str) -> T) -> Option<&'a Rule> {
         let prefixes = self.resources.iter().map(|(prefix, rule)| (read(prefix), rule));
         let covering = prefixes.filter(|(prefix, _)| covers(prefix.as_ref(), uri));
         covering.max_by_key(|(prefix, _)| prefix.as_ref().len()).map(|(_, rule)| rule)
     }
 
     /// Returns the rules of all prefixes that cover an expansion of a URI template. `None` if an expansion has no prefix.
-    pub(super) fn of_template(&self, template: &str) -> Option<Vec<&Rule>> {
+    pub(super) fn rules_of_template(&self, template: &str) -> Option<Vec<&Rule>> {
         let literal = literal(template);
         if is_ambiguous(literal) {
             return None;
         }
         let mut rules: Vec<&Rule> = expansions(template)
             .iter()
-            .map(|uri| self.of_longest_prefix(uri, |prefix| prefix))
+            .map(|uri| self.find_longest_prefix(uri, |prefix| prefix))
             .collect::<Option<_>>()?;
         if literal.len() < template.len() {
             let below = self.resources.range(literal.to_owned()..);
@@ -296,7 +296,7 @@ impl Tools {
             return Err(JudgeError::Forbidden(Rule::clone(rule)));
         }
         if let Method::Tool { name, arguments } = message.method
-            && let (Some(fields), Some(rule)) = (self.fields.get(name), self.of_tool(name))
+            && let (Some(fields), Some(rule)) = (self.fields.get(name), self.rule_of_tool(name))
         {
             let checked = fields.check(arguments, &auth.decide(&rule.0));
             checked.map_err(|text| JudgeError::Invalid(RpcError::new(INVALID_PARAMS, text)))?;
@@ -314,19 +314,20 @@ impl Tools {
             RpcError::new(INVALID_PARAMS, text)
         };
         let no_resource = || RpcError::new(RESOURCE_NOT_FOUND, "Resource not found");
-        let resource = |uri: &str| self.of_resource(uri).ok_or_else(no_resource);
-        let task =
-            |id: &str| self.of_task(tasks, auth, id).ok_or_else(|| RpcError::new(INVALID_PARAMS, "Task not found"));
+        let resource = |uri: &str| self.rule_of_resource(uri).ok_or_else(no_resource);
+        let task = |id: &str| {
+            self.rule_of_task(tasks, auth, id).ok_or_else(|| RpcError::new(INVALID_PARAMS, "Task not found"))
+        };
         let rule = match &message.method {
             Method::Open => return Ok(Vec::new()),
-            Method::CompleteTemplate(uri) => return self.of_template(uri).ok_or_else(no_resource),
+            Method::CompleteTemplate(uri) => return self.rules_of_template(uri).ok_or_else(no_resource),
             Method::Listen { uris, tasks } => {
                 let resources = uris.iter().map(|uri| resource(uri));
                 return resources.chain(tasks.iter().map(|id| task(id))).collect();
             }
-            Method::Tool { name, .. } => self.of_tool(name).ok_or_else(|| unknown("tool", name)),
+            Method::Tool { name, .. } => self.rule_of_tool(name).ok_or_else(|| unknown("tool", name)),
             Method::Prompt(name) | Method::CompletePrompt(name) => {
-                self.of_prompt(name).ok_or_else(|| unknown("prompt", name))
+                self.rule_of_prompt(name).ok_or_else(|| unknown("prompt", name))
             }
             Method::Resource(uri) => resource(uri),
             Method::Task(id) => task(id),
