@@ -219,8 +219,8 @@ impl Guard {
     ///
     /// # Panics
     /// If a requirement names an action or a resource that the [catalogue](Builder::catalogue) lacks, or reads the
-    /// resource from a parameter that the path does not have; of alternatives, if each does. The message lists every such
-    /// route.
+    /// resource from a parameter that the path does not have. Of alternatives, only if each does. The message lists every
+    /// such route.
     #[cfg(feature = "axum")]
     pub fn guard(&self, router: crate::guard::GuardedRouter) -> GateService<axum::Router> {
         let mistakes = self.gate.mistakes(router.declared(), self.admin.settings.catalogue.as_ref());
@@ -888,9 +888,9 @@ impl<T> Builder<T> {
     /// feature `metrics`.
     ///
     /// # Errors
-    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing, or if groups, limits, proxies, legacy
-    /// formats, credential headers or the realm are invalid, or if [`signed_in`](Self::signed_in) or
-    /// [`accounts`](Self::accounts) is missing.
+    /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing. Also if groups, limits, proxies, legacy
+    /// formats, credential headers or the realm are invalid. Also if [`signed_in`](Self::signed_in) or
+    /// [`accounts`](Self::accounts) is missing where another setting needs it.
     pub fn build(self) -> Result<T, BuildError> {
         let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;

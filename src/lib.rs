@@ -85,7 +85,7 @@
 //! | [`time`] | clocks |
 //! | [`health`] | the state of an installation |
 //! | `api`, `ui` | the management API and the settings pages |
-//! | `mcp` | tools of the Model Context Protocol |
+//! | `mcp` | the guard of an MCP server |
 //! | `strapi` | compatibility with Strapi 5 |
 //! | `testing` | fixtures for your tests |
 //! | [`guide`] | the manual |
@@ -98,9 +98,11 @@
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | the management API, with its OpenAPI document |
-//! | `mcp` | no | the guard of an MCP server |
+//! | `mcp` | no | the guard of an MCP server: tools, resources and prompts by permission |
 //! | `metrics` | no | [`Health`](health::Health) and rejections by reason through the `metrics` facade |
+//! | `people` | no | passwords, sign-in, invitations |
 //! | `postgres` | no | `PostgresStore`, for many nodes |
+//! | `reveal` | no | sealed copies: owners view their secrets again |
 //! | `sqlite` | no | `SqliteStore`, with SQLite bundled |
 //! | `strapi` | no | reading the database of a Strapi 5, and importing its people and tokens |
 //! | `ui` | no | the settings pages |

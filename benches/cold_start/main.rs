@@ -51,7 +51,7 @@ enum Pattern {
     Zipf,
 }
 
-/// What one start measured.
+/// The measurements of one start.
 struct Start {
     until_hits: Duration,
     latencies: Vec<u32>,

@@ -239,7 +239,7 @@ impl AccountPolicy {
     fn holdings(&self) -> Holdings<'_> {
         let held = match &self.0.ceiling {
             Ceiling::Of(held) => held.as_slice(),
-            // What a policy allows is not listed: less is known than held, so the checks are stricter.
+            // A policy has no list of permissions. With none, the checks are stricter than the policy.
             Ceiling::Unlimited | Ceiling::Policy(_) => &[],
         };
         let (id, roles) = self.0.owner.as_ref().map_or((OwnerId(0), &[][..]), |owner| (owner.id, &owner.roles));

@@ -12,7 +12,7 @@ pub(crate) enum CeilingIndex<'c> {
     Policy(&'c CeilingPolicy),
 }
 
-/// What is held for one action on one resource.
+/// The holding for one action on one resource.
 enum Held<'i> {
     Nothing,
     Part(&'i Holding<'i>),

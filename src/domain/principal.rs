@@ -17,7 +17,7 @@ pub struct Principal {
     described: Option<Arc<Described>>,
 }
 
-/// What is kept of a token for handlers, and decides nothing.
+/// The parts of a token that are kept for handlers. No decision depends on them.
 #[derive(PartialEq, Eq, Debug, Default)]
 struct Described {
     token: Option<Box<str>>,

@@ -133,7 +133,8 @@ impl Gate {
         }
     }
 
-    /// Rejects a secret that fails the offline check. One of another system is none where the host's session counts.
+    /// Rejects a secret that fails the offline check. Where the host's session counts, the credential of another system is
+    /// ignored.
     fn reject_secret<'g>(
         self: &Arc<Self>,
         error: VerifyError,
@@ -146,11 +147,11 @@ impl Gate {
         self.reject_invalid(error).map(|lookup| Admission::Pending(group, lookup))
     }
 
-    /// Returns whether the host's session counts although the request has a credential: it opens the group, and no header
-    /// holds a credential of this installation. A proxy may add its own to every request.
+    /// Returns whether the host's session counts although the request has a credential. It does if it opens the group, and
+    /// no header holds a credential of this installation: a proxy may add its own credential to every request.
     #[cold]
     fn session_counts_besides(&self, headers: &HeaderMap, group: &Group) -> bool {
-        // A page group has looked for its cookie, which is what fails then.
+        // In a page group, the credential that failed is the cookie.
         let by_session = self.signed_in.is_some() && group.pages.is_none() && group.admits_signed_in();
         by_session && !self.has_own_credential(headers)
     }

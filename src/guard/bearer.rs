@@ -25,13 +25,13 @@ pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
     match (value, another) {
         (None, _) => Presented::Nothing,
         (Some(value), None) => secret(value.as_bytes()).map_or(Presented::Malformed, Presented::Secret),
-        (Some(_), Some(_)) => repeated(headers),
+        (Some(_), Some(_)) => read_repeated(headers),
     }
 }
 
 /// Reads several `Authorization` headers.
 #[cold]
-fn repeated(headers: &HeaderMap) -> Presented<'_> {
+fn read_repeated(headers: &HeaderMap) -> Presented<'_> {
     let all = headers.get_all(AUTHORIZATION).iter().map(|v| Credential::of_bearer(v.as_bytes()));
     unless_repeated(one_of(all), true)
 }

@@ -1,13 +1,13 @@
-//! Guarded bodies. Of a request: the credential is judged when the head arrives, and again before each frame and at the
-//! end. Of a response: a stream ends when the credential does.
+//! Guarded bodies. For a request, the gate judges the credential when the head arrives, and again before each frame and at
+//! the end. A response that is a stream ends when the credential does.
 //!
-//! A handler acts when it has read enough of a body, which a client may send slowly. A format that ends by itself
-//! (multipart, lines of JSON) ends before the body does. So each frame is held back until the credential and its
-//! requirements are known to be valid still. Otherwise the body ends with an error, and the gate answers 401 or 403 in
-//! place of the route (invariant valid-at-commit).
+//! A client may send a body slowly, and a handler may act before the end: a format such as multipart or lines of JSON says
+//! itself where it ends. So each frame is held back until the credential and its requirements are known to be valid still.
+//! Otherwise the body ends with an error, and the gate answers 401, 403 or 503 in place of the route (invariant
+//! valid-at-commit).
 
 use super::mark::Mark;
-use super::revalidate::{NoLongerValid, judge_again, still_valid, until_revoked};
+use super::revalidate::{NoLongerValid, is_still_valid, judge_again, wait_until_revoked};
 use crate::resolve::Entry;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
@@ -24,7 +24,7 @@ use std::task::{Context, Poll, ready};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request body that the gate can guard: it ends with an error if the caller's credential is no longer valid.
+/// A body that the gate can guard. If the caller's credential is no longer valid, a request body ends with an error.
 ///
 /// Implemented for the bodies of axum, for `UnsyncBoxBody` of `http-body-util`, and for bodies that are complete from
 /// the start. For another streaming body, wrap the guarded one:
@@ -42,17 +42,17 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// }
 /// ```
 pub trait GuardableBody {
-    /// Makes the body consult the guard.
+    /// Puts the guard around the body.
     fn guard(&mut self, guard: BodyGuard);
 
-    /// Returns whether the body is complete, as of a request without one. It is then not guarded.
+    /// Returns whether the body is complete, as in a request without a body. A complete body is not guarded.
     fn is_complete(&self) -> bool {
         false
     }
 }
 
-/// Returns the body of a response if its length is not known, and its type is one whose end the gate can decide: those
-/// of axum, and `UnsyncBoxBody`.
+/// Returns the body of a response if its length is unknown and the gate can end a body of its type: axum's type, or
+/// `UnsyncBoxBody`.
 pub(super) fn as_stream<B: 'static>(body: &mut B) -> Option<&mut dyn GuardableBody> {
     fn stream<B: Body + GuardableBody + 'static>(body: &mut dyn Any) -> Option<&mut dyn GuardableBody> {
         let body = body.downcast_mut::<B>().filter(|body| body.size_hint().exact().is_none())?;
@@ -65,7 +65,7 @@ pub(super) fn as_stream<B: 'static>(body: &mut B) -> Option<&mut dyn GuardableBo
     stream::<UnsyncBoxBody<Bytes, BoxError>>(body)
 }
 
-/// A guard that judges the caller's credential again while a body is read.
+/// A guard that judges the caller's credential again while a body is read or sent.
 #[derive(Clone)]
 pub struct BodyGuard {
     entry: Arc<Entry>,
@@ -80,10 +80,12 @@ impl fmt::Debug for BodyGuard {
 }
 
 impl BodyGuard {
+    /// Creates the guard of a request body.
     pub(super) fn of_request(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
         Self { entry, mark, of_response: false }
     }
 
+    /// Creates the guard of a response body, which ends with the credential.
     pub(super) fn of_response(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
         Self { entry, mark, of_response: true }
     }
@@ -92,20 +94,20 @@ impl BodyGuard {
     pub fn wrap<B: Body>(self, body: B) -> GuardedBody<B> {
         let state = match self.of_response {
             false => State::Reading(self),
-            true => State::Streaming(Box::pin(async move { until_revoked(&self.entry, &self.mark).await })),
+            true => State::Streaming(Box::pin(async move { wait_until_revoked(&self.entry, &self.mark).await })),
         };
         GuardedBody { body, state }
     }
 
     async fn judge(self) -> Result<(), NoLongerValid> {
         let judged = judge_again(&self.entry, &self.mark.requirements()).await.map(drop);
-        judged.map_err(|loss| loss.mark(&self.mark))
+        judged.map_err(|loss| loss.record(&self.mark))
     }
 }
 
 pin_project! {
-    /// A guarded body. The frames of a request are held back until the credential has been judged again. Those of a
-    /// response end when the credential does. Made by [`BodyGuard::wrap`].
+    /// A guarded body, made by [`BodyGuard::wrap`]. It holds each frame of a request back until the credential has been
+    /// judged again. A response ends when its credential does.
     pub struct GuardedBody<B: Body> {
         #[pin]
         body: B,
@@ -113,11 +115,13 @@ pin_project! {
     }
 }
 
+/// The state of a guarded body.
 enum State<D> {
-    /// Of a response, with the end of its credential.
+    /// Sends a response until this future is ready: then the credential has ended.
     Streaming(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Reads a request.
     Reading(BodyGuard),
-    /// Holds a frame back; `None` at the end of the body.
+    /// Holds a frame of a request back; `None` at the end of the body.
     Judging(BodyGuard, Pin<Box<dyn Future<Output = Result<(), NoLongerValid>> + Send>>, Option<Frame<D>>),
     Done,
 }
@@ -153,7 +157,7 @@ where
                         Some(Ok(frame)) => Some(frame),
                         None => None,
                     };
-                    if still_valid(&guard.entry) {
+                    if is_still_valid(&guard.entry) {
                         if frame.is_none() || this.body.is_end_stream() {
                             *this.state = State::Done;
                         }
@@ -190,7 +194,7 @@ where
         let withheld = match &self.state {
             State::Judging(.., Some(frame)) => frame.data_ref().map_or(0, |data| data.remaining() as u64),
             State::Judging(.., None) | State::Reading(_) => 0,
-            // It may end at any time.
+            // The response may end at any time.
             State::Streaming(_) => return SizeHint::default(),
             State::Done => return SizeHint::with_exact(0),
         };

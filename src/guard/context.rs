@@ -1,7 +1,7 @@
 //! The caller of an admitted request, for handlers and layers behind the gate.
 
 use super::mark::Mark;
-use super::revalidate::{NoLongerValid, judge_again, still_valid, until_revoked};
+use super::revalidate::{NoLongerValid, is_still_valid, judge_again, wait_until_revoked};
 use super::route_requirement::Prepared;
 use crate::domain::{
     AccountKey, Actor, Admission, AdmittedActor, Decision, LogLimit, OwnerId, Principal, Requirement, RoleId, TokenId,
@@ -23,13 +23,13 @@ pub struct AuthContext {
     required: Option<Prepared>,
 }
 
-/// The caller does not meet a requirement. As a response it is a 403, which the gate writes.
+/// The error for a caller who does not meet a requirement. As a response it is a 403, which the gate writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the caller does not meet the requirement")]
 pub struct Forbidden;
 
 impl AuthContext {
-    /// Gives the handlers behind the gate the caller of a request.
+    /// Puts the caller of a request into its extensions, for the handlers behind the gate.
     pub(super) fn insert(entry: Arc<Entry>, mark: Arc<Mark>, extensions: &mut Extensions) {
         extensions.insert(Self { entry, mark, required: None });
     }
@@ -59,7 +59,8 @@ impl AuthContext {
         self.principal().account()
     }
 
-    /// Returns the name of the token, if [names are kept](crate::Builder::caller_names); none for sessions and the public.
+    /// Returns the name of the token, if [names are kept](crate::Builder::caller_names); `None` for
+    /// sessions and the public.
     pub fn token_name(&self) -> Option<&str> {
         self.principal().token_name()
     }
@@ -69,8 +70,8 @@ impl AuthContext {
         self.principal().owner_name()
     }
 
-    /// Returns the token's [metadata](crate::NewAdminToken::metadata), an object; `None` if it has none. It is the
-    /// token's cached copy, which a change replaces as soon as one of its grants.
+    /// Returns the token's [metadata](crate::NewAdminToken::metadata), an object; `None` if it has none. A
+    /// change of it arrives as soon as a change of the token's grants.
     ///
     /// ```
     /// # fn handler(auth: keyward::AuthContext) {
@@ -153,12 +154,12 @@ impl AuthContext {
         Ok(decision)
     }
 
-    /// Admits the caller to a part of the request, such as one step of a long response, for every row and field. The
-    /// response does not depend on it: answer a caller who is not admitted in the form of your protocol.
+    /// Admits the caller to a part of the request, such as one step of a long response, for every row and field. A failure
+    /// does not change the response: tell the client in the form of your protocol.
     ///
-    /// From then on [`revoked`](Self::revoked) and [`revalidate`](Self::revalidate), of this context and of each of its
-    /// clones, watch the requirement too. So does the gate for the event stream of the response, and the layer of an
-    /// MCP server for the running call.
+    /// From then on [`revoked`](Self::revoked) and [`revalidate`](Self::revalidate) judge the requirement too, on this
+    /// context and on its clones. If the caller no longer meets it, the gate ends the event stream of the response, and
+    /// the layer of an MCP server ends the running call.
     ///
     /// # Errors
     /// [`Forbidden`] if the caller does not meet the requirement.
@@ -190,7 +191,7 @@ impl AuthContext {
         Ok(decision)
     }
 
-    /// Records that a requirement is not met. After the head of the response this changes nothing.
+    /// Records that a requirement is not met. After the head of the response it has no effect, so it logs a warning.
     fn deny(&self, requirement: &Requirement) {
         static LINES: LogLimit = LogLimit::new();
         if self.mark.is_answered()
@@ -214,8 +215,8 @@ impl AuthContext {
         self.required.as_deref().map_or_else(Decision::denied, |required| self.decide(required))
     }
 
-    /// Judges the floor of a group, and returns whether the request may go on. It is judged again with the requirements
-    /// of the route, and is none of them.
+    /// Judges the floor of a group, and returns whether the request may go on. A later judgement includes the floor. It
+    /// does not count as a requirement of the route.
     pub(super) fn meets_floor(&self, floor: &Prepared) -> bool {
         let met = self.entry.verdict_on(floor) != Verdict::Denied;
         match met {
@@ -248,6 +249,7 @@ impl AuthContext {
         true
     }
 
+    /// Adds a requirement to the decision of the route, and keeps it for later judgements.
     fn add(&mut self, requirement: Prepared) {
         self.keep(&requirement);
         self.required = Some(match self.required.take() {
@@ -262,8 +264,9 @@ impl AuthContext {
         self.principal().verdict(requirement) != Verdict::Denied
     }
 
-    /// Applies the requirement of a call in the body, and returns whether the request may go on. The route takes the
-    /// decision if it is partial: the head of its response may leave before. Decisions of layers stay as they are.
+    /// Applies the requirement of a call in the body, and returns whether the request may go on. A partial decision does
+    /// not have to be taken: the head of the response may leave before the route takes it. Decisions of layers stay as
+    /// they are.
     #[cfg(feature = "mcp")]
     pub(crate) fn require_call(&mut self, requirement: Arc<Requirement>) -> bool {
         let met = self.meets(&requirement);
@@ -277,7 +280,7 @@ impl AuthContext {
         met
     }
 
-    /// Names the tool that this request calls, in its last use and in the audit events of its actor.
+    /// Records the tool that this request calls, for the last use of its token and the audit events of its actor.
     #[cfg(feature = "mcp")]
     pub(crate) fn set_tool(&self, tool: Arc<str>) {
         if let (Some(token), Some(resolver)) = (self.token(), self.entry.resolver()) {
@@ -297,17 +300,18 @@ impl AuthContext {
         None
     }
 
-    /// Returns this caller with the permissions that it has now, to judge what was not required so far. It costs a
+    /// Returns this caller with its current permissions, to judge requirements that were not judged before. It costs a
     /// look-up in memory unless something has changed.
     ///
     /// # Errors
     /// [`NoLongerValid`] if the caller would no longer be admitted, or no longer meets the requirements so far.
     #[cfg(feature = "mcp")]
     pub(crate) async fn current(&self) -> Result<Self, NoLongerValid> {
-        if self.entry.digest().is_none() || still_valid(&self.entry) {
+        if self.entry.digest().is_none() || is_still_valid(&self.entry) {
             return Ok(self.clone());
         }
-        let entry = judge_again(&self.entry, &self.mark.requirements()).await.map_err(|loss| loss.mark(&self.mark))?;
+        let entry =
+            judge_again(&self.entry, &self.mark.requirements()).await.map_err(|loss| loss.record(&self.mark))?;
         Ok(Self { entry, ..self.clone() })
     }
 
@@ -318,7 +322,7 @@ impl AuthContext {
         self.entry.expires_in(resolver.clock.moment())
     }
 
-    /// Makes a rejection of this request an answer of JSON-RPC to the request with this id, which is JSON.
+    /// Sets the id, as JSON, of the JSON-RPC request that a rejection answers.
     #[cfg(feature = "mcp")]
     pub(crate) fn answer_to(&self, id: String) {
         self.mark.answer_to(id.into());
@@ -333,27 +337,29 @@ impl AuthContext {
         self.mark.requirements().into_iter().map(decide).collect()
     }
 
-    /// Checks again whether this caller would be admitted and meets the requirements so far: before work that takes
-    /// long, or that cannot be undone. It costs a look-up in memory unless something has changed.
+    /// Checks again whether this caller would be admitted and meets the requirements so far. Call it before work that
+    /// takes long or cannot be undone. It costs a look-up in memory unless something has changed.
     ///
-    /// The body of a request is checked like this at its end, without a call.
+    /// The gate checks the same for each frame of a request body, and at its end.
     ///
     /// # Errors
     /// [`NoLongerValid`] if the token was revoked or regenerated, has expired, its owner was deactivated, or the
     /// permission was taken away. The client gets 401, 403, or 503 if the store does not answer, whatever the handler
     /// returns.
     pub async fn revalidate(&self) -> Result<(), NoLongerValid> {
-        if self.entry.digest().is_none() || still_valid(&self.entry) {
+        if self.entry.digest().is_none() || is_still_valid(&self.entry) {
             return Ok(());
         }
         let judged = judge_again(&self.entry, &self.mark.requirements()).await.map(drop);
-        judged.map_err(|loss| loss.mark(&self.mark))
+        judged.map_err(|loss| loss.record(&self.mark))
     }
 
-    /// Waits until this caller would no longer be admitted: revoked, expired, owner deactivated, a requirement of the
-    /// route, of the handler or of [`admit`](Self::admit) no longer met, or this node unable to check. For long
-    /// responses: streams and sockets. The gate itself ends
-    /// [server-sent events](crate::Group::end_streams).
+    /// Waits until this caller would no longer be admitted. For long responses: streams and sockets.
+    ///
+    /// It returns when the token is revoked or expires, or its owner is deactivated. It also returns when a requirement of
+    /// the route, of the handler or of [`admit`](Self::admit) is no longer met, or when this node can no longer check.
+    ///
+    /// The gate itself ends [server-sent events](crate::Group::end_streams).
     ///
     /// ```no_run
     /// # async fn stream(auth: keyward::AuthContext, next: impl Future<Output = ()>) {
@@ -364,7 +370,7 @@ impl AuthContext {
     /// # }
     /// ```
     pub async fn revoked(&self) {
-        until_revoked(&self.entry, &self.mark).await;
+        wait_until_revoked(&self.entry, &self.mark).await;
     }
 }
 

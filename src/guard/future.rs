@@ -108,7 +108,7 @@ where
     }
 }
 
-/// Waits for the look-up, then goes on with the request. Apart from a hit, which needs less of the stack.
+/// Waits for the look-up, then goes on with the request. It is a function of its own, so that a hit needs less stack.
 #[inline(never)]
 fn poll_lookup<S, R, ReqBody, ResBody>(
     state: &mut State<S, R, ReqBody, ResBody>,

@@ -39,7 +39,7 @@ pub struct Group {
     /// The path that rejections in HTML link back to. Without one, rejections are not pages.
     pub(super) start: Option<Arc<str>>,
     pub(super) access: Access,
-    /// What every caller has to meet before the request reaches a route.
+    /// The requirement that every caller has to meet before the request reaches a route.
     pub(super) floor: Option<Prepared>,
     rejection_format: Option<RejectionFormat>,
     /// Whether an account that the host has signed in opens the group, besides tokens.
@@ -63,7 +63,7 @@ pub enum EndStreams {
     EventStreams,
     /// Every response whose length is not known when it begins: server-sent events, lines of JSON, exports.
     All,
-    /// None. The handler watches [`AuthContext::revoked`](crate::AuthContext::revoked).
+    /// No response. The handler waits for [`AuthContext::revoked`](crate::AuthContext::revoked).
     Never,
 }
 
@@ -326,12 +326,12 @@ impl Group {
         self
     }
 
-    /// Sets which responses end when the credential of their request does: revoked, expired, its owner deactivated, or a
-    /// requirement of the request no longer met. By default these are server-sent events. The client sees the end of the
-    /// stream, and gets a 401 or 403 when it connects again.
+    /// Sets which responses end when the credential of their request does. By default these are server-sent events. The
+    /// credential ends when it is revoked or expires, its owner is deactivated, or it no longer meets a requirement of the
+    /// request. The client sees the end of the stream, and gets a 401 or 403 when it connects again.
     ///
-    /// The gate ends bodies of axum's type, and `UnsyncBoxBody` of `http-body-util`. Behind other types of body, as tonic's,
-    /// watch [`AuthContext::revoked`](crate::AuthContext::revoked).
+    /// The gate ends bodies of axum's type, and `UnsyncBoxBody` of `http-body-util`. In a service with another type of
+    /// body, such as tonic's, wait for [`AuthContext::revoked`](crate::AuthContext::revoked).
     ///
     /// ```
     /// use keyward::{Group, guard::EndStreams};
@@ -358,8 +358,8 @@ impl Group {
         self.or_signed_in || matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
     }
 
-    /// Names the group as a protected resource of OAuth (RFC 9728), with its address as clients see it and the issuers of
-    /// its tokens, if there are any. `WWW-Authenticate` gets `resource_metadata`, and
+    /// Declares the group a protected resource of OAuth (RFC 9728). It takes the address that clients see, and the issuers
+    /// of its tokens, if there are any. `WWW-Authenticate` gets `resource_metadata`, and
     /// [`Keyward::guard`](crate::guard::Guard::guard) serves the metadata at
     /// `/.well-known/oauth-protected-resource/mcp` for the path `/mcp`, without a credential.
     ///
@@ -456,7 +456,8 @@ impl Group {
     }
 }
 
-/// Not inlined: the search for a group would then read all of the method before it starts.
+/// Returns whether a group for one method covers a request's method. Not inlined: the search for a group would then read
+/// all of the method before it starts.
 #[inline(never)]
 fn covers_method(covered: &Method, method: &Method) -> bool {
     covered == method || (*covered == Method::GET && *method == Method::HEAD)

@@ -1,5 +1,5 @@
-//! The mark of a request: whether something was required of its caller, and with which outcome. The gate checks the
-//! response by it.
+//! The mark of a request. It records which requirements were judged, and with which outcome. The gate checks the response
+//! by it.
 
 use super::base::Base;
 use super::gate::Gate;
@@ -38,7 +38,7 @@ pub(super) struct Mark {
     /// The tool that the request calls.
     #[cfg(feature = "mcp")]
     tool: Mutex<Option<Arc<str>>>,
-    /// The response has left, or its head has: a denial changes nothing any more.
+    /// The head of the response has left: a denial has no effect any more.
     answered: AtomicBool,
 }
 
@@ -82,8 +82,8 @@ impl Mark {
         }
     }
 
-    /// Records that the caller would no longer be admitted, and a requirement that is no longer met: the response of the
-    /// route does not leave.
+    /// Records why the caller would no longer be admitted, with the requirement that is no longer met. The gate then
+    /// withholds the response of the route.
     pub(super) fn invalidate(&self, reason: Reason, missing: Option<Requirement>) {
         self.written.store(true, Ordering::Release);
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
@@ -93,14 +93,14 @@ impl Mark {
         self.denied.store(true, Ordering::Release);
     }
 
-    /// Makes a rejection answer the JSON-RPC request with this id, which is JSON.
+    /// Sets the id, as JSON, of the JSON-RPC request that a rejection answers.
     #[cfg(feature = "mcp")]
     pub(super) fn answer_to(&self, id: Box<str>) {
         self.written.store(true, Ordering::Release);
         *self.rpc_id.lock().unwrap_or_else(PoisonError::into_inner) = Some(id);
     }
 
-    /// Names the tool that the request calls.
+    /// Sets the tool that the request calls.
     #[cfg(feature = "mcp")]
     pub(super) fn set_tool(&self, tool: Arc<str>) {
         self.written.store(true, Ordering::Release);
@@ -123,11 +123,12 @@ impl Mark {
         self.others.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns whether the gate has judged the response: its status has left.
+    /// Returns whether the head of the response has left.
     pub(super) fn is_answered(&self) -> bool {
         self.answered.load(Ordering::Acquire)
     }
 
+    /// Returns whether the response may leave.
     #[inline]
     fn outcome(&self) -> Result<(), Reason> {
         let passed = self.passed.load(Ordering::Acquire);
@@ -144,13 +145,13 @@ impl Mark {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Reason::Forbidden)
     }
 
-    /// Resets the flags, and returns whether the mark is blank. The caller must be the only holder.
+    /// Resets the flags, and returns whether the mark is then blank. The caller must be the only holder.
     fn reset(&self) -> bool {
         self.passed.store(false, Ordering::Relaxed);
         self.pending.store(false, Ordering::Relaxed);
         self.numbered.store(0, Ordering::Relaxed);
         if self.has_others.load(Ordering::Relaxed) {
-            // Its memory is kept.
+            // `clear` keeps the memory.
             self.others.lock().unwrap_or_else(PoisonError::into_inner).clear();
             self.has_others.store(false, Ordering::Relaxed);
         }
@@ -177,10 +178,10 @@ struct GuardSlot {
 
 /// The number of slots that a thread keeps: about as many as it has requests at the same time.
 const SPARE: usize = 64;
-/// The number of bytes of a path that are kept.
+/// The most bytes of a path that a slot keeps.
 const LONGEST: usize = 200;
 
-/// Boxed, as a future that is moved then moves one word.
+/// The slots that a thread keeps. They are boxed, so that a move of a future moves one word for its slot.
 #[allow(clippy::vec_box, reason = "the boxes themselves are kept")]
 type GuardSlots = Vec<Box<GuardSlot>>;
 
@@ -257,9 +258,9 @@ impl GuardHandle {
 impl Drop for GuardHandle {
     fn drop(&mut self) {
         let Some(slot) = self.0.take() else { return };
-        // Only a slot with one holder is kept: a handler may have its context still, and pass or deny later. There are
-        // no weak references, so the only holder stays the only one. The fence orders the writes of other holders
-        // before the reset.
+        // Only a slot with one holder is kept: a handler that still has its context may pass or deny later. There are
+        // no weak references to a mark, so the only holder stays the only one. The fence orders the writes of other
+        // holders before the reset.
         if Arc::strong_count(&slot.mark) != 1 || !slot.base.is_empty() {
             slot.mark.answered.store(true, Ordering::Release);
             return;

@@ -94,7 +94,7 @@ pub(crate) use receive::Received;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
 #[cfg(feature = "mcp")]
-pub(crate) use response::{EndsByItself, is_event_stream};
+pub(crate) use response::{EndedByService, is_event_stream};
 #[cfg(feature = "ui")]
 pub(crate) use session_check::SessionCheck;
 pub(crate) use signed_in::SignedIn;

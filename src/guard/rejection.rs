@@ -50,7 +50,7 @@ pub struct Rejection {
     detail: Option<Box<Detail>>,
 }
 
-/// What the body of a rejection says besides the reason.
+/// The content of a rejection's body besides the reason.
 #[derive(Clone, Debug)]
 enum Detail {
     /// A form came without a valid session: the path of the sign-in page.

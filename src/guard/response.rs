@@ -1,4 +1,4 @@
-//! The check of a response: it leaves only if its request passed a requirement.
+//! The check of a response. It reaches the client only if its request passed a requirement.
 
 use super::body::{BodyGuard, GuardableBody, as_stream};
 use super::context::AuthContext;
@@ -14,9 +14,9 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use std::sync::Arc;
 
-/// A mark of a response whose body ends with the credential by itself.
+/// The mark of a response whose service ends the body with the credential, so that the gate does not have to.
 #[derive(Clone, Copy)]
-pub(crate) struct EndsByItself;
+pub(crate) struct EndedByService;
 
 /// Returns whether a response is a stream of server-sent events.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -32,7 +32,7 @@ pub(super) struct ResponseCheck<R> {
     entry: Arc<Entry>,
     end_streams: EndStreams,
     group: GroupId,
-    /// Whether permission policies guard the group: Strapi has a name of its own for their rejections.
+    /// Whether permission policies guard the group. Strapi names their rejections differently.
     has_policies: bool,
     /// Whether only the `Authorization` header holds credentials.
     only_authorization: bool,
@@ -84,14 +84,14 @@ impl<R> ResponseCheck<R> {
         (!meets).then(|| self.reject(Reason::Forbidden))
     }
 
-    /// Replaces the response by a rejection unless its request passed a requirement. It is changed in place, as it is
-    /// large to move.
+    /// Replaces the response by a rejection unless its request passed a requirement. It changes the response in place,
+    /// because a response is large to move.
     pub(super) fn apply<B: 'static>(&self, response: &mut Response<B>)
     where
         R: MakeRejection<B>,
     {
         let outcome = match response.status() {
-            // A change was rejected at its commit: the route knows the reason, and the gate its form.
+            // A change was rejected at its commit. The route's response has the reason, and the gate makes the rejection.
             StatusCode::UNAUTHORIZED => response
                 .extensions()
                 .get::<NoLongerValid>()
@@ -116,9 +116,9 @@ impl<R> ResponseCheck<R> {
             EndStreams::All => true,
             EndStreams::Never => false,
         };
-        let by_itself = response.extensions().get::<EndsByItself>().is_some();
+        let by_service = response.extensions().get::<EndedByService>().is_some();
         if guarded
-            && !by_itself
+            && !by_service
             && !self.anonymous
             && let (Some(body), Some(mark)) = (as_stream(response.body_mut()), self.mark.mark())
         {

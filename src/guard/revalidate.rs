@@ -6,7 +6,7 @@ use crate::resolve::{Entry, Lane, Resolved};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The credential was valid when the request began and no longer is, or no longer allows what was required.
+/// The error for a credential that was valid when the request began, and no longer is or no longer meets a requirement.
 ///
 /// As the error of a body it makes extractors fail. The client gets 401, 403, or 503 if the store does not answer,
 /// whatever the route responds.
@@ -44,8 +44,8 @@ pub(super) struct Loss {
 }
 
 impl Loss {
-    /// Records the loss.
-    pub(super) fn mark(self, mark: &Mark) -> NoLongerValid {
+    /// Records the loss in the mark of its request.
+    pub(super) fn record(self, mark: &Mark) -> NoLongerValid {
         mark.invalidate(self.reason, self.missing);
         NoLongerValid(self.reason)
     }
@@ -58,7 +58,7 @@ impl From<Reason> for Loss {
 }
 
 /// Returns whether the entry that admitted a request would admit it now, as far as the cache knows.
-pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
+pub(super) fn is_still_valid(entry: &Arc<Entry>) -> bool {
     let Some((resolver, secret)) = entry.resolver().zip(entry.secret()) else { return false };
     let now = resolver.clock.moment();
     match resolver.known(&secret, now) {
@@ -67,9 +67,9 @@ pub(super) fn still_valid(entry: &Arc<Entry>) -> bool {
     }
 }
 
-/// Waits until the entry's credential would no longer be admitted, or one of the requirements of its request, also later
-/// ones, would no longer be met. For the public principal that is never.
-pub(super) async fn until_revoked(entry: &Arc<Entry>, mark: &Mark) {
+/// Waits until the entry's credential would no longer be admitted, or would no longer meet a requirement of its request.
+/// Requirements that are added while it waits count too. For the public principal it waits forever.
+pub(super) async fn wait_until_revoked(entry: &Arc<Entry>, mark: &Mark) {
     if entry.digest().is_none() {
         return std::future::pending().await;
     }
@@ -78,7 +78,7 @@ pub(super) async fn until_revoked(entry: &Arc<Entry>, mark: &Mark) {
         let Some(resolver) = current.resolver() else { return };
         let mut changes = resolver.freshness.changes();
         let now = resolver.clock.moment();
-        // The first entry is the one to compare with: all that it allowed has to stay allowed.
+        // Compare with the first entry: the credential must still allow all that it allowed then.
         let Ok(judged) = judge_again(entry, &mark.requirements()).await else { return };
         current = judged;
         let left = current.next_deadline().min(resolver.freshness.lease_until()).since(now);
@@ -90,15 +90,18 @@ pub(super) async fn until_revoked(entry: &Arc<Entry>, mark: &Mark) {
     }
 }
 
-/// Sleeps at most a minute, so that the caller reads the clock again: tokio's clock may stop while the machine is
-/// suspended.
+/// Sleeps for this time, but at most a minute: tokio's clock may stop while the machine is suspended, so the caller has to
+/// read the clock again.
 async fn sleep(left: Duration) {
     let least = Duration::from_millis(1);
     tokio::time::sleep(left.clamp(least, Duration::from_secs(60))).await;
 }
 
 /// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on
-/// `required` has to allow at least what it allowed with `entry`.
+/// `required` has to allow at least as much as with `entry`.
+///
+/// # Errors
+/// [`Loss`] if the credential or a requirement no longer holds, or if the store does not answer.
 pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Loss> {
     let gone = Reason::Invalid(InvalidCredential::Unknown);
     let secret = entry.secret().ok_or(gone)?;

@@ -5,7 +5,7 @@
 //! | [`tutorial`] | the first service, owner and token |
 //! | [`concepts`] | the words, the kinds of token, and why a token never does more than its owner |
 //! | [`guarding`] | route groups, requirements, rejections, long requests and responses |
-//! | [`mcp`] | tools of the Model Context Protocol: calls, lists, sessions and streams |
+//! | [`mcp`] | the guard of an MCP server: calls, lists, fields, tasks, sessions and streams |
 //! | [`conditions`] | permissions for some rows and some fields |
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
@@ -50,8 +50,13 @@ page!(
         "Group::protected_resource" => "crate::Group::protected_resource",
         "Tools::method" => "crate::mcp::Tools::method",
         "Tools::tool_with_decision" => "crate::mcp::Tools::tool_with_decision",
+        "Tools::fields_at" => "crate::mcp::Tools::fields_at",
+        "Tools::introspection" => "crate::mcp::Tools::introspection",
         "Tools::body_limit" => "crate::mcp::Tools::body_limit",
+        "Tools::answer_limit" => "crate::mcp::Tools::answer_limit",
+        "Tools::depth_limit" => "crate::mcp::Tools::depth_limit",
         "Tools::origin" => "crate::mcp::Tools::origin",
+        "mcp::caller" => "crate::mcp::caller",
     ],
 );
 page!(conditions, "conditions.md");

@@ -1,10 +1,10 @@
-//! The caller of a tool, and what it has across requests.
+//! The caller of a tool, and the holder of its sessions and tasks.
 
 use crate::domain::{OwnerId, TokenId, TokenKind};
 use crate::guard::AuthContext;
 use http::Extensions;
 
-/// Returns the caller from the extensions of the HTTP request that a tool call came in. rmcp keeps its head as
+/// Returns the caller from the extensions of the HTTP request of a tool call. rmcp keeps the head of that request as
 /// `http::request::Parts` in the extensions of the request context.
 ///
 /// [`AuthContext::decision`] is the decision on the requirement of the tool, and [`AuthContext::revoked`] watches that
@@ -32,7 +32,7 @@ pub(super) enum Holder {
 }
 
 impl Holder {
-    /// Returns the holder that a caller is; `None` for the public.
+    /// Returns the holder for a caller; `None` for the public.
     pub(super) fn of(auth: &AuthContext) -> Option<Self> {
         match (auth.owner(), auth.token()) {
             (Some(owner), _) => Some(Self::Owner(owner, auth.kind())),

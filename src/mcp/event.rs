@@ -1,18 +1,18 @@
-//! Server-sent events: where one ends, and what it holds.
+//! Server-sent events: the end of each event, and its data.
 
-/// A reader of events from frames. Each byte is searched once, however the stream is cut into frames.
+/// A reader of events from the frames of a body. It searches each byte once, however the stream is split into frames.
 #[derive(Default)]
 pub(super) struct Events {
     bytes: Vec<u8>,
-    /// The start of the event that is not complete.
+    /// The start of the incomplete event.
     event: usize,
     /// The start of its last line.
     line: usize,
-    /// The bytes before are searched for the end of the line.
+    /// The number of bytes that were searched for the end of a line.
     searched: usize,
-    /// Whether the last event ended at a return. A line feed after it, in the next frame, belongs to it.
+    /// Whether the last event ended at a carriage return. A line feed at the start of the next frame then belongs to it.
     after_return: bool,
-    /// Whether the stream has had an event. A byte order mark may begin the first one.
+    /// Whether an event was returned before. Only the first one may begin with a byte order mark.
     started: bool,
 }
 
@@ -45,7 +45,7 @@ impl Events {
             };
             let end = self.searched + length;
             let next = match (self.bytes[end], self.bytes.get(end + 1)) {
-                // A line feed may follow in the next frame. An event does not wait for it.
+                // A line feed may follow in the next frame. The event is complete without it.
                 (b'\r', None) if end == self.line => {
                     self.after_return = true;
                     end + 1
@@ -68,8 +68,8 @@ impl Events {
         }
     }
 
-    /// Returns the number of bytes of the event that is not complete.
-    pub(super) fn incomplete(&self) -> usize {
+    /// Returns the number of bytes of the incomplete event.
+    pub(super) fn incomplete_len(&self) -> usize {
         self.bytes.len() - self.event
     }
 }
@@ -80,7 +80,7 @@ pub(super) fn data(event: &[u8]) -> Vec<u8> {
     values.join(&b'\n')
 }
 
-/// Returns the event with other data, which has no line breaks.
+/// Returns the event with this text, which has no line breaks, in place of its data.
 pub(super) fn with_data(event: &[u8], data: &str) -> Vec<u8> {
     let mut changed = Vec::new();
     for line in lines(event).filter(|line| !line.is_empty() && field(line).0 != b"data") {

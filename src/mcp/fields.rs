@@ -1,15 +1,15 @@
-//! Fields in the arguments of a tool: schemas show those that the caller may set, and calls name no other.
+//! Fields in the arguments of a tool: a schema shows those that the caller may set, and a call may name no others.
 
-use super::message::{is_same_folded, short};
+use super::message::{is_same_folded, shorten};
 use crate::domain::Decision;
 use serde_json::{Map, Value};
 
 /// The place of fields in the arguments of a tool.
 #[derive(Clone, Debug)]
 pub(super) struct FieldsAt {
-    /// The members that lead to them, outermost first.
+    /// The members that lead to the fields, outermost first.
     path: Vec<String>,
-    /// Members beside them that are no fields.
+    /// The members beside the fields that every caller may name, such as ids.
     always: Vec<String>,
 }
 
@@ -19,22 +19,22 @@ const DEEPEST: usize = 32;
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
 impl FieldsAt {
-    /// Reads a JSON Pointer.
+    /// Reads the place from a JSON Pointer (RFC 6901).
     ///
     /// # Panics
-    /// If it is none.
+    /// If the text is no JSON Pointer.
     pub(super) fn new(pointer: &str, always: &[&str]) -> Self {
         assert!(pointer.is_empty() || pointer.starts_with('/'), "{pointer} is no JSON Pointer: begin it with a slash");
         let path = pointer.split('/').skip(1).map(|name| name.replace("~1", "/").replace("~0", "~")).collect();
         Self { path, always: always.iter().map(|&name| name.to_owned()).collect() }
     }
 
-    /// Returns whether a call may name this member. Schemas and calls are decided here (invariant one-table).
+    /// Returns whether a call may name this member. Schemas and calls both ask here (invariant one-table).
     fn allows(&self, decision: &Decision, name: &str) -> bool {
         self.always.iter().any(|always| always == name) || decision.may_set(name)
     }
 
-    /// Checks that the arguments name no other field than the decision allows.
+    /// Checks that the arguments name only fields that the decision allows.
     ///
     /// # Errors
     /// Returns the text of the answer, which names the field.
@@ -44,10 +44,10 @@ impl FieldsAt {
             let members = match place {
                 Value::Null => return Ok(()),
                 Value::Object(members) => members,
-                _ => return Err(format!("what holds {} is no object", short(name))),
+                _ => return Err(format!("what holds {} is no object", shorten(name))),
             };
             if let Some(other) = members.keys().find(|other| *other != name && is_same_folded(other, name)) {
-                return Err(format!("the member {} is another spelling of {name}", short(other)));
+                return Err(format!("the member {} is another spelling of {name}", shorten(other)));
             }
             match members.get(name) {
                 Some(member) => place = member,
@@ -57,15 +57,16 @@ impl FieldsAt {
         self.check_names(place, decision)
     }
 
+    /// Checks the names in an object, or in each object of a list.
     fn check_names(&self, place: &Value, decision: &Decision) -> Result<(), String> {
         match place {
             Value::Null => Ok(()),
             Value::Array(items) => items.iter().try_for_each(|item| self.check_names(item, decision)),
             Value::Object(members) => match members.keys().find(|name| !self.allows(decision, name)) {
-                Some(name) => Err(format!("the field {} is not allowed: leave it out", short(name))),
+                Some(name) => Err(format!("the field {} is not allowed: leave it out", shorten(name))),
                 None => Ok(()),
             },
-            // A server might read an object in a text.
+            // Some servers parse a text as JSON: the text may hold an object.
             _ => Err("the fields are in no object".into()),
         }
     }
@@ -78,10 +79,11 @@ impl FieldsAt {
     }
 }
 
+/// The removal of fields from one schema.
 struct Narrowing<'a> {
     fields: &'a FieldsAt,
     decision: &'a Decision,
-    /// The schema that references begin at.
+    /// The whole schema as it was, which references are looked up in.
     root: &'a Value,
 }
 
@@ -115,13 +117,13 @@ impl Narrowing<'_> {
         }
     }
 
-    /// Replaces a reference by what it refers to: other references to it are not narrowed.
+    /// Replaces a reference by a copy of its target. Other references to the same target are then not narrowed.
     fn resolve(&self, members: &mut Map<String, Value>) {
         for _ in 0..DEEPEST {
             let Some(Value::String(reference)) = members.remove("$ref") else { return };
             let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
             for (name, value) in target.and_then(Value::as_object).into_iter().flatten() {
-                // The schema itself has definitions.
+                // A reference to the root would copy all definitions.
                 if !DEFINITIONS.contains(&name.as_str()) {
                     members.entry(name).or_insert_with(|| value.clone());
                 }
@@ -130,7 +132,7 @@ impl Narrowing<'_> {
     }
 }
 
-/// Removes definitions that no reference names any more: they show the fields that were removed.
+/// Removes the definitions that no reference names any more: they may contain the removed fields.
 fn remove_unused_definitions(schema: &mut Value) {
     for key in DEFINITIONS {
         let names = |schema: &Value| -> Vec<String> {
@@ -150,7 +152,7 @@ fn remove_unused_definitions(schema: &mut Value) {
     }
 }
 
-/// Returns whether a schema refers to this place, or to one below it.
+/// Returns whether a schema refers to this place or to one below it.
 fn refers(schema: &Value, pointer: &str) -> bool {
     match schema {
         Value::Object(members) => members.iter().any(|(name, value)| match value.as_str() {

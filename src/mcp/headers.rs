@@ -1,5 +1,5 @@
-//! Headers of requests: those that repeat a part of the message (revision 2026-07-28) have to agree with it, and
-//! credentials do not reach the server.
+//! Headers of requests. Those that repeat a part of the message (revision 2026-07-28) have to agree with it. Those that
+//! hold credentials do not reach the server.
 
 use super::base64::header_text;
 use super::message::{Message, Method};
@@ -21,8 +21,8 @@ pub(super) fn is_stateless(headers: &HeaderMap) -> bool {
     version.filter(is_date).is_some_and(|version| version >= STATELESS)
 }
 
-/// Checks each header that is there against this message, and returns the name of one that differs.
-pub(super) fn mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<HeaderName> {
+/// Finds a header that differs from the message that it repeats.
+pub(super) fn find_mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<HeaderName> {
     let differs = |name: &HeaderName, decode: bool, expected: Option<&str>| {
         headers.get_all(name).iter().any(|value| {
             let text = value.to_str().ok().and_then(|v| if decode { header_text(v) } else { Some(v.to_owned()) });
@@ -45,14 +45,14 @@ pub(super) fn mismatch(headers: &HeaderMap, message: &Message<'_>) -> Option<Hea
     (version.is_some() && differs(&PROTOCOL_VERSION, false, version)).then_some(PROTOCOL_VERSION)
 }
 
-/// Returns the name of a header of the protocol that is there twice: programs differ in which value they read.
-pub(super) fn repeated(headers: &HeaderMap) -> Option<&HeaderName> {
+/// Finds a header of the protocol that was sent twice: programs differ in which value they read.
+pub(super) fn find_repeated(headers: &HeaderMap) -> Option<&HeaderName> {
     let is_repeated = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
     headers.keys().filter(|name| name.as_str().starts_with("mcp-")).find(is_repeated)
 }
 
-/// Removes the headers that may hold a credential. A server must not pass the token of its client on (section "Token
-/// Passthrough" of the specification), so it does not get it.
+/// Removes the headers that may hold a credential. A server must not forward the token of its client (section "Token
+/// Passthrough" of the specification), so it does not get the token.
 pub(super) fn remove_credentials(headers: &mut HeaderMap, extensions: &Extensions) {
     let named = extensions.get::<CredentialHeaders>().map_or(&[][..], CredentialHeaders::names);
     for name in [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].iter().chain(named) {

@@ -1,4 +1,4 @@
-//! Tools by which a caller learns about itself. The layer answers them, and they change nothing.
+//! Tools that describe the caller: its token and its permissions. The layer answers the calls, and they change nothing.
 
 use crate::domain::{Authority, ContentAccess, EffectivePermission, Fields};
 use crate::guard::AuthContext;
@@ -23,9 +23,9 @@ pub(super) fn definitions() -> [Value; 2] {
     ]
 }
 
-/// Returns the result of a call.
-pub(super) fn result(tool: &str, auth: &AuthContext, stateless: bool) -> Value {
-    let data = if tool == WHOAMI { whoami(auth) } else { permissions(auth.principal().authority()) };
+/// Returns the result of a call of one of these tools.
+pub(super) fn answer_call(tool: &str, auth: &AuthContext, stateless: bool) -> Value {
+    let data = if tool == WHOAMI { describe_caller(auth) } else { list_permissions(auth.principal().authority()) };
     let mut result = json!({"content": [{"type": "text", "text": data.to_string()}], "structuredContent": data});
     if stateless {
         result["resultType"] = "complete".into();
@@ -33,7 +33,7 @@ pub(super) fn result(tool: &str, auth: &AuthContext, stateless: bool) -> Value {
     result
 }
 
-fn whoami(auth: &AuthContext) -> Value {
+fn describe_caller(auth: &AuthContext) -> Value {
     let known = [
         ("kind", Some(auth.kind().map_or("public", |kind| kind.as_str()).into())),
         ("token_name", auth.token_name().map(Value::from)),
@@ -43,15 +43,15 @@ fn whoami(auth: &AuthContext) -> Value {
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
 }
 
-/// Returns what an authority may do. `extent` says how far the list goes.
-fn permissions(authority: &Authority) -> Value {
+/// Lists the permissions of an authority. `extent` says whether the list is complete, or what holds in its place.
+fn list_permissions(authority: &Authority) -> Value {
     let of = |extent: &str, permissions: Vec<Value>| json!({"extent": extent, "permissions": permissions});
     let actions = |actions: &[crate::domain::Action]| -> Vec<Value> {
         actions.iter().map(|action| json!({"action": action.as_str()})).collect()
     };
     match authority {
         Authority::Admin { rules, .. } | Authority::Session { rules: Some(rules), .. } => {
-            of("listed", rules.iter().map(permission).collect())
+            of("listed", rules.iter().map(describe_permission).collect())
         }
         Authority::Session { rules: None, .. } => of("everything", Vec::new()),
         Authority::PolicySession { .. } => of("decided-by-application", Vec::new()),
@@ -61,7 +61,7 @@ fn permissions(authority: &Authority) -> Value {
     }
 }
 
-fn permission(rule: &EffectivePermission) -> Value {
+fn describe_permission(rule: &EffectivePermission) -> Value {
     let mut permission = json!({"action": rule.scope.action.as_str()});
     if let Some(resource) = &rule.scope.resource {
         permission["resource"] = resource.as_str().into();
@@ -70,7 +70,7 @@ fn permission(rule: &EffectivePermission) -> Value {
         permission["fields"] = fields.as_slice().iter().map(|field| field.as_str()).collect();
     }
     if !rule.guard.is_always() {
-        // Every part holds, and of each part any condition suffices.
+        // Every part has to hold. A part holds if one of its conditions does.
         let part = |part: &crate::domain::ConditionClause| -> Value {
             part.as_slice().iter().map(|condition| condition.as_str()).collect()
         };

@@ -1,5 +1,5 @@
-//! Messages of the server: lists show what the caller may use, and notifications tell what it may read, by the table
-//! that decides calls.
+//! The filter of the server's messages. The table that decides calls also decides which entries of a list and which
+//! notifications reach the caller.
 
 use super::task::Tasks;
 use super::tools::{Rule, Tools};
@@ -15,51 +15,51 @@ pub(super) struct Filter {
     pub(super) calls: Vec<(Value, String)>,
 }
 
-/// What a filter did to a message.
+/// The outcome of filtering a message.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub(super) enum Filtered {
+pub(super) enum FilterOutcome {
     Unchanged,
     Changed,
     /// The caller must not see it.
     Withheld,
 }
 
-/// Finds the rules of an item; none if the table does not have it.
+/// A search for the rules of an item; `None` if the table does not have it.
 type Find<'a> = dyn Fn(&str) -> Option<Vec<&'a Rule>> + 'a;
 
 impl Filter {
     /// Filters a message to a caller with these permissions.
     ///
-    /// Answers are known by their shape: a stream that is resumed holds answers to earlier requests.
-    pub(super) fn apply(&self, message: &mut Value, auth: &AuthContext) -> Filtered {
+    /// It knows a list by its shape, not by its request: a resumed stream contains answers to earlier requests.
+    pub(super) fn apply(&self, message: &mut Value, auth: &AuthContext) -> FilterOutcome {
         if let Value::Array(batch) = message {
             return self.apply_to_batch(batch, auth);
         }
         match message.get("method").and_then(Value::as_str) {
-            Some(method) if self.shows(method, &message["params"], auth) => Filtered::Unchanged,
-            Some(_) => Filtered::Withheld,
+            Some(method) if self.shows(method, &message["params"], auth) => FilterOutcome::Unchanged,
+            Some(_) => FilterOutcome::Withheld,
             None => {
                 if let Some((_, tool)) = self.calls.iter().find(|(id, _)| *id == message["id"]) {
                     self.tasks.keep(auth, tool, &message["result"]);
                 }
                 match message.get_mut("result").and_then(Value::as_object_mut) {
                     Some(result) => self.filter_lists(result, auth),
-                    None => Filtered::Unchanged,
+                    None => FilterOutcome::Unchanged,
                 }
             }
         }
     }
 
-    fn apply_to_batch(&self, batch: &mut Vec<Value>, auth: &AuthContext) -> Filtered {
+    fn apply_to_batch(&self, batch: &mut Vec<Value>, auth: &AuthContext) -> FilterOutcome {
         let mut outcomes = Vec::with_capacity(batch.len());
         batch.retain_mut(|message| {
             outcomes.push(self.apply(message, auth));
-            outcomes.last() != Some(&Filtered::Withheld)
+            outcomes.last() != Some(&FilterOutcome::Withheld)
         });
-        match outcomes.iter().all(|outcome| *outcome == Filtered::Unchanged) {
-            true => Filtered::Unchanged,
-            false if batch.is_empty() => Filtered::Withheld,
-            false => Filtered::Changed,
+        match outcomes.iter().all(|outcome| *outcome == FilterOutcome::Unchanged) {
+            true => FilterOutcome::Unchanged,
+            false if batch.is_empty() => FilterOutcome::Withheld,
+            false => FilterOutcome::Changed,
         }
     }
 
@@ -67,12 +67,12 @@ impl Filter {
     fn shows(&self, method: &str, params: &Value, auth: &AuthContext) -> bool {
         match method {
             "notifications/resources/updated" => {
-                let rule = params["uri"].as_str().and_then(|uri| self.tools.of_resource(uri));
+                let rule = params["uri"].as_str().and_then(|uri| self.tools.rule_of_resource(uri));
                 rule.is_some_and(|rule| rule.allows(auth))
             }
-            // It may come before the answer that begins the task, and is withheld then: clients do not rely on it.
+            // It may come before the answer that begins the task. It is withheld then: clients do not rely on it.
             "notifications/tasks/status" | "notifications/tasks" => {
-                let rule = params["taskId"].as_str().and_then(|id| self.tools.of_task(&self.tasks, auth, id));
+                let rule = params["taskId"].as_str().and_then(|id| self.tools.rule_of_task(&self.tasks, auth, id));
                 rule.is_some_and(|rule| rule.allows(auth))
             }
             _ => true,
@@ -80,9 +80,9 @@ impl Filter {
     }
 
     /// Filters the lists of a result.
-    fn filter_lists(&self, result: &mut Map<String, Value>, auth: &AuthContext) -> Filtered {
+    fn filter_lists(&self, result: &mut Map<String, Value>, auth: &AuthContext) -> FilterOutcome {
         let mut changed = false;
-        // What depends on the caller must not be served to another one.
+        // A cache must not serve a filtered list to another caller.
         if let Some(scope) = result.get_mut("cacheScope").filter(|scope| *scope != "private") {
             *scope = Value::from("private");
             changed = true;
@@ -100,17 +100,17 @@ impl Filter {
                 other => *other = Value::Array(Vec::new()),
             }
         };
-        let of_server = |name: &str| self.tools.of_tool(name).filter(|_| !self.tools.answers(name));
+        let of_server = |name: &str| self.tools.rule_of_tool(name).filter(|_| !self.tools.answers(name));
         retain("tools", "name", &|name| one(of_server(name)));
-        retain("tasks", "taskId", &|id| one(self.tools.of_task(&self.tasks, auth, id)));
-        retain("prompts", "name", &|name| one(self.tools.of_prompt(name)));
-        retain("resources", "uri", &|uri| one(self.tools.of_resource(uri)));
-        retain("resourceTemplates", "uriTemplate", &|template| self.tools.of_template(template));
+        retain("tasks", "taskId", &|id| one(self.tools.rule_of_task(&self.tasks, auth, id)));
+        retain("prompts", "name", &|name| one(self.tools.rule_of_prompt(name)));
+        retain("resources", "uri", &|uri| one(self.tools.rule_of_resource(uri)));
+        retain("resourceTemplates", "uriTemplate", &|template| self.tools.rules_of_template(template));
         let is_last = result.get("nextCursor").is_none_or(Value::is_null);
         if let Some(Value::Array(tools)) = result.get_mut("tools") {
             tools.iter_mut().for_each(|tool| self.tools.narrow(tool, auth));
             tools.extend(self.tools.own_tools().filter(|_| is_last));
         }
-        if changed { Filtered::Changed } else { Filtered::Unchanged }
+        if changed { FilterOutcome::Changed } else { FilterOutcome::Unchanged }
     }
 }

@@ -1,4 +1,4 @@
-//! Messages of JSON-RPC 2.0, as far as a decision depends on them.
+//! Messages of JSON-RPC 2.0: the parts that a decision depends on.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ pub(super) const INVALID_REQUEST: i32 = -32600;
 pub(super) const METHOD_NOT_FOUND: i32 = -32601;
 pub(super) const INVALID_PARAMS: i32 = -32602;
 pub(super) const INTERNAL_ERROR: i32 = -32603;
-/// Of revisions before 2026-07-28.
+/// The code of revisions before 2026-07-28.
 pub(super) const RESOURCE_NOT_FOUND: i32 = -32002;
 pub(super) const HEADER_MISMATCH: i32 = -32020;
 
@@ -44,7 +44,7 @@ pub(super) struct Message<'a> {
 /// A method, with the names that its requirement depends on.
 #[derive(PartialEq, Debug)]
 pub(super) enum Method<'a> {
-    /// For every valid caller: the handshake, lists, notifications, and responses.
+    /// Open to every valid caller: the handshake, lists, notifications, and responses.
     Open,
     Tool {
         name: &'a str,
@@ -63,7 +63,7 @@ pub(super) enum Method<'a> {
     CompletePrompt(&'a str),
     /// Completes an argument of the resources of a URI template.
     CompleteTemplate(&'a str),
-    /// Declared by the host, or refused.
+    /// Another method. It is rejected unless the host declared it.
     Other,
 }
 
@@ -110,7 +110,7 @@ pub(super) fn is_known(method: &str) -> bool {
     OPEN.contains(&method) || NAMING.contains(&method) || NOTIFICATIONS.contains(&method)
 }
 
-/// The members that decide. A reader that folds case would take another spelling for one of them.
+/// The members that a decision depends on. A reader that ignores case would take another spelling for one of them.
 const DECIDING: [&str; 14] = [
     "jsonrpc",
     "id",
@@ -197,20 +197,23 @@ impl<'a> Method<'a> {
         let params = params.ok_or("params is missing")?;
         check_spelling(params)?;
         Ok(match name {
-            // It takes nothing, and shows nothing.
+            // It needs no permission: the answer contains nothing of the resource.
             "resources/unsubscribe" => Self::Open,
-            "tools/call" => {
-                Self::Tool { name: text(params, "name")?, arguments: params.get("arguments").unwrap_or(&Value::Null) }
-            }
-            "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Self::Task(text(params, "taskId")?),
-            "prompts/get" => Self::Prompt(text(params, "name")?),
+            "tools/call" => Self::Tool {
+                name: read_text(params, "name")?,
+                arguments: params.get("arguments").unwrap_or(&Value::Null),
+            },
+            "tasks/get" | "tasks/result" | "tasks/update" | "tasks/cancel" => Self::Task(read_text(params, "taskId")?),
+            "prompts/get" => Self::Prompt(read_text(params, "name")?),
             "completion/complete" => {
                 let Some(Value::Object(reference)) = params.get("ref") else { return Err("ref is no object".into()) };
                 check_spelling(reference)?;
-                match text(reference, "type")? {
-                    "ref/prompt" if !reference.contains_key("uri") => Self::CompletePrompt(text(reference, "name")?),
+                match read_text(reference, "type")? {
+                    "ref/prompt" if !reference.contains_key("uri") => {
+                        Self::CompletePrompt(read_text(reference, "name")?)
+                    }
                     "ref/resource" if !reference.contains_key("name") => {
-                        Self::CompleteTemplate(text(reference, "uri")?)
+                        Self::CompleteTemplate(read_text(reference, "uri")?)
                     }
                     _ => return Err("ref is neither a prompt nor a resource".into()),
                 }
@@ -219,26 +222,27 @@ impl<'a> Method<'a> {
                 let Some(Value::Object(filter)) = params.get("notifications") else {
                     return Err("notifications is no object".into());
                 };
-                // Other filters concern lists, or are of extensions: a URI in them would not be judged.
+                // A filter of an extension is rejected, because a URI in it would not be judged.
                 let lists = ["toolsListChanged", "promptsListChanged", "resourcesListChanged"];
                 let (resources, tasks) = ("resourceSubscriptions", "taskIds");
                 let is_known = |name: &str| lists.contains(&name) || name == resources || name == tasks;
                 if let Some(other) = filter.keys().find(|name| !is_known(name)) {
-                    return Err(format!("unknown filter {}", short(other)));
+                    return Err(format!("unknown filter {}", shorten(other)));
                 }
-                Self::Listen { uris: texts(filter, resources)?, tasks: texts(filter, tasks)? }
+                Self::Listen { uris: read_texts(filter, resources)?, tasks: read_texts(filter, tasks)? }
             }
-            _ => Self::Resource(text(params, "uri")?),
+            _ => Self::Resource(read_text(params, "uri")?),
         })
     }
 }
 
-fn text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
+/// Returns the text of a member.
+fn read_text<'a>(members: &'a Map<String, Value>, name: &str) -> Result<&'a str, String> {
     members.get(name).and_then(Value::as_str).ok_or_else(|| format!("{name} is no text"))
 }
 
-/// Returns the texts of a list; none if it is not there.
-fn texts<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, String> {
+/// Returns the texts of a list; none if the member is missing.
+fn read_texts<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>, String> {
     match members.get(name) {
         None => Ok(Vec::new()),
         Some(Value::Array(items)) if items.len() > MOST_SUBSCRIBED => {
@@ -252,16 +256,16 @@ fn texts<'a>(members: &'a Map<String, Value>, name: &str) -> Result<Vec<&'a str>
     }
 }
 
-/// Checks that no member could be taken for a deciding one: by a reader that folds case, that ends texts at a zero byte,
-/// or that inherits from `__proto__`.
+/// Checks that no reader could take another member for a deciding one. Some readers ignore case, end texts at a zero
+/// byte, or inherit from `__proto__`.
 fn check_spelling(members: &Map<String, Value>) -> Result<(), String> {
     match members.keys().find(|name| is_other_spelling(name)) {
-        Some(name) => Err(format!("the member {} may be read as another one: remove it", short(name))),
+        Some(name) => Err(format!("the member {} may be read as another one: remove it", shorten(name))),
         None => Ok(()),
     }
 }
 
-/// Returns whether some reader takes a name for a deciding one, and it differs from that.
+/// Returns whether a name is no deciding one, but some reader takes it for one.
 fn is_other_spelling(name: &str) -> bool {
     if name == "__proto__" {
         return true;
@@ -280,14 +284,14 @@ fn is_other_spelling(name: &str) -> bool {
     }
 }
 
-/// Returns whether a reader that folds case takes two names for one.
+/// Returns whether two names are equal to a reader that ignores case.
 pub(super) fn is_same_folded(one: &str, other: &str) -> bool {
     let folded = |name: &str| name.to_lowercase().to_uppercase();
     one.eq_ignore_ascii_case(other) || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
 }
 
 /// Returns the start of a name that a client sent.
-pub(super) fn short(name: &str) -> &str {
+pub(super) fn shorten(name: &str) -> &str {
     &name[..name.floor_char_boundary(100)]
 }
 

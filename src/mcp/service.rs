@@ -1,19 +1,19 @@
-//! The service around an MCP server: it reads each request, judges it, and passes the same bytes on.
+//! The service around an MCP server. It reads each request, judges it, and forwards the same bytes.
 
-use super::headers::{is_stateless, mismatch, remove_credentials, repeated};
+use super::headers::{find_mismatch, find_repeated, is_stateless, remove_credentials};
 use super::introspection;
 use super::json;
-use super::list::{Filter, Filtered};
+use super::list::{Filter, FilterOutcome};
 use super::message::{HEADER_MISMATCH, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 use super::message::{Message, Method, RESOURCE_NOT_FOUND, RpcError};
 use super::origin::is_allowed;
 use super::session::Sessions;
 use super::stream::MessageStream;
 use super::task::Tasks;
-use super::tools::{Refusal, Rule, Tools};
+use super::tools::{JudgeError, Rule, Tools};
 use crate::domain::{InvalidCredential, Reason, Requirement, all_of, authenticated};
 use crate::guard::{
-    Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, EndsByItself, NoLongerValid, is_event_stream,
+    Addresses, AuthContext, BODY_DEADLINE, BodyError, BodyReader, EndedByService, NoLongerValid, is_event_stream,
 };
 use axum::body::Body;
 use axum::extract::Request;
@@ -49,14 +49,14 @@ struct Shared {
 
 /// The messages of a request that the server may see.
 #[derive(Default)]
-struct Admitted {
-    /// The ids of the requests.
+struct AdmittedMessages {
+    /// The ids of all requests.
     ids: Vec<Value>,
-    /// The ids of calls, with the names of tools.
+    /// The id of each call of a tool, with the tool's name.
     calls: Vec<(Value, String)>,
-    /// Each once.
+    /// The rules that the caller has to meet, each once.
     rules: Vec<Rule>,
-    /// The tools that are called, each once; of other calls the methods.
+    /// The tools that are called, each once. For other calls with a requirement, the methods.
     tools: Vec<String>,
 }
 
@@ -92,15 +92,15 @@ where
         let clone = self.inner.clone();
         let inner = std::mem::replace(&mut self.inner, clone);
         let shared = self.shared.clone();
-        Box::pin(async move { Ok(shared.respond(request, inner).await.unwrap_or_else(|refused| *refused)) })
+        Box::pin(async move { Ok(shared.respond(request, inner).await.unwrap_or_else(|rejection| *rejection)) })
     }
 }
 
 /// A response in place of the server's.
-type Refused = Box<Response>;
+type RejectionResponse = Box<Response>;
 
 impl Shared {
-    async fn respond<T, B>(&self, request: Request, mut inner: T) -> Result<Response, Refused>
+    async fn respond<T, B>(&self, request: Request, mut inner: T) -> Result<Response, RejectionResponse>
     where
         T: Service<Request, Response = http::Response<B>, Error = Infallible>,
         B: http_body::Body<Data = Bytes> + Send + 'static,
@@ -117,11 +117,11 @@ impl Shared {
         if let Some(origin) = parts.headers.get(ORIGIN)
             && !is_allowed(origin, &self.tools.origins)
         {
-            return Err(refuse(StatusCode::FORBIDDEN, INVALID_REQUEST, "Origin not allowed", &Value::Null));
+            return Err(reject(StatusCode::FORBIDDEN, INVALID_REQUEST, "Origin not allowed", &Value::Null));
         }
-        if let Some(name) = repeated(&parts.headers) {
+        if let Some(name) = find_repeated(&parts.headers) {
             let text = format!("Header mismatch: {name} is there twice");
-            return Err(refuse(StatusCode::BAD_REQUEST, HEADER_MISMATCH, &text, &Value::Null));
+            return Err(reject(StatusCode::BAD_REQUEST, HEADER_MISMATCH, &text, &Value::Null));
         }
         let stateless = is_stateless(&parts.headers);
         let (admitted, request_body, received) = match parts.method {
@@ -131,27 +131,27 @@ impl Shared {
                 let bytes = std::mem::take(&mut received.bytes);
                 (admitted, Body::from(bytes), Some(received))
             }
-            // A stream is bound to its caller by the session.
-            http::Method::GET | http::Method::DELETE if !stateless && Sessions::names_one(&parts.headers) => {
+            // The session binds a stream to its caller.
+            http::Method::GET | http::Method::DELETE if !stateless && Sessions::has_id(&parts.headers) => {
                 parts.headers.remove(CONTENT_LENGTH);
-                (Admitted::default(), Body::empty(), None)
+                (AdmittedMessages::default(), Body::empty(), None)
             }
             _ => {
-                let mut refused =
-                    refuse(StatusCode::METHOD_NOT_ALLOWED, INVALID_REQUEST, "Method Not Allowed", &Value::Null);
-                refused.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));
-                return Err(refused);
+                let mut rejection =
+                    reject(StatusCode::METHOD_NOT_ALLOWED, INVALID_REQUEST, "Method Not Allowed", &Value::Null);
+                rejection.headers_mut().insert(ALLOW, http::HeaderValue::from_static("POST"));
+                return Err(rejection);
             }
         };
         let id = admitted.ids.first().unwrap_or(&Value::Null);
         if !self.sessions.unwrap_request(&mut parts.headers, &auth, stateless) {
-            return Err(refuse(StatusCode::NOT_FOUND, -32001, "Session not found", id));
+            return Err(reject(StatusCode::NOT_FOUND, -32001, "Session not found", id));
         }
         if stateless {
             parts.headers.remove(LAST_EVENT_ID);
         }
         for header in [ACCEPT_ENCODING, RANGE] {
-            // What is filtered has to be readable.
+            // The layer filters answers, so the server must send them whole and without compression.
             parts.headers.remove(header);
         }
         if !id.is_null() {
@@ -171,7 +171,7 @@ impl Shared {
         if let [(id, tool)] = &admitted.calls[..]
             && self.tools.answers(tool)
         {
-            let result = introspection::result(tool, &auth, stateless);
+            let result = introspection::answer_call(tool, &auth, stateless);
             return Ok(axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response());
         }
         remove_credentials(&mut parts.headers, &parts.extensions);
@@ -180,25 +180,25 @@ impl Shared {
             let response = inner.call(Request::from_parts(parts, request_body)).await;
             let response = response.unwrap_or_else(|never| match never {});
             drop(received);
-            self.answer(response.map(Body::new), &auth, admitted).await
+            self.filter_response(response.map(Body::new), &auth, admitted).await
         };
         tokio::select! {
             answer = answer => answer,
-            () = auth.revoked() => Err(revoked(&auth).await),
+            () = auth.revoked() => Err(reject_revoked(&auth).await),
         }
     }
 
     /// Reads the body of a request.
-    async fn receive(&self, parts: &Parts, body: Body) -> Result<crate::guard::Received, Refused> {
+    async fn receive(&self, parts: &Parts, body: Body) -> Result<crate::guard::Received, RejectionResponse> {
         if !is_json(&parts.headers) {
             let text = "the body is not application/json in UTF-8";
-            return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
+            return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
         }
         let is_identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         if !parts.headers.get_all(CONTENT_ENCODING).iter().all(is_identity) {
-            // The server might decode what was judged as it is.
+            // The layer judges the bytes as sent, and the server might decode them.
             let text = "Content-Encoding is not identity";
-            return Err(refuse(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
+            return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
         }
         self.bodies.receive_up_to(parts, body, self.tools.body_limit).await.map_err(|error| {
             let (status, text) = match error {
@@ -207,19 +207,19 @@ impl Shared {
                 BodyError::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many bodies: try again in a moment"),
                 BodyError::Broken => (StatusCode::BAD_REQUEST, "the body is incomplete"),
             };
-            refuse(status, INVALID_REQUEST, text, &Value::Null)
+            reject(status, INVALID_REQUEST, text, &Value::Null)
         })
     }
 
-    /// Judges each message of a body. One that is refused refuses the whole body.
+    /// Judges each message of a body. If one message is rejected, the whole body is.
     fn admit(
         &self,
         headers: &HeaderMap,
         body: &[u8],
         auth: &mut AuthContext,
         stateless: bool,
-    ) -> Result<Admitted, Refused> {
-        let bad = |code, text: &str, id: &Value| refuse(StatusCode::BAD_REQUEST, code, text, id);
+    ) -> Result<AdmittedMessages, RejectionResponse> {
+        let bad = |code, text: &str, id: &Value| reject(StatusCode::BAD_REQUEST, code, text, id);
         let json =
             json::read(body, self.tools.depth).map_err(|error| bad(PARSE_ERROR, &error.to_string(), &Value::Null))?;
         let messages = match &json {
@@ -236,10 +236,10 @@ impl Shared {
             return Err(bad(INVALID_REQUEST, &format!("a batch of more than {MOST_MESSAGES} messages"), &Value::Null));
         }
         let is_batch = json.is_array();
-        let mut admitted = Admitted::default();
+        let mut admitted = AdmittedMessages::default();
         for json in messages {
             let message = Message::read(json).map_err(|(error, id)| bad(error.code, &error.message, id))?;
-            if let Some(header) = mismatch(headers, &message) {
+            if let Some(header) = find_mismatch(headers, &message) {
                 let text = format!("Header mismatch: {header} differs from the body");
                 return Err(bad(HEADER_MISMATCH, &text, message.id));
             }
@@ -254,14 +254,19 @@ impl Shared {
                         }
                     }
                 }
-                Err(Refusal::Forbidden(rule)) => {
+                Err(JudgeError::Forbidden(rule)) => {
                     auth.answer_to(message.id.to_string());
                     // The gate makes the rejection.
                     auth.require_call(rule.0);
                     return Err(Box::new(StatusCode::FORBIDDEN.into_response()));
                 }
-                Err(Refusal::Invalid(error)) => {
-                    return Err(invalid(error, message.id, stateless, messages.len() > 1 || !message.is_request()));
+                Err(JudgeError::Invalid(error)) => {
+                    return Err(answer_invalid(
+                        error,
+                        message.id,
+                        stateless,
+                        messages.len() > 1 || !message.is_request(),
+                    ));
                 }
             }
             if message.is_request() {
@@ -283,17 +288,23 @@ impl Shared {
         Ok(admitted)
     }
 
-    /// Makes the server's response one that may leave: lists are filtered, and a stream ends when the credential does.
-    async fn answer(&self, response: Response, auth: &AuthContext, admitted: Admitted) -> Result<Response, Refused> {
+    /// Filters the lists of the server's response, and makes a stream end when the credential does.
+    async fn filter_response(
+        &self,
+        response: Response,
+        auth: &AuthContext,
+        admitted: AdmittedMessages,
+    ) -> Result<Response, RejectionResponse> {
         let (mut head, body) = response.into_parts();
         self.sessions.wrap_response(&mut head.headers, auth);
-        // Every answer: a server finds the stream of an answer by an id that the client chose, perhaps twice.
-        let Admitted { ids, calls, .. } = admitted;
+        // Every answer is filtered, not only those to lists. The client chooses ids: it may use one twice, and the server
+        // may then answer in the stream of another request.
+        let AdmittedMessages { ids, calls, .. } = admitted;
         let filter = Filter { tools: self.tools.clone(), tasks: self.tasks.clone(), calls };
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
-            // Its end has errors in front, which the gate could not write.
-            head.extensions.insert(EndsByItself);
+            // Before its end, the layer writes errors that the gate could not write.
+            head.extensions.insert(EndedByService);
             let stream = MessageStream::new(body, auth.clone(), filter, ids);
             return Ok(Response::from_parts(head, stream.into_body()));
         }
@@ -302,7 +313,7 @@ impl Shared {
         }
         let bad = |text: &str| {
             let id = ids.first().unwrap_or(&Value::Null);
-            Err(refuse(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, text, id))
+            Err(reject(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, text, id))
         };
         let bytes = match Limited::new(body, self.tools.answer_limit).collect().await {
             Ok(collected) => collected.to_bytes(),
@@ -315,25 +326,26 @@ impl Shared {
         if bytes.is_empty() {
             return Ok(Response::from_parts(head, Body::empty()));
         }
-        // What cannot be read cannot be filtered.
+        // An unreadable answer cannot be filtered.
         let Ok(mut json) = serde_json::from_slice::<Value>(&bytes) else {
             tracing::error!("an MCP server's answer is not JSON: withheld");
             return bad("The server's answer cannot be read");
         };
-        let Ok(current) = auth.current().await else { return Err(revoked(auth).await) };
+        let Ok(current) = auth.current().await else { return Err(reject_revoked(auth).await) };
         match filter.apply(&mut json, &current) {
-            Filtered::Unchanged => Ok(Response::from_parts(head, Body::from(bytes))),
-            Filtered::Changed => {
+            FilterOutcome::Unchanged => Ok(Response::from_parts(head, Body::from(bytes))),
+            FilterOutcome::Changed => {
                 head.headers.remove(CONTENT_LENGTH);
                 Ok(Response::from_parts(head, Body::from(json.to_string())))
             }
-            Filtered::Withheld => bad("The server's answer is withheld"),
+            FilterOutcome::Withheld => bad("The server's answer is withheld"),
         }
     }
 }
 
-/// Returns the answer to a request whose credential ended while the server worked on it. The gate makes the rejection.
-async fn revoked(auth: &AuthContext) -> Refused {
+/// Returns the response to a request whose credential ended while the server worked on it. The gate replaces it by the
+/// rejection.
+async fn reject_revoked(auth: &AuthContext) -> RejectionResponse {
     let invalid = match auth.revalidate().await {
         Err(invalid) => invalid,
         Ok(()) => NoLongerValid::new(Reason::Invalid(InvalidCredential::Unknown)),
@@ -343,8 +355,8 @@ async fn revoked(auth: &AuthContext) -> Refused {
     Box::new(response)
 }
 
-/// Returns the answer to a message that names what it must not.
-fn invalid(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> Refused {
+/// Returns the answer to an invalid message. `failed` means that the whole HTTP request failed.
+fn answer_invalid(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> RejectionResponse {
     if stateless && error.code == RESOURCE_NOT_FOUND {
         error.code = INVALID_PARAMS;
     }
@@ -354,16 +366,16 @@ fn invalid(mut error: RpcError, id: &Value, stateless: bool, failed: bool) -> Re
         _ if failed => StatusCode::BAD_REQUEST,
         _ => StatusCode::OK,
     };
-    refuse(status, error.code, &error.message, id)
+    reject(status, error.code, &error.message, id)
 }
 
-/// Makes an answer of JSON-RPC.
-fn refuse(status: StatusCode, code: i32, message: &str, id: &Value) -> Refused {
+/// Returns a response with an error of JSON-RPC.
+fn reject(status: StatusCode, code: i32, message: &str, id: &Value) -> RejectionResponse {
     let body = RpcError::new(code, message).answer(id).to_string();
     Box::new((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Returns whether the body is JSON in UTF-8: in another charset or coding the server might read another text.
+/// Returns whether the body is JSON in UTF-8. In another charset, the server might read another text than the layer.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next().and_then(|value| value.to_str().ok()), values.next()) else {

@@ -1,7 +1,7 @@
 //! Sessions of revisions before 2026-07-28, bound to the owner and kind of the token that opened them.
 //!
-//! The client gets the server's session id behind a MAC over the id and the caller. So nothing is kept, and an id is
-//! worth nothing to another caller.
+//! The client gets the server's session id behind a MAC over the id and the caller. The layer keeps no sessions, and
+//! rejects the id of another caller.
 
 use super::caller::Holder;
 use crate::guard::AuthContext;
@@ -31,7 +31,7 @@ impl Sessions {
     }
 
     /// Returns whether the request names a session.
-    pub(super) fn names_one(headers: &HeaderMap) -> bool {
+    pub(super) fn has_id(headers: &HeaderMap) -> bool {
         headers.contains_key(SESSION_ID)
     }
 
@@ -40,7 +40,7 @@ impl Sessions {
         let mut values = headers.get_all(SESSION_ID).iter();
         let (Some(value), second) = (values.next(), values.next()) else { return true };
         if stateless {
-            // This revision has no sessions: the header is ignored.
+            // This revision has no sessions.
             headers.remove(SESSION_ID);
             return true;
         }

@@ -1,7 +1,7 @@
-//! Event streams of the server: their messages are filtered, and they end when the credential does.
+//! Event streams of the server. Their messages are filtered, and a stream ends when its credential does.
 
 use super::event::{Events, data, with_data};
-use super::list::{Filter, Filtered};
+use super::list::{Filter, FilterOutcome};
 use super::message::RpcError;
 use crate::guard::AuthContext;
 use axum::body::{Body, BodyDataStream};
@@ -22,7 +22,7 @@ pub(super) struct MessageStream {
 }
 
 /// The last events of a stream that ends early.
-struct Ended(Vec<u8>);
+struct LastEvents(Vec<u8>);
 
 impl MessageStream {
     pub(super) fn new(body: Body, auth: AuthContext, filter: Filter, ids: Vec<Value>) -> Self {
@@ -46,7 +46,7 @@ impl MessageStream {
                         Ok(frame) => match state.pass(&frame).await {
                             Ok(events) if events.is_empty() => {}
                             Ok(events) => return Some((Ok(events.into()), Some(state))),
-                            Err(Ended(events)) => return Some((Ok(events.into()), None)),
+                            Err(LastEvents(events)) => return Some((Ok(events.into()), None)),
                         }
                         Err(error) => return Some((Err(error), None)),
                     }
@@ -55,43 +55,43 @@ impl MessageStream {
         })
     }
 
-    /// Returns the events that this frame completes, as they may leave.
-    async fn pass(&mut self, frame: &[u8]) -> Result<Vec<u8>, Ended> {
+    /// Returns the filtered events that this frame completes.
+    async fn pass(&mut self, frame: &[u8]) -> Result<Vec<u8>, LastEvents> {
         self.events.push(frame);
         let mut events = Vec::new();
         while let Some(event) = self.events.next().map(<[u8]>::to_vec) {
-            // A stream may be open for days: what it shows is judged now.
+            // A stream may be open for days: the current permissions decide, not those of its request.
             let Ok(auth) = self.auth.current().await else {
                 events.extend(self.errors(REVOKED));
-                return Err(Ended(events));
+                return Err(LastEvents(events));
             };
             self.write(event, &auth, &mut events);
         }
-        if self.events.incomplete() > self.filter.tools.answer_limit {
+        if self.events.incomplete_len() > self.filter.tools.answer_limit {
             tracing::error!("an MCP server sent an event above the limit of answers: the stream is ended");
             events.extend(self.errors("The server's answer is too large"));
-            return Err(Ended(events));
+            return Err(LastEvents(events));
         }
         Ok(events)
     }
 
-    /// Writes one event as it may leave.
+    /// Filters one event, and writes it unless it is withheld.
     fn write(&mut self, event: Vec<u8>, auth: &AuthContext, to: &mut Vec<u8>) {
         let data = data(&event);
         let mut message = match serde_json::from_slice::<Value>(&data) {
             Ok(message) => message,
             // A comment, or an event without data.
             Err(_) if data.iter().all(u8::is_ascii_whitespace) => return to.extend(event),
-            // A client may read what this reader does not, and what cannot be read cannot be filtered.
+            // A client may be able to read this text, but unread text cannot be filtered.
             Err(_) => return tracing::error!("an MCP server sent an event that is not JSON: withheld"),
         };
         if message.get("method").is_none() {
             self.ids.retain(|id| message.get("id") != Some(id));
         }
         match self.filter.apply(&mut message, auth) {
-            Filtered::Unchanged => to.extend(event),
-            Filtered::Changed => to.extend(with_data(&event, &message.to_string())),
-            Filtered::Withheld => {}
+            FilterOutcome::Unchanged => to.extend(event),
+            FilterOutcome::Changed => to.extend(with_data(&event, &message.to_string())),
+            FilterOutcome::Withheld => {}
         }
     }
 

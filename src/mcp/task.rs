@@ -1,7 +1,7 @@
-//! Tasks of the server. Each belongs to the caller whose call began it, and is judged by the tool of that call.
+//! Tasks of the server. A task belongs to the caller whose call began it. The tool of that call decides who may use it.
 //!
-//! Revision 2025-11-25 has them, and so has the extension `io.modelcontextprotocol/tasks`. They are kept in memory, as
-//! the server's tasks end with it. A task that is not known is not found.
+//! Revision 2025-11-25 has tasks, and so has the extension `io.modelcontextprotocol/tasks`. They are kept in memory,
+//! because the server's tasks end with its process. An unknown task is answered as one that does not exist.
 
 use super::caller::Holder;
 use crate::guard::AuthContext;
@@ -9,24 +9,26 @@ use serde_json::Value;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The most tasks of one caller. The oldest is forgotten for a new one.
+/// The most tasks of one caller. A new one replaces the oldest.
 const MOST_TASKS: usize = 256;
-/// The most callers with tasks. The caller whose last task is the oldest is forgotten for a new one.
+/// The most callers with tasks. A new caller replaces the one whose last task is the oldest.
 const MOST_HOLDERS: usize = 10_000;
 
 /// The known tasks. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct Tasks(Arc<Mutex<Known>>);
+pub(super) struct Tasks(Arc<Mutex<TaskTable>>);
 
+/// The tasks of all callers.
 #[derive(Default)]
-struct Known {
-    by_holder: HashMap<Holder, Begun>,
+struct TaskTable {
+    by_holder: HashMap<Holder, HolderTasks>,
     /// The number of tasks so far.
     count: u64,
 }
 
+/// The tasks of one caller.
 #[derive(Default)]
-struct Begun {
+struct HolderTasks {
     /// Ids with the names of tools, the oldest first.
     tasks: VecDeque<(String, String)>,
     /// The number of the last task.
@@ -34,7 +36,8 @@ struct Begun {
 }
 
 impl Tasks {
-    /// Keeps the task that a result of this tool has begun, if it has. Tasks of the public are not kept: it is no caller.
+    /// Keeps the task that this result of a tool began, if there is one. Tasks of the public are not kept: they would be
+    /// everyone's.
     pub(super) fn keep(&self, auth: &AuthContext, tool: &str, result: &Value) {
         if let (Some(holder), Some(id)) = (Holder::of(auth), id_of(result)) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).keep(holder, id, tool);
@@ -47,7 +50,7 @@ impl Tasks {
     }
 }
 
-impl Known {
+impl TaskTable {
     fn keep(&mut self, holder: Holder, id: &str, tool: &str) {
         if self.by_holder.len() >= MOST_HOLDERS && !self.by_holder.contains_key(&holder) {
             let oldest = self.by_holder.iter().min_by_key(|(_, begun)| begun.last);
@@ -70,7 +73,7 @@ impl Known {
     }
 }
 
-/// Returns the id of the task that a result of `tools/call` has begun: a member of `task`, or of the result itself in
+/// Returns the id of the task that a result of `tools/call` began. It is a member of `task`, or of the result itself in
 /// the extension.
 fn id_of(result: &Value) -> Option<&str> {
     let of_extension = || result.get("taskId").filter(|_| result["resultType"] == "task");
@@ -85,7 +88,7 @@ mod tests {
 
     #[test]
     fn the_oldest_task_is_forgotten_for_a_new_one() {
-        let (mut known, holder) = (Known::default(), Holder::Token(TokenId(1)));
+        let (mut known, holder) = (TaskTable::default(), Holder::Token(TokenId(1)));
         for n in 0..=MOST_TASKS {
             known.keep(holder.clone(), &n.to_string(), "t");
             // A task that is kept again is the newest.
@@ -101,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_caller_with_the_oldest_task_is_forgotten_for_a_new_one() {
-        let (mut known, holder) = (Known::default(), |n: usize| Holder::Token(TokenId(i64::try_from(n).unwrap())));
+        let (mut known, holder) = (TaskTable::default(), |n: usize| Holder::Token(TokenId(i64::try_from(n).unwrap())));
         for n in 0..MOST_HOLDERS {
             known.keep(holder(n), "1", "t");
         }

@@ -1,13 +1,13 @@
-//! The table of an MCP server: what each tool, resource, prompt and method requires.
+//! The table of an MCP server: the requirement of each tool, resource, prompt and method.
 
 use super::fields::FieldsAt;
 use super::introspection::{self, PERMISSIONS, WHOAMI};
 use super::json;
 use super::message::{
-    INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known, short,
+    INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known, shorten,
 };
 use super::task::Tasks;
-use super::uri::{covers, decoded, expansions, is_ambiguous, literal};
+use super::uri::{covers, decode_percent, expansions, is_ambiguous, literal};
 use crate::domain::{Requirement, authenticated};
 use crate::guard::AuthContext;
 use std::collections::BTreeMap;
@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 /// The tools, resources and prompts of an MCP server, each with the requirement of its callers.
 ///
-/// One table decides calls and lists. What it does not name is refused for every caller: tools, resources and prompts, and
-/// methods that the protocol's revisions do not define.
+/// One table decides calls and lists. Every caller is rejected for a tool, resource or prompt that the table does not name,
+/// and for a method that the protocol does not define.
 ///
 /// ```
 /// use keyward::mcp::Tools;
@@ -33,10 +33,10 @@ use std::sync::Arc;
 pub struct Tools {
     tools: BTreeMap<String, Rule>,
     prompts: BTreeMap<String, Rule>,
-    /// By URI prefix.
+    /// The rules by URI prefix.
     resources: BTreeMap<String, Rule>,
     methods: BTreeMap<String, Rule>,
-    /// By tool.
+    /// The places of fields by tool.
     fields: BTreeMap<String, FieldsAt>,
     /// Whether the layer answers the tools of introspection.
     introspection: bool,
@@ -51,18 +51,18 @@ pub struct Tools {
 pub(super) struct Rule(pub(super) Arc<Requirement>);
 
 impl Rule {
-    /// Returns whether the caller may use the entry. Calls and lists are decided here (invariant one-table).
+    /// Returns whether the caller may use the entry. Calls and lists both ask here (invariant one-table).
     pub(super) fn allows(&self, auth: &AuthContext) -> bool {
         auth.meets(&self.0)
     }
 }
 
-/// The judgement of a message that is not to reach the server.
+/// The reason why a message must not reach the server.
 #[derive(PartialEq, Debug)]
-pub(super) enum Refusal {
+pub(super) enum JudgeError {
     /// The caller does not meet this requirement.
     Forbidden(Rule),
-    /// The message has this answer: it names nothing that is there, or what it must not name.
+    /// The message names an unknown entry, or a field that the caller may not set. This is its answer.
     Invalid(RpcError),
 }
 
@@ -73,7 +73,7 @@ impl Default for Tools {
 }
 
 impl Tools {
-    /// Creates an empty table: every call is refused.
+    /// Creates an empty table: every call is rejected.
     pub fn new() -> Self {
         Self {
             tools: BTreeMap::new(),
@@ -89,8 +89,8 @@ impl Tools {
         }
     }
 
-    /// Adds a tool. Its callers need the permission for every row and field. A caller who may for some only is rejected:
-    /// use [`tool_with_decision`](Self::tool_with_decision) for a tool that filters rows.
+    /// Adds a tool. Its callers need the permission for every row and field. A caller with the permission for some rows or
+    /// fields is rejected: use [`tool_with_decision`](Self::tool_with_decision) for a tool that filters rows.
     ///
     /// # Panics
     /// If the tool is there already, or if the requirement reads a path parameter.
@@ -98,8 +98,8 @@ impl Tools {
         self.tool_with_decision(name, requirement.whole())
     }
 
-    /// Adds a tool that takes the decision on its requirement. Callers who may for some rows or fields reach it too, and
-    /// it has to apply [`AuthContext::decision`] to what it reads and writes.
+    /// Adds a tool that takes the decision on its requirement. Callers with the permission for some rows or fields reach it
+    /// too, so it has to apply [`AuthContext::decision`] to all that it reads and writes.
     ///
     /// # Panics
     /// As [`tool`](Self::tool).
@@ -108,11 +108,11 @@ impl Tools {
         self
     }
 
-    /// Says where in the arguments of a tool its fields are: at a JSON Pointer (RFC 6901), which is empty for the
-    /// arguments themselves. Callers who may set some fields only see these in the input schema, and a call that names
-    /// another is answered by an error that names it. Members in `always` (ids and other non-fields) are kept.
+    /// Sets the place of the fields in the arguments of a tool: a JSON Pointer (RFC 6901), which is empty for the arguments
+    /// themselves. A caller who may set only some fields sees only these in the input schema. A call that names another
+    /// field is answered by an error with its name. Every caller may name the members in `always`, such as ids.
     ///
-    /// Which rows a caller may write is left to the tool, as is [`AuthContext::decision`].
+    /// The tool still applies [`AuthContext::decision`] to rows.
     ///
     /// ```
     /// use keyward::action;
@@ -124,7 +124,7 @@ impl Tools {
     /// ```
     ///
     /// # Panics
-    /// If the table does not have the tool, if its fields are there already, or if the pointer is none.
+    /// If the table does not have the tool, if the place of its fields is set already, or if `pointer` is no JSON Pointer.
     pub fn fields_at(mut self, tool: &str, pointer: &str, always: &[&str]) -> Self {
         assert!(self.tools.contains_key(tool), "there is no tool {tool}: add it first");
         let earlier = self.fields.insert(tool.to_owned(), FieldsAt::new(pointer, always));
@@ -132,9 +132,9 @@ impl Tools {
         self
     }
 
-    /// Adds two tools by which a caller learns about itself: `whoami` (kind and name of its token, its owner, the time
-    /// left) and `list_my_permissions`. The layer answers them, and every valid caller may use them. Names are in the
-    /// answer if [they are kept](crate::Builder::caller_names).
+    /// Adds two tools that describe the caller: `whoami` (kind and name of its token, its owner, the time left) and
+    /// `list_my_permissions`. The layer answers their calls, and every valid caller may use them. The answer contains names
+    /// if [they are kept](crate::Builder::caller_names).
     ///
     /// # Panics
     /// If a tool of one of these names is there already.
@@ -145,7 +145,7 @@ impl Tools {
 
     /// Adds the resources whose URI this prefix covers, by whole segments: `config://app` covers `config://app/x`, not
     /// `config://apps`. The longest prefix wins. Bytes are compared as sent. A URI with dot segments or encoded
-    /// separators is refused. Callers need the permission for every row and field.
+    /// separators is rejected. Callers need the permission for every row and field.
     ///
     /// # Panics
     /// If the prefix is empty or there already, or if the requirement reads a path parameter.
@@ -165,8 +165,7 @@ impl Tools {
         self
     }
 
-    /// Adds a method that the table does not decide by itself: of an extension, or of your own. Its parameters are not
-    /// judged.
+    /// Adds a method that the protocol does not define, such as one of an extension. Its parameters are not judged.
     ///
     /// # Panics
     /// If the table decides the method already, or if the requirement reads a path parameter.
@@ -177,8 +176,8 @@ impl Tools {
         self
     }
 
-    /// Admits requests of pages of this origin, such as `https://inspector.example.com`. Without it, requests with an
-    /// `Origin` header are refused unless it is loopback (DNS rebinding).
+    /// Admits requests of pages of this origin, such as `https://inspector.example.com`. Pages of loopback origins are
+    /// admitted always. Requests of other origins are rejected (DNS rebinding).
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
@@ -190,8 +189,8 @@ impl Tools {
         self
     }
 
-    /// Sets the largest answer of the server, in bytes: of a JSON body, and of each event of a stream. The layer reads an
-    /// answer as a whole to filter its lists. A larger one becomes an error. The default is 16 MiB.
+    /// Sets the largest answer of the server, in bytes: of a JSON body, and of each event of a stream. The layer reads a
+    /// whole answer to filter its lists. A larger one becomes an error. The default is 16 MiB.
     pub fn answer_limit(mut self, bytes: usize) -> Self {
         self.answer_limit = bytes;
         self
@@ -208,13 +207,13 @@ impl Tools {
         [&self.tools, &self.prompts, &self.resources, &self.methods].into_iter().flatten().map(|(_, rule)| &*rule.0)
     }
 
-    pub(super) fn of_tool(&self, name: &str) -> Option<&Rule> {
+    pub(super) fn rule_of_tool(&self, name: &str) -> Option<&Rule> {
         self.tools.get(name)
     }
 
-    /// Returns the rule of a task: that of the tool whose call by this caller began it.
-    pub(super) fn of_task(&self, tasks: &Tasks, auth: &AuthContext, id: &str) -> Option<&Rule> {
-        self.of_tool(&tasks.tool(auth, id)?)
+    /// Returns the rule of the tool that began a task of this caller.
+    pub(super) fn rule_of_task(&self, tasks: &Tasks, auth: &AuthContext, id: &str) -> Option<&Rule> {
+        self.rule_of_tool(&tasks.tool(auth, id)?)
     }
 
     /// Returns whether the layer answers calls of this tool.
@@ -230,27 +229,27 @@ impl Tools {
     /// Removes from the schema of a tool the fields that the caller may not set.
     pub(super) fn narrow(&self, tool: &mut serde_json::Value, auth: &AuthContext) {
         let name = tool["name"].as_str().unwrap_or_default();
-        if let (Some(fields), Some(rule)) = (self.fields.get(name), self.of_tool(name))
+        if let (Some(fields), Some(rule)) = (self.fields.get(name), self.rule_of_tool(name))
             && let Some(schema) = tool.get_mut("inputSchema")
         {
             fields.narrow(schema, &auth.decide(&rule.0));
         }
     }
 
-    pub(super) fn of_prompt(&self, name: &str) -> Option<&Rule> {
+    pub(super) fn rule_of_prompt(&self, name: &str) -> Option<&Rule> {
         self.prompts.get(name)
     }
 
-    pub(super) fn of_resource(&self, uri: &str) -> Option<&Rule> {
+    pub(super) fn rule_of_resource(&self, uri: &str) -> Option<&Rule> {
         if is_ambiguous(uri) {
             return None;
         }
-        let rule = self.of_longest_prefix(uri, |prefix| prefix)?;
+        let rule = self.find_longest_prefix(uri, |prefix| prefix)?;
         if uri.contains('%') {
-            // A server that decodes the URI, once or twice, must not find it below another prefix.
-            let once = decoded(uri);
-            let twice = decoded(&once);
-            let differs = |reading: &str| self.of_longest_prefix(reading, decoded) != Some(rule);
+            // A server may decode the URI once or twice. It must then still be below the same prefix.
+            let once = decode_percent(uri);
+            let twice = decode_percent(&once);
+            let differs = |reading: &str| self.find_longest_prefix(reading, decode_percent) != Some(rule);
             if differs(&once) || differs(&twice) || twice.contains(char::is_control) {
                 return None;
             }
@@ -258,23 +257,22 @@ impl Tools {
         Some(rule)
     }
 
-    /// Returns the rule of the longest prefix that covers a URI, with the prefixes read like this.
-    fn of_longest_prefix<'a, T: AsRef<str>>(&'a self, uri: &str, read: impl Fn(&'a str) -> T) -> Option<&'a Rule> {
+    /// Returns the rule of the longest prefix that covers a URI. `read` transforms each prefix before the comparison.
+    fn find_longest_prefix<'a, T: AsRef<str>>(&'a self, uri: &str, read: impl Fn(&'a str) -> T) -> Option<&'a Rule> {
         let prefixes = self.resources.iter().map(|(prefix, rule)| (read(prefix), rule));
         let covering = prefixes.filter(|(prefix, _)| covers(prefix.as_ref(), uri));
         covering.max_by_key(|(prefix, _)| prefix.as_ref().len()).map(|(_, rule)| rule)
     }
 
-    /// Returns the rules of a URI template: those of all prefixes that cover one of its expansions. `None` if some
-    /// expansion has none.
-    pub(super) fn of_template(&self, template: &str) -> Option<Vec<&Rule>> {
+    /// Returns the rules of all prefixes that cover an expansion of a URI template. `None` if an expansion has no prefix.
+    pub(super) fn rules_of_template(&self, template: &str) -> Option<Vec<&Rule>> {
         let literal = literal(template);
         if is_ambiguous(literal) {
             return None;
         }
         let mut rules: Vec<&Rule> = expansions(template)
             .iter()
-            .map(|uri| self.of_longest_prefix(uri, |prefix| prefix))
+            .map(|uri| self.find_longest_prefix(uri, |prefix| prefix))
             .collect::<Option<_>>()?;
         if literal.len() < template.len() {
             let below = self.resources.range(literal.to_owned()..);
@@ -283,49 +281,59 @@ impl Tools {
         Some(rules)
     }
 
-    /// Judges a message, and returns what its caller has to meet: nothing beyond a credential if it is empty.
+    /// Judges a message, and returns the rules that its caller has to meet. If there are none, a credential is enough.
     ///
     /// # Errors
-    /// [`Refusal`] if the server must not see the message.
-    pub(super) fn judge(&self, message: &Message<'_>, auth: &AuthContext, tasks: &Tasks) -> Result<Vec<Rule>, Refusal> {
-        let rules = self.rules(message, auth, tasks).map_err(Refusal::Invalid)?;
+    /// [`JudgeError`] if the message must not reach the server.
+    pub(super) fn judge(
+        &self,
+        message: &Message<'_>,
+        auth: &AuthContext,
+        tasks: &Tasks,
+    ) -> Result<Vec<Rule>, JudgeError> {
+        let rules = self.rules(message, auth, tasks).map_err(JudgeError::Invalid)?;
         if let Some(rule) = rules.iter().find(|rule| !rule.allows(auth)) {
-            return Err(Refusal::Forbidden(Rule::clone(rule)));
+            return Err(JudgeError::Forbidden(Rule::clone(rule)));
         }
         if let Method::Tool { name, arguments } = message.method
-            && let (Some(fields), Some(rule)) = (self.fields.get(name), self.of_tool(name))
+            && let (Some(fields), Some(rule)) = (self.fields.get(name), self.rule_of_tool(name))
         {
             let checked = fields.check(arguments, &auth.decide(&rule.0));
-            checked.map_err(|text| Refusal::Invalid(RpcError::new(INVALID_PARAMS, text)))?;
+            checked.map_err(|text| JudgeError::Invalid(RpcError::new(INVALID_PARAMS, text)))?;
         }
         Ok(rules.into_iter().cloned().collect())
     }
 
+    /// Returns the rules of the entries that a message names.
+    ///
+    /// # Errors
+    /// The answer to a message that names an unknown entry.
     fn rules(&self, message: &Message<'_>, auth: &AuthContext, tasks: &Tasks) -> Result<Vec<&Rule>, RpcError> {
         let unknown = |kind: &str, name: &str| {
-            let text = format!("Unknown {kind}: {}", short(name));
+            let text = format!("Unknown {kind}: {}", shorten(name));
             RpcError::new(INVALID_PARAMS, text)
         };
         let no_resource = || RpcError::new(RESOURCE_NOT_FOUND, "Resource not found");
-        let resource = |uri: &str| self.of_resource(uri).ok_or_else(no_resource);
-        let task =
-            |id: &str| self.of_task(tasks, auth, id).ok_or_else(|| RpcError::new(INVALID_PARAMS, "Task not found"));
+        let resource = |uri: &str| self.rule_of_resource(uri).ok_or_else(no_resource);
+        let task = |id: &str| {
+            self.rule_of_task(tasks, auth, id).ok_or_else(|| RpcError::new(INVALID_PARAMS, "Task not found"))
+        };
         let rule = match &message.method {
             Method::Open => return Ok(Vec::new()),
-            Method::CompleteTemplate(uri) => return self.of_template(uri).ok_or_else(no_resource),
+            Method::CompleteTemplate(uri) => return self.rules_of_template(uri).ok_or_else(no_resource),
             Method::Listen { uris, tasks } => {
                 let resources = uris.iter().map(|uri| resource(uri));
                 return resources.chain(tasks.iter().map(|id| task(id))).collect();
             }
-            Method::Tool { name, .. } => self.of_tool(name).ok_or_else(|| unknown("tool", name)),
+            Method::Tool { name, .. } => self.rule_of_tool(name).ok_or_else(|| unknown("tool", name)),
             Method::Prompt(name) | Method::CompletePrompt(name) => {
-                self.of_prompt(name).ok_or_else(|| unknown("prompt", name))
+                self.rule_of_prompt(name).ok_or_else(|| unknown("prompt", name))
             }
             Method::Resource(uri) => resource(uri),
             Method::Task(id) => task(id),
             Method::Other => {
                 let name = message.name.unwrap_or_default();
-                let unknown = || RpcError::new(METHOD_NOT_FOUND, format!("Method not found: {}", short(name)));
+                let unknown = || RpcError::new(METHOD_NOT_FOUND, format!("Method not found: {}", shorten(name)));
                 self.methods.get(name).ok_or_else(unknown)
             }
         };

@@ -1,6 +1,6 @@
-//! URIs of resources: which prefix covers them, and which of them two readers may read differently.
+//! URIs of resources: the prefixes that cover them, and the URIs that two readers may read differently.
 
-/// Returns whether a prefix covers a URI: by whole segments, bytes as sent.
+/// Returns whether a prefix covers a URI, by whole segments. Bytes are compared as sent.
 pub(super) fn covers(prefix: &str, uri: &str) -> bool {
     let Some(rest) = uri.strip_prefix(prefix) else { return false };
     rest.is_empty() || prefix.ends_with(['/', ':']) || rest.starts_with(['/', '?', '#'])
@@ -18,10 +18,9 @@ pub(super) fn is_ambiguous(uri: &str) -> bool {
     {
         return true;
     }
-    // A reader that does not know queries takes them for the path.
-    let path = uri;
-    // Only the characters that matter are decoded.
-    let mut decoded = path.to_ascii_lowercase().replace("%2e", ".");
+    // Some readers take a query for a part of the path, so dot segments are searched in both. Only the characters that
+    // matter are decoded.
+    let mut decoded = uri.to_ascii_lowercase().replace("%2e", ".");
     if ["%2f", "%5c", "%252e", "%252f", "%255c", "%00"].iter().any(|encoded| decoded.contains(encoded)) {
         return true;
     }
@@ -29,13 +28,13 @@ pub(super) fn is_ambiguous(uri: &str) -> bool {
         decoded = rest.to_owned();
     }
     let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
-    // Empty segments after the authority are dropped by some readers.
+    // Some readers drop empty segments after the authority.
     let path_only = decoded.split(['?', '#']).next().unwrap_or_default();
     path_only.contains("//") || decoded.split(['/', ':', '?', '#']).any(is_dots)
 }
 
 /// Decodes percent encoding once.
-pub(super) fn decoded(uri: &str) -> String {
+pub(super) fn decode_percent(uri: &str) -> String {
     let mut parts = uri.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
@@ -52,15 +51,15 @@ pub(super) fn literal(template: &str) -> &str {
     template.split('{').next().unwrap_or_default()
 }
 
-/// Returns URIs that stand for all expansions of a template, as far as whole segments are concerned: its literal part,
-/// and that part with each kind of character that may follow.
+/// Returns URIs that stand for all expansions of a template. They are its literal part, and that part with each kind of
+/// character that may follow. For prefixes, which cover whole segments, no more is needed.
 pub(super) fn expansions(template: &str) -> Vec<String> {
     let literal = literal(template);
     let mut all = vec![literal.to_owned()];
     let mut rest = &template[literal.len()..];
-    // An expression without a value is empty: what follows it counts too.
+    // An expression without a value is empty, so the text after it may follow the literal part.
     while let Some(expression) = rest.strip_prefix('{') {
-        // A value may begin with any character, which stands for those of no prefix.
+        // A value may begin with any character. NUL stands for those that begin no segment.
         let first = expression.chars().next().filter(|c| "/?#.;&".contains(*c)).unwrap_or('\0');
         all.push(format!("{literal}{first}"));
         rest = expression.split_once('}').map_or("", |(_, rest)| rest);
@@ -99,12 +98,12 @@ mod tests {
             ("caf%C3%A9", "café"),
             ("%+1%ff", "%+1\u{fffd}"),
         ] {
-            assert_eq!(decoded(uri), expected);
+            assert_eq!(decode_percent(uri), expected);
         }
     }
 
     #[test]
-    fn expansions_of_a_template_are_its_literal_part_and_what_may_follow() {
+    fn expansions_of_a_template_are_its_literal_part_with_each_next_character() {
         for (template, all) in [
             ("a://x", &["a://x"][..]),
             ("a://{x}", &["a://", "a://\0"]),

@@ -53,7 +53,7 @@ impl DetailRenderer<'_> {
             AuditAction::GrantClamped | AuditAction::PermissionClamped => "permission",
             _ => {
                 let details = details.iter().filter_map(|(name, value)| match name.as_str() {
-                    // Whatever its members are called, it is neither a change nor a permission.
+                    // Metadata is neither a change nor a permission, even if its members are named like one.
                     "metadata" if event.what != AuditAction::TokenUpdated => {
                         Some(Detail { label: label(name), value: DetailValue::Text(value.to_string()) })
                     }

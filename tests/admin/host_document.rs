@@ -217,7 +217,7 @@ async fn other_operations_and_present_responses_stay() {
     assert_eq!(describe(&world, &mut twice), document);
 }
 
-/// What the document says is what the routes answer.
+/// The routes answer as the document says.
 #[tokio::test]
 async fn rejections_match_the_document() {
     let world = World::bare(settings);

@@ -412,7 +412,7 @@ async fn credentials_of_another_system_do_not_hide_the_session_of_the_host() {
         for path in ["/people/me", "/both/read", "/shop/read"] {
             let get = || app.get(path).header(AUTHORIZATION, other);
             assert_eq!(get().header(USER, "ada").await.assert_ok().body, "ada", "{path} {other}");
-            // It does not count as nothing either: where nobody is signed in, it is invalid, and not the public.
+            // Without a signed-in account such a credential is invalid, and the caller is not the public.
             get().await.assert_rejected(malformed);
         }
         // No session opens this group.
@@ -503,7 +503,7 @@ async fn a_signed_in_account_manages_its_own_tokens() {
     assert_eq!(tokens(&eve).list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().total, 0);
     assert_eq!(tokens(&ada).list(&TokenQuery::of(TokenKind::Admin)).await.unwrap().total, 1);
     tokens(&ada).regenerate(own.token.id).await.unwrap();
-    // Content tokens are of nobody: an ordinary user of the host does not reach them.
+    // Content tokens have no owner: an ordinary user of the host does not reach them.
     let content = keyward::NewContentToken::new("content", keyward::token::ContentAccess::FullAccess);
     let content = world.keyward.tokens().issue_content(content).await.unwrap().token.id;
     assert!(tokens(&ada).regenerate(content).await.is_err());
@@ -696,7 +696,7 @@ async fn services_are_managed_by_people_who_cover_them() {
     app.get("/admin/read").bearer(&token.secret).await.assert_ok();
     assert!(matches!(tokens(eve.id).issue_admin(new("eve")).await, Err(ServiceError::Forbidden(_))));
     assert!(tokens(eve.id).revoke(token.token.id).await.is_err());
-    // A person is managed by nobody else, however small.
+    // No other person manages a person, even one with fewer permissions.
     let other = tokens(ada.id).issue_admin(NewAdminToken::new("other", eve.id)).await;
     assert!(matches!(other, Err(ServiceError::Forbidden(_))));
     // It never signs in.

@@ -35,7 +35,7 @@ async fn service_keys_need_a_credential_and_their_scope() {
     assert!(answer.headers["www-authenticate"].as_bytes().starts_with(b"Bearer"));
     assert_eq!(app.get("/orders").bearer(&reads).await.assert_ok().body, "orders");
     app.get("/orders").bearer(writes.as_str()).await.assert_rejected(Reason::Forbidden).assert_status(403);
-    // What does not exist is told to callers alone.
+    // Only a valid caller learns that a path does not exist.
     app.get("/x").await.assert_status(401);
     app.get("/x").bearer(&reads).await.assert_status(404);
 }

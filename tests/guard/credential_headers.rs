@@ -63,7 +63,7 @@ async fn other_headers_hold_no_credential_by_default() {
     assert_eq!(vary(both.assert_ok()), ["Authorization"]);
 }
 
-/// Whatever the credentials are: the client learns nothing of either.
+/// The answer does not depend on the credentials: the client learns nothing of either.
 #[tokio::test]
 async fn credentials_that_differ_are_a_400_and_equal_ones_are_one() {
     let (world, app) = world();

@@ -1,9 +1,8 @@
 //! An MCP server alone, behind a map of secrets, and behind keyward's table.
 //!
 //! The server reads the message as JSON and answers, so that little hides the cost of a layer: it calls no tool and keeps
-//! no session. The map admits every caller to every tool. keyward reads each message strictly, decides on it by a table
-//! of 20 tools, half of which the caller may use, passes the same bytes on, and reads the answer, because lists in it
-//! are filtered.
+//! no session. The map admits every caller to every tool. keyward reads each message strictly, and decides on it by a table
+//! of 20 tools, half of which the caller may use. It forwards the same bytes, and reads the answer to filter its lists.
 
 use crate::by_hand;
 use crate::harness::{self, Row};

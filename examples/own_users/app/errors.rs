@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use keyward::admin::ServiceError;
 use serde_json::json;
 
-/// What handlers return.
+/// The result of a handler.
 pub(crate) type Reply<T> = Result<Json<T>, Failure>;
 
 /// A response with a message for the client.

@@ -18,7 +18,7 @@ use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, Stream
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// Returns the route of the MCP server. It keeps no sessions, so any platform of a database answers any request.
+/// Returns the route of the MCP server. It keeps no sessions, so any process on the database answers any request.
 pub(crate) fn mcp(database: &Database) -> GuardedRouter {
     let articles = Articles { database: database.clone(), api: ApiKind::Admin };
     let config = StreamableHttpServerConfig::default()
@@ -53,10 +53,10 @@ impl ServerHandler for Articles {
         };
         let (text, number) = (json!({"type": "string"}), json!({"type": "integer", "minimum": 1}));
         let sort = json!({"type": "string", "description": "A field, as title or title:desc"});
-        let found = json!({"title": text, "slug": text, "sort": sort, "page": number, "pageSize": number});
+        let search = json!({"title": text, "slug": text, "sort": sort, "page": number, "pageSize": number});
         let document = json!({"documentId": text});
         Ok(ListToolsResult::with_all_items(vec![
-            tool("search_articles", "Lists articles, or those with this title or slug", found, &[]),
+            tool("search_articles", "Lists articles, or those with this title or slug", search, &[]),
             tool("read_article", "Reads an article", document.clone(), &["documentId"]),
             tool("create_article", "Creates a draft", json!({"title": text, "slug": text, "body": text}), &["title"]),
             tool("publish_article", "Publishes a draft", document, &["documentId"]),
@@ -75,8 +75,8 @@ impl ServerHandler for Articles {
         let (articles, auth, decision) = (State(self.clone()), Auth(caller.clone()), caller.decision());
         let arguments = request.arguments.unwrap_or_default();
         let document = || Ok(Path(text(arguments.get("documentId"))));
-        let done = match &*request.name {
-            "search_articles" => match query(&arguments, &decision) {
+        let outcome = match &*request.name {
+            "search_articles" => match read_query(&arguments, &decision) {
                 Ok(query) => search(self.clone(), decision, query).await,
                 Err(invalid) => Err(invalid),
             },
@@ -85,8 +85,8 @@ impl ServerHandler for Articles {
             "publish_article" => publish(articles, decision, auth, document()).await,
             other => return Err(ErrorData::invalid_params(format!("Unknown tool: {other}"), None)),
         };
-        // The model reads the error of a tool, and can do better. An error of the protocol ends its work in some clients.
-        let result = match done {
+        // The model reads the error of a tool, and can correct its call. At an error of the protocol, some clients stop.
+        let result = match outcome {
             Ok(axum::Json(result)) => CallToolResult::structured(result),
             Err(failure) => CallToolResult::structured_error(failure.error().1),
         };
@@ -94,8 +94,8 @@ impl ServerHandler for Articles {
     }
 }
 
-/// Reads the parameters of a list from the arguments of the tool: fields are filters.
-fn query(arguments: &JsonObject, decision: &Decision) -> Result<Query, Failure> {
+/// Reads the parameters of a list from the arguments of the tool. An argument that names a field is a filter.
+fn read_query(arguments: &JsonObject, decision: &Decision) -> Result<Query, Failure> {
     let pair = |(name, value): (&String, &Value)| match name.as_str() {
         "page" | "pageSize" | "sort" => (name.clone(), text(Some(value))),
         field => (format!("filters[{field}]"), text(Some(value))),

@@ -73,7 +73,7 @@ async fn serve(State(server): State<ByHand>, request: Request) -> Response {
             cacheable(json!({"tools": tools}))
         }
         "tools/call" if message["params"]["name"] == SLOW => {
-            // It ends when the stream is dropped.
+            // The call ends when the stream is dropped.
             let running = server.calls.begin();
             return events(stream::once(async move { drop((std::future::pending::<()>().await, running)) }).boxed());
         }
@@ -90,7 +90,7 @@ async fn serve(State(server): State<ByHand>, request: Request) -> Response {
     (headers, axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result}))).into_response()
 }
 
-/// Adds what revision 2026-07-28 wants in a result that clients may keep.
+/// Adds the members that revision 2026-07-28 requires in a cacheable result.
 fn cacheable(mut result: Value) -> Value {
     result["resultType"] = "complete".into();
     result["ttlMs"] = 0.into();
@@ -98,7 +98,7 @@ fn cacheable(mut result: Value) -> Value {
     result
 }
 
-/// Answers with a stream that says at once that it is open.
+/// Answers with a stream that begins with a comment, so that its head is sent at once.
 fn events(rest: stream::BoxStream<'static, ()>) -> Response {
     let frame = |()| Ok::<_, Infallible>(Bytes::from_static(b": open\n\n"));
     let frames = stream::once(async {}).chain(rest).map(frame);

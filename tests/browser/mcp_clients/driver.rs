@@ -12,6 +12,7 @@ const REQUIRED: &str = "KEYWARD_REQUIRE_TOOLS";
 /// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A client, by its package and major version.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Client {
     Python1,
@@ -112,11 +113,12 @@ impl Driver {
         self.send(json!({"do": "connect", "url": url, "revision": revision, "token": token})).await
     }
 
-    /// Sends other commands without arguments: `list`, `seen`, `close`.
+    /// Sends another command, which has no arguments: `list`, `seen` or `close`.
     pub(super) async fn run(&mut self, command: &str) -> Result<Value, String> {
         self.send(json!({"do": command})).await
     }
 
+    /// Sends this token from now on, in the same connection.
     pub(super) async fn use_token(&mut self, token: &str) {
         self.send(json!({"do": "use", "token": token})).await.unwrap();
     }
@@ -126,6 +128,7 @@ impl Driver {
         self.call_with(tool, json!({})).await
     }
 
+    /// Calls a tool with arguments. Returns the same as [`call`](Self::call).
     pub(super) async fn call_with(&mut self, tool: &str, arguments: Value) -> Result<String, String> {
         let result = self.send(json!({"do": "call", "name": tool, "arguments": arguments})).await?;
         let text = result["text"].as_str().unwrap().to_owned();

@@ -1,4 +1,4 @@
-//! The table of the guide that says what each client shows to its user.
+//! The table of the guide with the texts that each client shows to its user.
 
 use super::driver::Client;
 use serde_json::Value;
@@ -28,9 +28,9 @@ pub(super) fn column(client: Client) -> Texts {
         .collect()
 }
 
-/// Returns a text as the table has it, without addresses. Some clients show the whole body of an answer; the table has
+/// Cuts a text to the form of the table, without addresses. Some clients show the whole body of an answer; the table has
 /// its message only.
-pub(super) fn shown(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     let text = text.split(" 'http://").next().unwrap_or_default();
     let Some(start) = text.find('{') else { return text.to_owned() };
     let body: Value = serde_json::from_str(&text[start..]).unwrap();

@@ -12,17 +12,17 @@ mod servers;
 
 use driver::Client;
 use futures_util::future::join_all;
-use guide::{Texts, shown};
+use guide::{Texts, shorten};
 use scenario::observe;
 use servers::ServerKind;
 
-/// Checks what a client does with each server and revision against its column of the guide.
+/// Compares the texts of a client, with each server and revision, with its column of the guide.
 async fn check(client: Client, combinations: &[(ServerKind, &str)]) {
     let observed = join_all(combinations.iter().map(|(kind, revision)| observe(client, revision, *kind))).await;
     let Some(observed) = observed.into_iter().collect::<Option<Vec<_>>>() else { return };
     let mut texts = Texts::default();
     for (case, text) in observed.into_iter().flatten() {
-        let (known, text) = (texts.entry(case).or_default(), shown(&text));
+        let (known, text) = (texts.entry(case).or_default(), shorten(&text));
         if !known.contains(&text) {
             known.push(text);
         }
@@ -33,7 +33,7 @@ async fn check(client: Client, combinations: &[(ServerKind, &str)]) {
 const LEGACY: &str = "2025-11-25";
 const STATELESS: &str = "2026-07-28";
 
-/// This version, as the first of the TypeScript SDK, knows no revision without sessions.
+/// Version 1, like that of the TypeScript SDK, knows no revision without sessions.
 #[tokio::test]
 async fn python_1_client_behaves_as_the_guide_says() {
     check(Client::Python1, &[(ServerKind::Rmcp, LEGACY), (ServerKind::ByHand, LEGACY)]).await;
@@ -56,7 +56,7 @@ async fn typescript_2_client_behaves_as_the_guide_says() {
     check(Client::TypeScript2, all.as_flattened()).await;
 }
 
-/// Each of its commands is a process, so it has fewer of them.
+/// Each command of the inspector is a process, so it gets fewer combinations.
 #[tokio::test]
 async fn inspector_behaves_as_the_guide_says() {
     check(Client::Inspector, &[(ServerKind::ByHand, LEGACY), (ServerKind::Rmcp, STATELESS)]).await;

@@ -1,4 +1,4 @@
-//! What may happen to a client, in one order for all of them.
+//! The cases that a client goes through, in the same order for each client.
 
 use super::STATELESS;
 use super::driver::{Client, Driver};
@@ -39,9 +39,9 @@ pub(super) async fn observe(client: Client, revision: &str, kind: ServerKind) ->
         _ => "in its stream",
     };
     let take = async {
-        heard(&server.calls.begun).await;
+        wait_for(&server.calls.begun).await;
         world.keyward.roles().set_permissions(own.role(), vec![Permission::new("article.read")]).await.unwrap();
-        heard(&server.calls.ended).await;
+        wait_for(&server.calls.ended).await;
     };
     let (called, ()) = tokio::join!(driver.call(SLOW), take);
     note(&format!("grant taken during a call, {moment}"), called.unwrap_err());
@@ -62,9 +62,9 @@ pub(super) async fn observe(client: Client, revision: &str, kind: ServerKind) ->
 
     driver.connect(url, revision, Some(other.secret.expose())).await.unwrap();
     let revoke = async {
-        heard(&server.calls.begun).await;
+        wait_for(&server.calls.begun).await;
         world.keyward.tokens().revoke(other.id).await.unwrap();
-        heard(&server.calls.ended).await;
+        wait_for(&server.calls.ended).await;
     };
     let (called, ()) = tokio::join!(driver.call(SLOW), revoke);
     note(&format!("token revoked during a call, {moment}"), called.unwrap_err());
@@ -73,7 +73,7 @@ pub(super) async fn observe(client: Client, revision: &str, kind: ServerKind) ->
 }
 
 /// Waits until a tool has begun, or ended.
-async fn heard(notify: &Notify) {
-    let heard = tokio::time::timeout(Duration::from_secs(60), notify.notified()).await;
-    heard.expect("the slow tool begins, and ends");
+async fn wait_for(notify: &Notify) {
+    let waited = tokio::time::timeout(Duration::from_secs(60), notify.notified()).await;
+    waited.expect("the slow tool begins, and ends");
 }

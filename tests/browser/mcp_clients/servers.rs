@@ -78,7 +78,7 @@ impl Server {
     }
 }
 
-/// Returns the text of a tool's result.
+/// Returns the text of a tool's result: the tool and the caller's owner.
 pub(super) fn greeting(caller: &AuthContext, tool: &Value) -> String {
     format!("{} for {}", tool.as_str().unwrap(), caller.owner().unwrap())
 }
@@ -117,7 +117,7 @@ impl ServerHandler for WithRmcp {
         let parts = context.extensions.get::<http::request::Parts>().unwrap();
         let caller = mcp::caller(&parts.extensions).unwrap();
         if request.name == SLOW {
-            // A call of a session runs apart from its request.
+            // In a session, rmcp runs a call in a task of its own, which outlives the request.
             let _running = self.0.begin();
             caller.revoked().await;
             return Err(ErrorData::internal_error("no longer allowed", None));

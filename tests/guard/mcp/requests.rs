@@ -4,7 +4,7 @@ use super::*;
 use http::HeaderMap;
 use keyward::Require;
 
-/// Keeps the headers of the last request, and answers with a body of one's choice.
+/// A server that keeps the headers of the last request.
 #[derive(Clone, Default)]
 struct Heads(Arc<Mutex<HeaderMap>>);
 

@@ -54,7 +54,7 @@ fn updated(uri: &str) -> Value {
     json!({"jsonrpc": "2.0", "method": "notifications/resources/updated", "params": {"uri": uri}})
 }
 
-/// Sends these messages in one frame with a last one that nobody withholds, and returns those that arrive before it.
+/// Sends these messages in one frame with a last one that is never withheld, and returns those that arrive before it.
 async fn pass(sender: &mpsc::UnboundedSender<String>, frames: &mut BodyDataStream, messages: &[Value]) -> Vec<Value> {
     let last = json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
     sender.send(messages.iter().chain([&last]).map(event).collect()).unwrap();

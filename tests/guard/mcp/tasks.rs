@@ -1,4 +1,4 @@
-//! Tasks: each is of the caller that began it, and of the tool that it was begun by.
+//! Tasks. Each belongs to the caller that began it, and to the tool that it was begun by.
 
 use super::*;
 use keyward::{Grant, NewAdminToken};

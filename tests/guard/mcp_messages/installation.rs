@@ -1,4 +1,4 @@
-//! A server behind the layer that keeps what it gets, and the comparison of what it runs with what is allowed.
+//! A server behind the layer that keeps its requests, and the comparison of the uses that it runs with the allowed ones.
 
 use super::oracle::{Judgement, judge};
 use super::readers::{lenient_uses, plain_uses};
@@ -18,22 +18,23 @@ use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 
 /// The requests that the server got.
-type Seen = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
+type ReceivedRequests = Arc<Mutex<Vec<(HeaderMap, Bytes)>>>;
 
 /// A table, and callers of it.
 pub struct Installation {
     pub table: Table,
     pub callers: Vec<(Levels, HeaderValue)>,
     service: GateService<Router>,
-    seen: Seen,
+    received: ReceivedRequests,
     _world: World,
 }
 
-/// How a request was decided.
+/// The outcome of a request.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Outcome {
-    /// The server got it and ran this many uses.
+    /// The server got the request and ran this number of uses.
     Ran(usize),
+    /// The server did not get the request.
     Refused,
 }
 
@@ -42,31 +43,31 @@ impl Installation {
     pub async fn random(random: &mut Rng, callers: usize) -> Self {
         let table = Table::random(random);
         let world = World::bare(|builder| builder.group(Group::mcp("/mcp")));
-        let seen = Seen::default();
+        let received = ReceivedRequests::default();
         let server = any({
-            let seen = seen.clone();
+            let received = received.clone();
             move |request: Request| async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.unwrap().to_bytes();
-                seen.lock().unwrap().push((parts.headers, body));
+                received.lock().unwrap().push((parts.headers, body));
                 (http::StatusCode::IM_A_TEAPOT, "the server")
             }
         });
         let service = world.keyward.guard(GuardedRouter::new().mcp("/mcp", table.tools(), server));
-        let mut keys = Vec::new();
+        let mut all = Vec::new();
         for _ in 0..callers {
             let levels = levels(random);
             let key = permissions(&levels).fold(world.editor(), |person, permission| person.with(permission)).issue();
             let bearer = format!("Bearer {}", key.await.secret.expose());
-            keys.push((levels, HeaderValue::from_str(&bearer).unwrap()));
+            all.push((levels, HeaderValue::from_str(&bearer).unwrap()));
         }
-        Self { table, callers: keys, service, seen, _world: world }
+        Self { table, callers: all, service, received, _world: world }
     }
 
-    /// Sends a request of a caller, and compares what the server runs with what the oracle allows.
+    /// Sends a request of a caller, and compares the uses that the server runs with those that the oracle allows.
     ///
     /// # Errors
-    /// Returns what differs.
+    /// Returns the difference.
     pub async fn check(&self, caller: usize, headers: &HeaderMap, body: &[u8]) -> Result<Outcome, String> {
         let (levels, bearer) = &self.callers[caller];
         let mut request = Request::post("/mcp").body(Body::from(body.to_vec())).unwrap();
@@ -74,17 +75,17 @@ impl Installation {
         request.headers_mut().insert(AUTHORIZATION, bearer.clone());
         let Ok(response) = self.service.clone().oneshot(request).await;
         let status = response.status();
-        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let received = std::mem::take(&mut *self.received.lock().unwrap());
         if status.is_server_error() {
             return Err(format!("{status}"));
         }
         let judgement = judge(&self.table, levels, headers, body);
-        let (headers, passed) = match &seen[..] {
+        let (headers, passed) = match &received[..] {
             [] if matches!(judgement, Judgement::Passes(_)) => return Err(format!("{judgement:?}, but was {status}")),
             [] => return Ok(Outcome::Refused),
             _ if matches!(judgement, Judgement::Refused(_)) => return Err(format!("{judgement:?}, but passed")),
             [(headers, passed)] => (headers, passed),
-            _ => return Err(format!("passed {} times", seen.len())),
+            _ => return Err(format!("passed {} times", received.len())),
         };
         if status != 418 || passed != body {
             return Err(format!("{status}, and the server got other bytes"));

@@ -1,4 +1,4 @@
-//! Random lists of a server, in JSON and in event streams: a client sees what the oracle allows, and all of it.
+//! Random lists of a server, in JSON and in event streams. A client sees exactly the entries that the oracle allows.
 
 use super::readers::Use;
 use super::requests::any_uri;
@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 
-/// The answers to one table.
-const OF_ONE: usize = 100;
+/// The number of answers behind one table.
+const ANSWERS_PER_TABLE: usize = 100;
 
-/// The lists of the protocol, and what names an item.
+/// The lists of the protocol, each with the member that names an item.
 const LISTS: [(&str, &str); 4] =
     [("tools", "name"), ("prompts", "name"), ("resources", "uri"), ("resourceTemplates", "uriTemplate")];
 
@@ -31,7 +31,7 @@ struct Answer {
 #[tokio::test]
 async fn random_lists_show_what_the_table_allows() {
     let (mut shown, mut hidden) = (0, 0);
-    for seed in 0..super::cases().div_ceil(10 * OF_ONE) as u64 {
+    for seed in 0..super::read_cases().div_ceil(10 * ANSWERS_PER_TABLE) as u64 {
         let mut random = Rng::with_seed(seed);
         let table = Table::random(&mut random);
         let world = World::bare(|builder| builder.group(Group::mcp("/mcp")));
@@ -47,7 +47,7 @@ async fn random_lists_show_what_the_table_allows() {
         let app = world.guard(GuardedRouter::new().mcp("/mcp", table.tools(), server));
         let levels = levels(&mut random);
         let key = permissions(&levels).fold(world.editor(), |person, permission| person.with(permission)).issue().await;
-        for _ in 0..OF_ONE {
+        for _ in 0..ANSWERS_PER_TABLE {
             let messages: Vec<Value> = (0..random.usize(1..4)).map(|_| message(&mut random)).collect();
             let stream = random.bool();
             let answer = if stream { events(&messages, &mut random) } else { document(&messages[0], &mut random) };
@@ -55,9 +55,9 @@ async fn random_lists_show_what_the_table_allows() {
             let request = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list"});
             let answered = app.post("/mcp").bearer(&key.secret).json(&request).await;
             answered.assert_ok();
-            let sent = if stream { read_events(&answered.body) } else { vec![from_json(&answered.body)] };
+            let sent = if stream { read_events(&answered.body) } else { vec![parse(&answered.body)] };
             let messages = if stream { &messages[..] } else { &messages[..1] };
-            let expected: Vec<_> = messages.iter().map(|message| filtered(message, &table, &levels)).collect();
+            let expected: Vec<_> = messages.iter().map(|message| filter(message, &table, &levels)).collect();
             assert_eq!(sent, expected, "seed {seed}, {levels:?}, {table:?}\n{:?}", answer.frames);
             let count = |messages: &[Value]| messages.iter().map(count_items).sum::<usize>();
             shown += count(&sent);
@@ -67,15 +67,15 @@ async fn random_lists_show_what_the_table_allows() {
     assert!(shown > 100 && hidden > 100, "{shown} items were shown and {hidden} hidden: too few to compare");
 }
 
-fn from_json(text: &[u8]) -> Value {
+fn parse(text: &[u8]) -> Value {
     serde_json::from_slice(text).unwrap_or_else(|error| panic!("{error}: {}", text.escape_ascii()))
 }
 
 /// Returns the message that the caller should see.
-fn filtered(message: &Value, table: &Table, levels: &Levels) -> Value {
+fn filter(message: &Value, table: &Table, levels: &Levels) -> Value {
     let mut message = message.clone();
     if let Value::Array(batch) = &message {
-        return batch.iter().map(|message| filtered(message, table, levels)).collect();
+        return batch.iter().map(|message| filter(message, table, levels)).collect();
     }
     let Some(Value::Object(result)) = message.get_mut("result") else { return message };
     if let Some(scope) = result.get_mut("cacheScope") {
@@ -179,7 +179,7 @@ fn events(messages: &[Value], random: &mut Rng) -> Answer {
         text += if text.ends_with('\r') { "\r" } else { end(random) };
     }
     if random.u8(..4) == 0 {
-        // An event that does not end is none.
+        // Clients ignore an event that does not end.
         text += "data: {\"result\":{\"tools\":[{\"name\":\"publish\"}]}}";
     }
     let content_type = ["text/event-stream", "Text/Event-Stream; charset=utf-8"][random.usize(..2)];
@@ -206,9 +206,7 @@ fn read_events(bytes: &[u8]) -> Vec<Value> {
     for line in complete.split_terminator('\n') {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         match (line, field) {
-            ("", _) => {
-                messages.extend(data.take().filter(|data| !data.is_empty()).map(|data| from_json(data.as_bytes())))
-            }
+            ("", _) => messages.extend(data.take().filter(|data| !data.is_empty()).map(|data| parse(data.as_bytes()))),
             (_, "data") => {
                 let value = value.strip_prefix(' ').unwrap_or(value);
                 data = Some(data.map_or(String::new(), |data| data + "\n") + value);
@@ -219,10 +217,9 @@ fn read_events(bytes: &[u8]) -> Vec<Value> {
     messages
 }
 
-/// The oracle shows nothing to a caller without permissions, where each entry needs some.
 #[test]
 fn oracle_hides_what_is_not_in_the_table() {
     let message = json!({"id": 1, "result": {"tools": [{"name": "search"}, {}, {"name": 1}], "cacheScope": "public"}});
     let expected = json!({"id": 1, "result": {"tools": [], "cacheScope": "private"}});
-    assert_eq!(filtered(&message, &Table::default(), &[Level::All; 4]), expected);
+    assert_eq!(filter(&message, &Table::default(), &[Level::All; 4]), expected);
 }

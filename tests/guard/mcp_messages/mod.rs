@@ -1,4 +1,4 @@
-//! Random requests to an MCP server behind the layer: it runs what an oracle allows, however leniently it reads.
+//! Random requests to an MCP server behind the layer. It runs only uses that an oracle allows, however leniently it reads.
 //!
 //! `KEYWARD_CASES=1000000 cargo test --release --features mcp,testing --test guard mcp_messages` tries more than CI does.
 
@@ -16,15 +16,15 @@ use http::{HeaderMap, HeaderValue};
 use installation::{Installation, Outcome};
 use std::collections::BTreeMap;
 
-/// The requests to one table.
-const OF_ONE: usize = 500;
+/// The number of requests to one table.
+const REQUESTS_PER_TABLE: usize = 500;
 
 /// Returns the number of requests.
-fn cases() -> usize {
+fn read_cases() -> usize {
     std::env::var("KEYWARD_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(5_000)
 }
 
-/// Known tricks, each to several tables by several callers.
+/// Sends known tricks, each to several tables by several callers.
 #[tokio::test]
 async fn known_tricks_run_only_what_the_table_allows() {
     let call = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{params}}}"#);
@@ -75,10 +75,10 @@ async fn known_tricks_run_only_what_the_table_allows() {
 #[tokio::test]
 async fn random_messages_run_what_the_table_allows() {
     let mut outcomes: BTreeMap<Outcome, usize> = BTreeMap::new();
-    for seed in 0..cases().div_ceil(OF_ONE) as u64 {
+    for seed in 0..read_cases().div_ceil(REQUESTS_PER_TABLE) as u64 {
         let mut random = Rng::with_seed(seed);
         let installation = Installation::random(&mut random, 4).await;
-        for _ in 0..OF_ONE {
+        for _ in 0..REQUESTS_PER_TABLE {
             let caller = random.usize(..installation.callers.len());
             let (headers, body) = requests::request(&mut random);
             match installation.check(caller, &headers, &body).await {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 /// The decision on a request.
 #[derive(PartialEq, Eq, Debug)]
 pub enum Judgement {
-    /// The server gets the request, and runs exactly these.
+    /// The server gets the request, and runs exactly these uses.
     Passes(BTreeSet<Use>),
     /// The server does not get it.
     Refused(&'static str),
@@ -20,11 +20,11 @@ pub enum Judgement {
 /// A request that is refused, with the reason.
 struct Refused(&'static str);
 
-/// What the messages of a request use.
+/// The uses of the messages of a request.
 #[derive(Default)]
 struct Reading {
     uses: BTreeSet<Use>,
-    /// Whether the layer may refuse what is allowed.
+    /// Whether the layer may refuse an allowed request.
     open: bool,
 }
 
@@ -48,7 +48,7 @@ const NOTIFICATIONS: [&str; 5] = [
 ];
 /// The messages and resources of one request that a layer has to admit.
 const MOST: usize = 100;
-/// The members of which there must be no other spelling.
+/// The members that must have no other spelling. Written here again, so that an error in the layer's list shows.
 const MEMBERS: [&str; 14] = [
     "jsonrpc",
     "id",
@@ -167,7 +167,7 @@ fn read_message(headers: &HeaderMap, message: &Json, reading: &mut Reading) -> R
     read_version(headers, params, reading)?;
     if method.starts_with("notifications/") {
         reading.open |= member("id").is_some();
-        // Other ones use nothing.
+        // Other notifications use nothing.
         reading.open |= !NOTIFICATIONS.contains(&method.as_str());
         return Ok(());
     }
@@ -177,7 +177,7 @@ fn read_message(headers: &HeaderMap, message: &Json, reading: &mut Reading) -> R
     read_uses(headers, method, params, reading)
 }
 
-/// Reads what a request of this method uses.
+/// Reads the uses of a request of this method.
 fn read_uses(
     headers: &HeaderMap,
     method: &str,
@@ -199,7 +199,7 @@ fn read_uses(
                 _ => Use::Resource(named),
             });
         }
-        // It shows nothing.
+        // The answer shows nothing.
         "resources/unsubscribe" => {
             reading.open |= check_members(params).is_err() || text(params, "uri").is_err();
         }
@@ -252,7 +252,7 @@ fn is_plain(uri: &str) -> bool {
     uri.chars().all(mark) && !rest.contains("//") && !rest.split(['/', ':']).any(|s| s == "." || s == "..")
 }
 
-/// Checks that no reader takes another member for one that decides.
+/// Checks that no reader takes another member for one of `MEMBERS`.
 fn check_members(members: &[(String, Json)]) -> Result<(), Refused> {
     let fold = |name: &str| name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>();
     let confusing = |name: &str| {

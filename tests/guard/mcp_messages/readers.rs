@@ -1,4 +1,4 @@
-//! Servers that read a request leniently, each in another way, and run what they have read.
+//! Servers that read a request leniently, each in another way, and run the uses that they read.
 
 use super::json::{Json, read};
 use http::{HeaderMap, header};
@@ -16,7 +16,7 @@ pub enum Use {
     Method(String),
 }
 
-/// How a server reads members and names.
+/// A way to read members and names.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Reader {
     name: &'static str,
@@ -28,7 +28,7 @@ pub struct Reader {
     cuts: bool,
     /// Finds missing members in `__proto__`.
     inherits: bool,
-    /// Believes the headers that repeat a part of the body.
+    /// Reads the headers that repeat a part of the body, not the body.
     routes: bool,
 }
 
@@ -46,12 +46,12 @@ const READERS: [Reader; 8] = [
     Reader { name: "headers", routes: true, ..PLAIN },
 ];
 
-/// Returns what a server runs that reads as the specifications say.
+/// Returns the uses that a server runs if it reads as the specifications say.
 pub fn plain_uses(headers: &HeaderMap, body: &[u8]) -> BTreeSet<Use> {
     PLAIN.run(headers, &read(&decode(headers, body)).values)
 }
 
-/// Returns what each lenient server runs.
+/// Returns the uses that each lenient server runs.
 pub fn lenient_uses(headers: &HeaderMap, body: &[u8]) -> impl Iterator<Item = (&'static str, BTreeSet<Use>)> {
     let values = read(&decode(headers, body)).values;
     READERS.into_iter().map(move |reader| {
@@ -206,12 +206,12 @@ fn base64(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// Returns a use as servers may resolve it: as named, and with its URI decoded once and again, split and walked.
+/// Returns the uses that servers may resolve a use to: as named, and with its URI decoded up to twice and simplified.
 fn resolutions(used: &Use) -> Vec<Use> {
     let all = |uri: &str, kind: fn(String) -> Use| {
-        let once = percent_decoded(uri);
-        let twice = percent_decoded(&once);
-        [uri.to_owned(), walked(uri), walked(&once), walked(&twice)].map(kind).to_vec()
+        let once = decode_percent(uri);
+        let twice = decode_percent(&once);
+        [uri.to_owned(), simplify(uri), simplify(&once), simplify(&twice)].map(kind).to_vec()
     };
     match used {
         Use::Resource(uri) => all(uri, Use::Resource),
@@ -221,7 +221,7 @@ fn resolutions(used: &Use) -> Vec<Use> {
 }
 
 /// Decodes percent encoding once.
-fn percent_decoded(uri: &str) -> String {
+fn decode_percent(uri: &str) -> String {
     let bytes = uri.as_bytes();
     let (mut decoded, mut at) = (Vec::new(), 0);
     while at < bytes.len() {
@@ -234,7 +234,7 @@ fn percent_decoded(uri: &str) -> String {
 }
 
 /// Removes the query, backslashes, empty segments and dot segments of a path.
-fn walked(uri: &str) -> String {
+fn simplify(uri: &str) -> String {
     let uri = uri.split('\0').next().unwrap_or_default().replace('\\', "/");
     let uri = uri.split(['?', '#']).next().unwrap_or_default();
     let start = uri.find("://").map_or(0, |at| at + 3);

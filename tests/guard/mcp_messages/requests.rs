@@ -131,13 +131,13 @@ fn call(random: &mut Rng) -> (String, Option<Json>) {
     (method.to_owned(), params)
 }
 
-/// Returns a URI that all readers take for the same resource.
+/// Returns a URI or a URI template that all readers read alike.
 pub fn any_uri(random: &mut Rng) -> String {
     let (prefix, rest) = (one(random, &PREFIXES), one(random, &["", "/1", "1", "/drafts", "?x=1", "{id}", "/{a}/b"]));
     prefix.to_owned() + if prefix.ends_with('/') { rest.trim_start_matches('/') } else { rest }
 }
 
-/// Returns a URI: below a prefix, with parts that readers take for others.
+/// Returns a URI below a prefix, with parts that readers may read differently.
 fn uri(random: &mut Rng) -> String {
     const PARTS: [&str; 34] = [
         "/",
@@ -224,7 +224,7 @@ fn confuse(members: &mut Members, random: &mut Rng) {
     }
 }
 
-/// Returns another value in place of this one.
+/// Returns a value of the same form with other texts.
 fn other(value: Json, random: &mut Rng) -> Json {
     match value {
         Json::Text(_) => text(match random.u8(..4) {

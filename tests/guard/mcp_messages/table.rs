@@ -1,4 +1,4 @@
-//! Random tables and callers, and which uses they allow: computed from levels, without keyward's decisions.
+//! Random tables and callers, and the uses that they allow. Levels decide here, not keyward's decisions.
 
 use super::readers::Use;
 use fastrand::Rng;
@@ -42,7 +42,7 @@ pub const METHODS: [&str; 2] = ["x/mine", "x/other"];
 /// The number of actions.
 pub const ACTIONS: usize = 4;
 
-/// A caller has nothing of an action, some of its fields, or all of it.
+/// The part of an action that a caller has: nothing, some of its fields, or all of it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Level {
     Nothing,
@@ -70,7 +70,7 @@ struct Entry {
     filters: bool,
 }
 
-/// What a server offers, and to whom.
+/// The entries of a server, each with the need of its callers.
 #[derive(Clone, Default, Debug)]
 pub struct Table {
     tools: BTreeMap<&'static str, Entry>,
@@ -124,7 +124,7 @@ impl Table {
         self.methods.iter().fold(tools, |tools, (name, e)| tools.method(*name, e.need.requirement()))
     }
 
-    /// Returns whether a caller may use this, exactly as it is named.
+    /// Returns whether a caller may use this. Names are compared as they are.
     pub fn allows(&self, levels: &Levels, used: &Use) -> bool {
         let meets = |entry: Option<&Entry>| {
             entry.is_some_and(|entry| match entry.need.level(levels) {
@@ -138,7 +138,7 @@ impl Table {
             Use::Prompt(name) => self.prompts.get(name.as_str()),
             Use::Method(name) => self.methods.get(name.as_str()),
             Use::Resource(uri) => self.of_resource(uri),
-            // Whatever the template expands to has to be allowed.
+            // Every expansion of the template has to be allowed.
             Use::Template(template) => {
                 let (literal, expression) = template.split_once('{').unwrap_or((template, ""));
                 let below = |prefix: &&&str| prefix.starts_with(literal) && literal.len() < template.len();

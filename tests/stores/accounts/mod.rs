@@ -154,7 +154,7 @@ macro_rules! tests_of_an_engine {
             assert_eq!(staged.committed().grants, 1);
             assert_eq!(s.one.answers(&token.secret).await, READ_ONLY);
             s.two.wait_for(&token.secret, READ_ONLY).await;
-            // What went does not come back.
+            // A removed grant does not come back.
             let mut tx: Tx = $begin(&s.pool).await;
             let staged = report(&mut tx, true, "editor").await;
             tx.commit().await.unwrap();

@@ -1,4 +1,4 @@
-//! What keyward needs of the host's connections to a file.
+//! The requirements of keyward on the host's connections to a file.
 
 use super::database_file::{DatabaseFile, Identity};
 use super::error::{OpenError, query_error};
