@@ -152,7 +152,8 @@ impl Gate {
     fn session_counts_besides(&self, headers: &HeaderMap, group: &Group) -> bool {
         // A page group has looked for its cookie, which is what fails then.
         let by_session = self.signed_in.is_some() && group.pages.is_none() && group.admits_signed_in();
-        by_session && !self.has_own_credential(headers)
+        let has_ours = |value: &[u8]| self.format.has_ours(value);
+        by_session && !self.has_own_credential(headers) && !self.style.headers.any_value(headers, has_ours)
     }
 
     /// Rejects an invalid secret: at once if the configured keys are known to be those of the store, else after they have
