@@ -179,11 +179,8 @@ impl Durations {
     /// shortest one would make people choose "unlimited".
     #[cfg(any(feature = "api", feature = "ui"))]
     pub(crate) fn preselected(&self) -> Lifespan {
-        let offered = self.offered();
-        match offered.get(1).or(offered.first()) {
-            Some(choice) => choice.map_or(Lifespan::Unlimited, Lifespan::Of),
-            None => self.longest(),
-        }
+        let offered: Vec<Duration> = self.offered().into_iter().flatten().collect();
+        offered.get(1).or(offered.first()).map_or_else(|| self.longest(), |span| Lifespan::Of(*span))
     }
 
     /// Returns the longest choice; without choices, the maximum.
@@ -213,5 +210,20 @@ impl Durations {
             }
             _ => Ok(()),
         }
+    }
+}
+
+#[cfg(all(test, feature = "api"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lifespan_that_was_not_chosen_ends_if_one_of_the_choices_does() {
+        let of = |choices: &[u64]| {
+            Durations::default().choices(choices.iter().map(|days| u32::try_from(*days).unwrap() * DAY)).preselected()
+        };
+        assert_eq!(of(&[7, 30, 90]), Lifespan::Of(30 * DAY));
+        assert_eq!(of(&[7]), Lifespan::Of(7 * DAY));
+        assert_eq!(of(&[]), Lifespan::Unlimited);
     }
 }

@@ -138,8 +138,8 @@ impl Event {
             address: event.origin.address.map(|a| a.to_string()),
             origin: match (event.origin.actor, &event.origin.tool) {
                 (_, Some(_)) => Some("mcp"),
-                (Actor::Service | Actor::Withheld, None) => None,
-                (Actor::Person(_) | Actor::Token(_) | Actor::Visitor, None) => Some("http"),
+                (Actor::Person(_) | Actor::Token(_) | Actor::Visitor, None) if !withheld => Some("http"),
+                _ => None,
             },
             tool: event.origin.tool.as_deref().map(str::to_owned),
             cause: event.cause.map(EventObject::from),

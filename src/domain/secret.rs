@@ -352,6 +352,12 @@ impl SecretFormat {
             || self.foreign.iter().any(|format| format.fits(text))
     }
 
+    /// Returns true if a text has a credential of this installation in it, valid or not: in quotes, or after another scheme.
+    pub(crate) fn has_ours(&self, text: &[u8]) -> bool {
+        let is_prefix = |window: &[u8], prefix: &str| window.eq_ignore_ascii_case(prefix.as_bytes());
+        self.prefixes.iter().any(|(_, prefix)| text.windows(prefix.len()).any(|window| is_prefix(window, prefix)))
+    }
+
     /// Hashes a secret of another system: its shape is all that can be checked without the store.
     fn verify_foreign(&self, text: &[u8]) -> Result<VerifiedSecret, VerifyError> {
         let format = self.foreign.iter().find(|format| format.fits(text)).ok_or(VerifyError::Malformed)?;

@@ -153,7 +153,8 @@ impl Gate {
     fn session_counts_besides(&self, headers: &HeaderMap, group: &Group) -> bool {
         // In a page group, the credential that failed is the cookie.
         let by_session = self.signed_in.is_some() && group.pages.is_none() && group.admits_signed_in();
-        by_session && !self.has_own_credential(headers)
+        let has_ours = |value: &[u8]| self.format.has_ours(value);
+        by_session && !self.has_own_credential(headers) && !self.style.headers.any_value(headers, has_ours)
     }
 
     /// Rejects an invalid secret: at once if the configured keys are known to be those of the store, else after they have

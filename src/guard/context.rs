@@ -162,30 +162,34 @@ impl AuthContext {
     /// the layer of an MCP server ends the running call.
     ///
     /// # Errors
-    /// [`Forbidden`] if the caller does not meet the requirement.
+    /// [`Forbidden`] if the caller did not meet the requirement when the request began, or does not meet it now.
     ///
     /// ```
     /// # use keyward::{AuthContext, action, guard::Forbidden};
     /// async fn publish(auth: &AuthContext, work: impl Future<Output = ()>) -> Result<(), Forbidden> {
-    ///     auth.admit(&action("article.publish"))?;
+    ///     auth.admit(&action("article.publish")).await?;
     ///     tokio::select! {
     ///         () = work => Ok(()),
     ///         () = auth.revoked() => Err(Forbidden),
     ///     }
     /// }
     /// ```
-    pub fn admit(&self, requirement: &Requirement) -> Result<(), Forbidden> {
-        self.admit_decision(&requirement.clone().whole()).map(drop)
+    pub async fn admit(&self, requirement: &Requirement) -> Result<(), Forbidden> {
+        self.admit_decision(&requirement.clone().whole()).await.map(drop)
     }
 
     /// Admits the caller as [`admit`](Self::admit) does, for some rows or fields at least, and takes the decision.
     ///
     /// # Errors
     /// [`Forbidden`] if the caller does not meet the requirement at all.
-    pub fn admit_decision(&self, requirement: &Requirement) -> Result<Decision, Forbidden> {
+    pub async fn admit_decision(&self, requirement: &Requirement) -> Result<Decision, Forbidden> {
         let decision = self.decide(requirement);
         if decision.verdict() == Verdict::Denied {
             return Err(Forbidden);
+        }
+        // The request may have begun long ago.
+        if self.entry.digest().is_some() && !is_still_valid(&self.entry) {
+            judge_again(&self.entry, std::slice::from_ref(requirement)).await.map_err(|_| Forbidden)?;
         }
         self.mark.add(Arc::new(requirement.clone()));
         Ok(decision)

@@ -108,6 +108,11 @@ impl CredentialHeaders {
         self.all(headers).any(|credential| matches!(credential, Credential::Secret(secret) if is_ours(secret)))
     }
 
+    /// Returns whether the value of one of the headers is like this.
+    pub(super) fn any_value(&self, headers: &HeaderMap, is: impl Fn(&[u8]) -> bool) -> bool {
+        self.values(headers).any(|(_, value)| is(value.as_bytes()))
+    }
+
     /// Returns whether each of the headers occurs once, in the form of a credential. The result says nothing about the secret
     /// itself.
     pub(super) fn are_well_formed(&self, headers: &HeaderMap) -> bool {

@@ -1,8 +1,11 @@
 //! Fields in the arguments of a tool: a schema shows those that the caller may set, and a call may name no others.
 
-use super::message::{is_same_folded, shorten};
+use super::message::{may_be_read_as, shorten};
+use super::uri::decode_percent;
 use crate::domain::Decision;
 use serde_json::{Map, Value};
+use std::cell::Cell;
+use std::collections::HashSet;
 
 /// The place of fields in the arguments of a tool.
 #[derive(Clone, Debug)]
@@ -15,6 +18,10 @@ pub(super) struct FieldsAt {
 
 /// The deepest nesting of a schema that is followed.
 const DEEPEST: usize = 32;
+/// The most values that references add to a schema: definitions that refer to others twice would double at each step.
+const MOST_COPIED: usize = 10_000;
+/// The members of a schema that hold under a condition.
+const CONDITIONS: [&str; 4] = ["if", "then", "else", "not"];
 /// The members of a schema that hold definitions for `$ref`.
 const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
@@ -46,7 +53,7 @@ impl FieldsAt {
                 Value::Object(members) => members,
                 _ => return Err(format!("what holds {} is no object", shorten(name))),
             };
-            if let Some(other) = members.keys().find(|other| *other != name && is_same_folded(other, name)) {
+            if let Some(other) = members.keys().find(|other| may_be_read_as(other, name)) {
                 return Err(format!("the member {} is another spelling of {name}", shorten(other)));
             }
             match members.get(name) {
@@ -74,7 +81,8 @@ impl FieldsAt {
     /// Removes from an input schema the fields that the decision does not allow.
     pub(super) fn narrow(&self, schema: &mut Value, decision: &Decision) {
         let root = schema.clone();
-        Narrowing { fields: self, decision, root: &root }.narrow(schema, &self.path, DEEPEST);
+        let left = Cell::new(MOST_COPIED);
+        Narrowing { fields: self, decision, root: &root, left }.narrow(schema, &self.path, DEEPEST);
         remove_unused_definitions(schema);
     }
 }
@@ -85,84 +93,154 @@ struct Narrowing<'a> {
     decision: &'a Decision,
     /// The whole schema as it was, which references are looked up in.
     root: &'a Value,
+    /// How many values references may add yet.
+    left: Cell<usize>,
 }
 
 impl Narrowing<'_> {
     /// Narrows a part of the schema that describes the object at the start of this path.
     fn narrow(&self, schema: &mut Value, path: &[String], depth: usize) {
         let Value::Object(members) = schema else { return };
-        let Some(depth) = depth.checked_sub(1) else { return members.clear() };
-        self.resolve(members);
-        for several in ["anyOf", "oneOf", "allOf"] {
-            let branches = members.get_mut(several).and_then(Value::as_array_mut);
-            branches.into_iter().flatten().for_each(|branch| self.narrow(branch, path, depth));
-        }
-        match path {
-            [] => {
-                if let Some(Value::Object(properties)) = members.get_mut("properties") {
-                    properties.retain(|name, _| self.fields.allows(self.decision, name));
-                }
-                if let Some(Value::Array(required)) = members.get_mut("required") {
-                    required.retain(|name| name.as_str().is_some_and(|name| self.fields.allows(self.decision, name)));
-                }
-                if let Some(items) = members.get_mut("items") {
-                    self.narrow(items, path, depth);
-                }
-            }
-            [name, rest @ ..] => {
-                if let Some(property) = members.get_mut("properties").and_then(|properties| properties.get_mut(name)) {
-                    self.narrow(property, rest, depth);
-                }
-            }
-        }
-    }
-
-    /// Replaces a reference by a copy of its target. Other references to the same target are then not narrowed.
-    fn resolve(&self, members: &mut Map<String, Value>) {
-        for _ in 0..DEEPEST {
-            let Some(Value::String(reference)) = members.remove("$ref") else { return };
-            let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-            for (name, value) in target.and_then(Value::as_object).into_iter().flatten() {
-                // A reference to the root would copy all definitions.
-                if !DEFINITIONS.contains(&name.as_str()) {
-                    members.entry(name).or_insert_with(|| value.clone());
-                }
-            }
-        }
-    }
-}
-
-/// Removes the definitions that no reference names any more: they may contain the removed fields.
-fn remove_unused_definitions(schema: &mut Value) {
-    for key in DEFINITIONS {
-        let names = |schema: &Value| -> Vec<String> {
-            schema[key].as_object().into_iter().flat_map(Map::keys).cloned().collect()
+        let depth = depth.checked_sub(1).filter(|_| self.resolve(members));
+        let Some(depth) = depth else { return members.clear() };
+        // A condition that loses a name would hold for other calls.
+        let loses = |part: &Value| {
+            let mut narrowed = part.clone();
+            self.narrow(&mut narrowed, path, depth);
+            narrowed != *part
         };
-        let mut before = usize::MAX;
-        while names(schema).len() < before {
-            before = names(schema).len();
-            for name in names(schema) {
-                let definition = schema[key].as_object_mut().and_then(|definitions| definitions.remove(&name));
-                let pointer = format!("#/{key}/{}", name.replace('~', "~0").replace('/', "~1"));
-                if let (true, Some(definition)) = (refers(schema, &pointer), definition) {
-                    schema[key][name] = definition;
+        if CONDITIONS.iter().any(|name| members.get(*name).is_some_and(loses)) {
+            CONDITIONS.iter().for_each(|name| drop(members.remove(*name)));
+        }
+        for (name, part) in members.iter_mut() {
+            match (name.as_str(), part) {
+                ("anyOf" | "oneOf" | "allOf", Value::Array(branches)) => {
+                    branches.iter_mut().for_each(|branch| self.narrow(branch, path, depth));
+                }
+                ("dependentSchemas" | "dependencies", Value::Object(branches)) => {
+                    branches.values_mut().for_each(|branch| self.narrow(branch, path, depth));
+                }
+                ("default" | "const", value) => self.narrow_value(value, path),
+                ("examples" | "enum", Value::Array(values)) => {
+                    values.iter_mut().for_each(|value| self.narrow_value(value, path));
+                }
+                ("properties", part) => {
+                    if let [name, rest @ ..] = path
+                        && let Some(property) = part.get_mut(name)
+                    {
+                        self.narrow(property, rest, depth);
+                    }
+                }
+                ("items" | "prefixItems" | "additionalItems" | "contains", part) if path.is_empty() => match part {
+                    Value::Array(items) => items.iter_mut().for_each(|item| self.narrow(item, path, depth)),
+                    part => self.narrow(part, path, depth),
+                },
+                _ => {}
+            }
+        }
+        if path.is_empty() {
+            self.narrow_names(members);
+        }
+    }
+
+    /// Removes the names of other fields from the schema of the fields.
+    fn narrow_names(&self, members: &mut Map<String, Value>) {
+        let allows = |name: &str| self.fields.allows(self.decision, name);
+        let retain = |names: &mut Value| {
+            if let Value::Array(names) = names {
+                names.retain(|name| name.as_str().is_some_and(allows));
+            }
+        };
+        for part in ["properties", "dependentRequired", "dependentSchemas", "dependencies"] {
+            if let Some(Value::Object(by_name)) = members.get_mut(part) {
+                by_name.retain(|name, _| allows(name));
+                if part != "properties" {
+                    by_name.values_mut().for_each(retain);
                 }
             }
+        }
+        members.get_mut("required").into_iter().for_each(retain);
+        members.get_mut("propertyNames").and_then(|names| names.get_mut("enum")).into_iter().for_each(retain);
+    }
+
+    /// Removes other fields from a value that the schema shows.
+    fn narrow_value(&self, value: &mut Value, path: &[String]) {
+        match (value, path) {
+            (Value::Array(items), []) => items.iter_mut().for_each(|item| self.narrow_value(item, path)),
+            (Value::Object(members), []) => members.retain(|name, _| self.fields.allows(self.decision, name)),
+            (Value::Object(members), [name, rest @ ..]) => {
+                members.get_mut(name).into_iter().for_each(|member| self.narrow_value(member, rest));
+            }
+            _ => {}
+        }
+    }
+
+    /// Replaces a reference by what it refers to: other references to it are not narrowed. Returns false if that is too
+    /// much.
+    fn resolve(&self, members: &mut Map<String, Value>) -> bool {
+        for _ in 0..DEEPEST {
+            let Some(Value::String(reference)) = members.remove("$ref") else { return true };
+            let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(&decode_percent(pointer)));
+            for (name, value) in target.and_then(Value::as_object).into_iter().flatten() {
+                // The schema itself has definitions.
+                if DEFINITIONS.contains(&name.as_str()) || members.contains_key(name) {
+                    continue;
+                }
+                let Some(left) = self.left.get().checked_sub(size(value)) else { return false };
+                self.left.set(left);
+                members.insert(name.clone(), value.clone());
+            }
+        }
+        false
+    }
+}
+
+/// Returns the number of values within a value, and itself.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.values().map(size).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(size).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// Removes definitions that no reference reaches any more: they show the fields that were removed.
+fn remove_unused_definitions(schema: &mut Value) {
+    let Value::Object(members) = schema else { return };
+    let (mut reached, mut used) = (Vec::new(), HashSet::new());
+    for (_, part) in members.iter().filter(|(name, _)| !DEFINITIONS.contains(&name.as_str())) {
+        add_references(part, &mut reached);
+    }
+    while let Some(definition) = reached.pop() {
+        if let Some(part) = members.get(&definition.0).and_then(|definitions| definitions.get(&definition.1))
+            && !used.contains(&definition)
+        {
+            add_references(part, &mut reached);
+            used.insert(definition);
+        }
+    }
+    for key in DEFINITIONS {
+        if let Some(Value::Object(definitions)) = members.get_mut(key) {
+            definitions.retain(|name, _| used.contains(&(key.to_owned(), name.clone())));
         }
     }
 }
 
-/// Returns whether a schema refers to this place or to one below it.
-fn refers(schema: &Value, pointer: &str) -> bool {
-    match schema {
-        Value::Object(members) => members.iter().any(|(name, value)| match value.as_str() {
+/// Adds the definitions that a part of a schema refers to, each as the member that holds it and its name.
+fn add_references(part: &Value, to: &mut Vec<(String, String)>) {
+    match part {
+        Value::Object(members) => members.iter().for_each(|(name, value)| match value.as_str() {
             Some(reference) if name == "$ref" => {
-                reference.strip_prefix(pointer).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+                let pointer = reference.strip_prefix("#/").map(decode_percent);
+                if let Some((key, rest)) = pointer.as_deref().and_then(|pointer| pointer.split_once('/')) {
+                    let name = rest.split('/').next().unwrap_or_default();
+                    to.push((key.to_owned(), name.replace("~1", "/").replace("~0", "~")));
+                }
             }
-            _ => refers(value, pointer),
+            _ => add_references(value, to),
         }),
-        Value::Array(items) => items.iter().any(|item| refers(item, pointer)),
-        _ => false,
+        Value::Array(items) => items.iter().for_each(|item| add_references(item, to)),
+        _ => {}
     }
 }
 

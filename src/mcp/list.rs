@@ -35,18 +35,19 @@ impl Filter {
         if let Value::Array(batch) = message {
             return self.apply_to_batch(batch, auth);
         }
-        match message.get("method").and_then(Value::as_str) {
-            Some(method) if self.shows(method, &message["params"], auth) => FilterOutcome::Unchanged,
-            Some(_) => FilterOutcome::Withheld,
-            None => {
-                if let Some((_, tool)) = self.calls.iter().find(|(id, _)| *id == message["id"]) {
-                    self.tasks.keep(auth, tool, &message["result"]);
-                }
-                match message.get_mut("result").and_then(Value::as_object_mut) {
-                    Some(result) => self.filter_lists(result, auth),
-                    None => FilterOutcome::Unchanged,
-                }
-            }
+        let method = message.get("method").and_then(Value::as_str);
+        if method.is_some_and(|method| !self.shows(method, &message["params"], auth)) {
+            return FilterOutcome::Withheld;
+        }
+        if let Some((_, tool)) = self.calls.iter().find(|(id, _)| *id == message["id"])
+            && let Some(rule) = self.tools.rule_of_tool(tool)
+        {
+            self.tasks.keep(auth, tool, auth.decide(&rule.0), &message["result"]);
+        }
+        // A server may repeat the method beside its result.
+        match message.get_mut("result").and_then(Value::as_object_mut) {
+            Some(result) => self.filter_lists(result, auth),
+            None => FilterOutcome::Unchanged,
         }
     }
 

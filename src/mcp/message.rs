@@ -284,10 +284,16 @@ fn is_other_spelling(name: &str) -> bool {
     }
 }
 
-/// Returns whether two names are equal to a reader that ignores case.
-pub(super) fn is_same_folded(one: &str, other: &str) -> bool {
+/// Returns whether a reader that folds case takes two names for one.
+fn is_same_folded(one: &str, other: &str) -> bool {
     let folded = |name: &str| name.to_lowercase().to_uppercase();
     one.eq_ignore_ascii_case(other) || (!(one.is_ascii() && other.is_ascii()) && folded(one) == folded(other))
+}
+
+/// Returns whether some reader takes a name for another one, or for its holder's prototype.
+pub(super) fn may_be_read_as(name: &str, other: &str) -> bool {
+    let read = name.split('\0').next().unwrap_or_default();
+    name == "__proto__" || (name != other && is_same_folded(read, other))
 }
 
 /// Returns the start of a name that a client sent.

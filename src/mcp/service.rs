@@ -19,7 +19,8 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ORIGIN, RANGE};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::{CONTENT_TYPE, ORIGIN, RANGE, UPGRADE};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -127,6 +128,9 @@ impl Shared {
         let (admitted, request_body, received) = match parts.method {
             http::Method::POST => {
                 let mut received = self.receive(&parts, body).await?;
+                // A body may take long: the call is judged by what its caller may do now.
+                let Ok(current) = auth.current().await else { return Err(reject_revoked(&auth).await) };
+                auth = current;
                 let admitted = self.admit(&parts.headers, &received.bytes, &mut auth, stateless)?;
                 let bytes = std::mem::take(&mut received.bytes);
                 (admitted, Body::from(bytes), Some(received))
@@ -150,10 +154,11 @@ impl Shared {
         if stateless {
             parts.headers.remove(LAST_EVENT_ID);
         }
-        for header in [ACCEPT_ENCODING, RANGE] {
-            // The layer filters answers, so the server must send them whole and without compression.
+        // What is filtered has to be readable, and no other protocol may replace it.
+        for header in [RANGE, CONNECTION, UPGRADE] {
             parts.headers.remove(header);
         }
+        parts.headers.insert(ACCEPT_ENCODING, http::HeaderValue::from_static("identity"));
         if !id.is_null() {
             auth.answer_to(id.to_string());
         }
@@ -194,9 +199,8 @@ impl Shared {
             let text = "the body is not application/json in UTF-8";
             return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
         }
-        let is_identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-        if !parts.headers.get_all(CONTENT_ENCODING).iter().all(is_identity) {
-            // The layer judges the bytes as sent, and the server might decode them.
+        if !is_identity(&parts.headers) {
+            // The server might decode what was judged as it is.
             let text = "Content-Encoding is not identity";
             return Err(reject(StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_REQUEST, text, &Value::Null));
         }
@@ -301,6 +305,14 @@ impl Shared {
         // may then answer in the stream of another request.
         let AdmittedMessages { ids, calls, .. } = admitted;
         let filter = Filter { tools: self.tools.clone(), tasks: self.tasks.clone(), calls };
+        let bad = |text: &str| {
+            let id = ids.first().unwrap_or(&Value::Null);
+            Err(reject(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, text, id))
+        };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS || !is_identity(&head.headers) {
+            tracing::error!("an MCP server's answer is encoded or of another protocol: withheld");
+            return bad("The server's answer cannot be read");
+        }
         if is_event_stream(&head.headers) {
             head.headers.remove(CONTENT_LENGTH);
             // Before its end, the layer writes errors that the gate could not write.
@@ -311,10 +323,6 @@ impl Shared {
         if !head.status.is_success() || head.status == StatusCode::ACCEPTED {
             return Ok(Response::from_parts(head, body));
         }
-        let bad = |text: &str| {
-            let id = ids.first().unwrap_or(&Value::Null);
-            Err(reject(StatusCode::BAD_GATEWAY, INTERNAL_ERROR, text, id))
-        };
         let bytes = match Limited::new(body, self.tools.answer_limit).collect().await {
             Ok(collected) => collected.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
@@ -375,7 +383,12 @@ fn reject(status: StatusCode, code: i32, message: &str, id: &Value) -> Rejection
     Box::new((status, [(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// Returns whether the body is JSON in UTF-8. In another charset, the server might read another text than the layer.
+/// Returns whether a body is not encoded.
+fn is_identity(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// Returns whether the body is JSON in UTF-8: in another charset or coding the server might read another text.
 fn is_json(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(CONTENT_TYPE).iter();
     let (Some(value), None) = (values.next().and_then(|value| value.to_str().ok()), values.next()) else {

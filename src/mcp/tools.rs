@@ -7,7 +7,7 @@ use super::message::{
     INVALID_PARAMS, METHOD_NOT_FOUND, Message, Method, RESOURCE_NOT_FOUND, RpcError, is_known, shorten,
 };
 use super::task::Tasks;
-use super::uri::{covers, decode_percent, expansions, is_ambiguous, literal};
+use super::uri::{covers, decode_percent, expansions, is_ambiguous, literal, normalized};
 use crate::domain::{Requirement, authenticated};
 use crate::guard::AuthContext;
 use std::collections::BTreeMap;
@@ -211,9 +211,12 @@ impl Tools {
         self.tools.get(name)
     }
 
-    /// Returns the rule of the tool that began a task of this caller.
+    /// Returns the rule of a task: that of the tool whose call by this caller began it. `None` if the task was begun with
+    /// permissions for more rows or fields: its result may show them.
     pub(super) fn rule_of_task(&self, tasks: &Tasks, auth: &AuthContext, id: &str) -> Option<&Rule> {
-        self.rule_of_tool(&tasks.tool(auth, id)?)
+        let (tool, begun) = tasks.tool(auth, id)?;
+        let rule = self.rule_of_tool(&tool)?;
+        (!rule.allows(auth) || auth.decide(&rule.0).covers(&begun)).then_some(rule)
     }
 
     /// Returns whether the layer answers calls of this tool.
@@ -245,6 +248,10 @@ impl Tools {
             return None;
         }
         let rule = self.find_longest_prefix(uri, |prefix| prefix)?;
+        // A server may read a host in any case, or a path in a file system that ignores case.
+        if self.find_longest_prefix(&normalized(uri), normalized) != Some(rule) {
+            return None;
+        }
         if uri.contains('%') {
             // A server may decode the URI once or twice. It must then still be below the same prefix.
             let once = decode_percent(uri);

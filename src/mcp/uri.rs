@@ -46,6 +46,21 @@ pub(super) fn decode_percent(uri: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// Returns a URI as a lenient reader may take it: in lower case, without user, port and parameters of segments, and
+/// without dots at the end of a name.
+pub(super) fn normalized(uri: &str) -> String {
+    let uri = uri.to_lowercase();
+    let (path, rest) = uri.split_at(uri.find(['?', '#']).unwrap_or(uri.len()));
+    let cut = |name: &str| name.split(';').next().unwrap_or_default().trim_end_matches('.').to_owned();
+    let cut_all = |path: &str| path.split('/').map(cut).collect::<Vec<_>>().join("/");
+    let Some((scheme, path)) = path.split_once("://") else { return cut_all(path) + rest };
+    let (authority, path) = path.split_at(path.find('/').unwrap_or(path.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let is_port = |(_, port): &(&str, &str)| port.bytes().all(|b| b.is_ascii_digit());
+    let host = host.rsplit_once(':').filter(is_port).map_or(host, |(host, _)| host);
+    format!("{scheme}://{}{}{rest}", cut(host), cut_all(path))
+}
+
 /// Returns the part of a URI template before its first expression (RFC 6570).
 pub(super) fn literal(template: &str) -> &str {
     template.split('{').next().unwrap_or_default()

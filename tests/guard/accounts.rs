@@ -423,7 +423,12 @@ async fn credentials_of_another_system_do_not_hide_the_session_of_the_host() {
     }
     let valid = format!("Bearer {}", token.secret.expose());
     let relabelled = valid.replace("kw_admin_", "kw_content_");
-    for own in ["Bearer kw_admin_x", "bearer  kw_session_x", &valid[..valid.len() - 1], relabelled.as_str()] {
+    let (bare, upper, quoted) = (&valid["Bearer ".len()..], valid.replace("kw_", "KW_"), valid.replace("kw_", "\"kw_"));
+    let (other_scheme, spaced) = (format!("Token {bare}"), format!("{valid} "));
+    for own in ["Bearer kw_admin_x", "bearer  kw_session_x", &valid[..valid.len() - 1], relabelled.as_str()]
+        .into_iter()
+        .chain([bare, &upper, &quoted, &other_scheme, &spaced])
+    {
         for path in ["/people/me", "/both/read", "/shop/read"] {
             app.get(path).header(AUTHORIZATION, own).header(USER, "ada").await.assert_status(401);
         }

@@ -116,12 +116,30 @@ async fn event_stream_ends_with_a_requirement_that_was_added_after_its_head() {
     let mut frames = open(&world, routes, "/admin/events", Some(&key)).await;
     assert_open(&mut frames).await;
     let auth = kept.lock().unwrap().take().unwrap();
-    assert!(auth.admit(&action("admin::other.read")).is_err());
-    auth.admit(&action(CREATE)).unwrap();
+    assert!(auth.admit(&action("admin::other.read")).await.is_err());
+    auth.admit(&action(CREATE)).await.unwrap();
     set_permissions(&world, &key, &[READ]).await;
     assert_ends(frames).await;
     auth.revoked().await;
     assert!(auth.revalidate().await.is_err());
+}
+
+#[tokio::test]
+async fn a_step_of_a_stream_is_admitted_by_what_its_caller_may_do_then() {
+    let world = World::new();
+    let key = editor_with(&world, &[READ, CREATE]).await;
+    let kept: Arc<Mutex<Option<AuthContext>>> = Arc::default();
+    let keep = kept.clone();
+    let stream = move |auth: AdminAuth| async move {
+        *keep.lock().unwrap() = Some(auth.0);
+        events().await
+    };
+    let routes = GuardedRouter::new().route("/admin/events", action(READ), get(stream));
+    let mut frames = open(&world, routes, "/admin/events", Some(&key)).await;
+    let auth = kept.lock().unwrap().take().unwrap();
+    set_permissions(&world, &key, &[READ]).await;
+    assert!(auth.admit(&action(CREATE)).await.is_err());
+    assert_open(&mut frames).await;
 }
 
 #[tokio::test]

@@ -68,3 +68,66 @@ async fn fields_in_the_schema_are_those_that_a_call_may_name() {
 fn fields_are_of_a_tool() {
     let _ = Tools::new().fields_at("update", "", &[]);
 }
+
+/// Lists the narrowed schema of one tool, whose arguments are fields.
+async fn narrowed(schema: Value) -> Value {
+    let world = world();
+    let title = Permission::new("article.update").on("article").fields(Fields::only(["title"]).unwrap());
+    let key = world.editor().with(title).issue().await;
+    let server = Results::of(move |_| json!({"tools": [{"name": "update", "inputSchema": schema}]}));
+    let tools = Tools::new().tool_with_decision("update", action("article.update").on("article"));
+    let app = server.guard(&world, tools.fields_at("update", "", &[]));
+    let listed = body(post(&app, &key, &call("tools/list", json!({}))).await.assert_ok());
+    listed["result"]["tools"][0]["inputSchema"].clone()
+}
+
+#[tokio::test]
+async fn a_schema_does_not_grow_by_its_references() {
+    let next = |n: usize| json!({"allOf": [{"$ref": format!("#/$defs/{n}")}, {"$ref": format!("#/$defs/{n}")}]});
+    let definitions: serde_json::Map<_, _> = (0..16).map(|n| (n.to_string(), next(n + 1))).collect();
+    let schema = json!({"$ref": "#/$defs/0", "$defs": definitions});
+    assert!(narrowed(schema).await.to_string().len() < 1_000_000);
+}
+
+#[tokio::test]
+async fn no_part_of_a_schema_shows_another_field() {
+    let fields = || json!({"title": {"type": "string"}, "body": {"type": "string"}});
+    let object = || json!({"properties": fields()});
+    let values = || json!({"title": "t", "body": "b"});
+    let schema = json!({
+        "properties": fields(),
+        "default": values(),
+        "examples": [values()],
+        "enum": [values()],
+        "const": values(),
+        "if": object(),
+        "then": {"required": ["body"]},
+        "else": object(),
+        "not": object(),
+        "prefixItems": [object()],
+        "items": [object()],
+        "dependentRequired": {"body": ["title"], "title": ["body"]},
+        "dependentSchemas": {"title": object(), "body": object()},
+        "propertyNames": {"enum": ["title", "body"]},
+        "$defs": {"A": {"properties": {"body": {"$ref": "#/$defs/B"}}}, "B": {"items": {"$ref": "#/$defs/A"}}},
+    });
+    let narrowed = narrowed(schema).await;
+    assert!(!narrowed.to_string().contains("body"), "{narrowed}");
+    assert_eq!(narrowed["examples"], json!([{"title": "t"}]));
+}
+
+#[tokio::test]
+async fn the_place_of_fields_is_not_inherited() {
+    let (world, server) = (world(), server("/data"));
+    let title = Permission::new("article.update").on("article").fields(Fields::only(["title"]).unwrap());
+    let key = world.editor().with(title).issue().await;
+    let tools = Tools::new().tool_with_decision("update", action("article.update").on("article"));
+    let app = server.guard(&world, tools.fields_at("update", "/data", &[]));
+    for name in ["__proto__", "data\0", "Data\0x"] {
+        let arguments = json!({name: {"data": {"body": "b"}, "body": "b"}});
+        let call = call("tools/call", json!({"name": "update", "arguments": arguments}));
+        let answer = post(&app, &key, &call).await;
+        assert_eq!(body(&answer)["error"]["code"], -32602, "{name}");
+        assert_eq!(server.seen(), [] as [Value; 0]);
+    }
+}

@@ -147,3 +147,99 @@ async fn a_template_needs_what_its_expansions_need() {
         assert_eq!(answer.status, status, "{template}");
     }
 }
+
+/// A client may hold a request open while its permission is taken away.
+#[tokio::test]
+async fn a_call_is_judged_when_its_body_has_arrived() {
+    // The server is polled before the watch in about half of the rounds.
+    for _ in 0..10 {
+        let (world, server) = (world(), Server::default());
+        let key = world.editor().with("article.read").with("article.publish").issue().await;
+        let app = world.keyward.guard(GuardedRouter::new().mcp("/mcp", table(), any(serve).with_state(server.clone())));
+        let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(1);
+        let frames = futures_util::stream::unfold(receiver, |mut receiver| async {
+            receiver.recv().await.map(|frame| (Ok::<_, std::io::Error>(frame), receiver))
+        });
+        let request = Request::post("/mcp")
+            .header(header::AUTHORIZATION, format!("Bearer {}", key.secret.expose()))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from_stream(frames))
+            .unwrap();
+        let running = tokio::spawn(app.oneshot(request));
+        let text = tool("publish").to_string();
+        let (start, end) = text.split_at(10);
+        sender.send(Bytes::copy_from_slice(start.as_bytes())).await.unwrap();
+        // The first frame is read: the head was admitted.
+        let next = sender.reserve().await.unwrap();
+        world.keyward.roles().set_permissions(key.role(), vec![Permission::new("article.read")]).await.unwrap();
+        next.send(Bytes::copy_from_slice(end.as_bytes()));
+        drop(sender);
+        assert_eq!(running.await.unwrap().unwrap().status(), 403);
+        assert_eq!(server.seen(), [] as [Value; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_not_handed_to_the_server() {
+    let (world, heads) = (world(), Heads::default());
+    let app = world.guard(GuardedRouter::new().mcp("/mcp", table(), any(keep_head).with_state(heads.clone())));
+    let key = world.editor().issue().await;
+    let request = post(&app, &key, &call("ping", json!({})));
+    request.header(header::CONNECTION, "upgrade").header(header::UPGRADE, "websocket").await.assert_ok();
+    let head = heads.0.lock().unwrap().clone();
+    assert!(!head.contains_key(header::UPGRADE) && !head.contains_key(header::CONNECTION), "{head:?}");
+    let switch = any(|| async { StatusCode::SWITCHING_PROTOCOLS });
+    let app = world.guard(GuardedRouter::new().mcp("/mcp", table(), switch));
+    post(&app, &key, &call("ping", json!({}))).await.assert_status(502);
+}
+
+#[tokio::test]
+async fn an_encoded_answer_is_withheld() {
+    let world = world();
+    let key = world.editor().issue().await;
+    for content_type in ["application/json", "text/event-stream"] {
+        let encoded = move || async move {
+            ([(header::CONTENT_TYPE, content_type), (header::CONTENT_ENCODING, "gzip")], "\x1f\n\n").into_response()
+        };
+        let app = world.guard(GuardedRouter::new().mcp("/mcp", table(), any(encoded)));
+        post(&app, &key, &call("tools/list", json!({}))).await.assert_status(502);
+    }
+}
+
+#[tokio::test]
+async fn a_list_beside_a_method_is_filtered() {
+    let world = world();
+    let key = world.editor().with("article.read").issue().await;
+    let tools = json!([{"name": "search"}, {"name": "publish"}]);
+    let echo = json!({"jsonrpc": "2.0", "id": 7, "method": "tools/list", "result": {"tools": tools}});
+    let app = world.guard(GuardedRouter::new().mcp("/mcp", table(), any(move || async { axum::Json(echo) })));
+    let listed = body(&post(&app, &key, &call("tools/list", json!({}))).await);
+    assert_eq!(listed["result"]["tools"], json!([{"name": "search"}]));
+}
+
+#[tokio::test]
+async fn a_uri_that_normalizes_to_another_prefix_is_refused() {
+    let (world, server) = (world(), Server::default());
+    let key = world.editor().with("a").with("b").issue().await;
+    let tools = Tools::new().resources("db://", action("a")).resources("db://secret/private", action("b"));
+    let app = server.guard(&world, tools.resources("db://host", action("b")));
+    let read = async |uri: &str| {
+        post(&app, &key, &call("resources/read", json!({"uri": uri}))).await;
+        !server.seen().is_empty()
+    };
+    for uri in ["db://other/X", "db://secret/other;x", "db://host/Y", "db://secret/private/Z.", "db://OTHER:1/x"] {
+        assert!(read(uri).await, "{uri}");
+    }
+    for uri in [
+        "db://SECRET/private",
+        "db://secret/PRIVATE/x",
+        "db://secret/private;x/y",
+        "db://secret/private./y",
+        "db://host:5432/x",
+        "db://user@host/x",
+        "db://host./x",
+        "db://HOST:5432",
+    ] {
+        assert!(!read(uri).await, "{uri}");
+    }
+}

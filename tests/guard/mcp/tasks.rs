@@ -118,3 +118,21 @@ async fn the_name_of_a_task_in_the_headers_agrees_with_the_body() {
     let spelled = call("tasks/get", json!({"taskId": "a", "taskid": "c"}));
     post(&app, &key, &spelled).await.assert_status(400);
 }
+
+/// Its result was made for the decision of the caller that began it.
+#[tokio::test]
+async fn a_task_is_hidden_from_a_caller_who_may_see_less_than_it_was_made_for() {
+    let (world, server) = (world(), server(false, false));
+    let app = server.guard(&world, table());
+    let key = world.editor().with("article.find").issue().await;
+    post(&app, &key, &begin("rows", "a")).await.assert_ok();
+    let title = Grant::new("article.find").fields(Fields::only(["title"]).unwrap());
+    let token = NewAdminToken::new("titles", key.owner()).grants([title]);
+    let narrow = world.keyward.tokens().issue_admin(token).await.unwrap();
+    server.seen();
+    let send = async |message: &Value| body(&app.post("/mcp").bearer(&narrow.secret).json(message).await);
+    assert_eq!(send(&of_task("tasks/result", "a")).await["error"]["message"], "Task not found");
+    assert_eq!(server.seen(), [] as [Value; 0]);
+    assert_eq!(send(&call("tasks/list", json!({}))).await["result"]["tasks"], json!([]));
+    post(&app, &key, &of_task("tasks/result", "a")).await.assert_ok();
+}
