@@ -5,9 +5,11 @@ use super::error::FieldErrors;
 use super::preview::PreviewTurns;
 #[cfg(feature = "people")]
 use super::sign_in_state::SignInState;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+use crate::domain::LogLimit;
 use crate::domain::{
     AccountKey, Catalogue, Ceiling, ConditionId, Conditions, ConfiguredKeys, EncryptionKeys, Entropy, FieldName,
-    LogLimit, Permission, Scope, SecretFormat, Unregistered,
+    Permission, Scope, SecretFormat, Unregistered,
 };
 use crate::resolve::Resolver;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -26,6 +28,7 @@ pub(crate) struct AdminState {
     keys_stored: AtomicBool,
     pub(super) previews: PreviewTurns,
     /// The limit of the lines on transactions of the host that do not fit.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) unfit_transactions: LogLimit,
     /// Accounts of the host that a look-up met with less than their tokens. Taken by the task that clamps them.
     shrunk: Mutex<Option<mpsc::Receiver<AccountKey>>>,
@@ -64,6 +67,7 @@ impl AdminState {
             #[cfg(feature = "people")]
             sign_in: SignInState::new(&settings.policy, resolver.clock.clone()),
             previews: PreviewTurns::default(),
+            #[cfg(any(feature = "postgres", feature = "sqlite"))]
             unfit_transactions: LogLimit::new(),
             shrunk: Mutex::new(shrunk),
             resolver,

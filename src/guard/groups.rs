@@ -349,7 +349,7 @@ impl Group {
     }
 
     /// Returns whether tokens open the group, and not only sessions.
-    #[cfg(feature = "axum")]
+    #[cfg(feature = "api")]
     pub(super) fn admits_tokens(&self) -> bool {
         !matches!(self.access, Access::Guarded { kinds: TokenKinds::SESSION, .. })
     }

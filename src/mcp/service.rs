@@ -177,7 +177,8 @@ impl Shared {
             && self.tools.answers(tool)
         {
             let result = introspection::answer_call(tool, &auth, stateless);
-            return Ok(axum::Json(json!({"jsonrpc": "2.0", "id": id, "result": result})).into_response());
+            let answer = json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string();
+            return Ok(([(CONTENT_TYPE, "application/json")], answer).into_response());
         }
         remove_credentials(&mut parts.headers, &parts.extensions);
         parts.extensions.insert(auth.clone());

@@ -16,6 +16,7 @@ use crate::sync::{Arc, ArcSwap};
 use async_trait::async_trait;
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync};
 use std::fmt;
+#[cfg(any(test, feature = "testing"))]
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
