@@ -219,9 +219,7 @@ mod tests {
 
     #[test]
     fn a_lifespan_that_was_not_chosen_ends_if_one_of_the_choices_does() {
-        let of = |choices: &[u64]| {
-            Durations::default().choices(choices.iter().map(|days| u32::try_from(*days).unwrap() * DAY)).preselected()
-        };
+        let of = |choices: &[u32]| Durations::default().choices(choices.iter().map(|days| *days * DAY)).preselected();
         assert_eq!(of(&[7, 30, 90]), Lifespan::Of(30 * DAY));
         assert_eq!(of(&[7]), Lifespan::Of(7 * DAY));
         assert_eq!(of(&[]), Lifespan::Unlimited);
