@@ -57,6 +57,10 @@ impl Rule {
     }
 }
 
+/// Other readings of a URI: a server may ignore case, or parts that name no resource, and it may decode the URI once or
+/// twice. A resource has to be below the same prefix in each.
+const READINGS: [fn(&str) -> String; 3] = [normalized, decode_percent, |uri| decode_percent(&decode_percent(uri))];
+
 /// The reason why a message must not reach the server.
 #[derive(PartialEq, Debug)]
 pub(super) enum JudgeError {
@@ -244,24 +248,14 @@ impl Tools {
     }
 
     pub(super) fn rule_of_resource(&self, uri: &str) -> Option<&Rule> {
-        if is_ambiguous(uri) {
-            return None;
-        }
+        let is_clear = !is_ambiguous(uri) && !decode_percent(&decode_percent(uri)).contains(char::is_control);
+        if is_clear { self.rule_in_all_readings(uri) } else { None }
+    }
+
+    /// Returns the rule of a URI if it is the same however a server reads the URI.
+    fn rule_in_all_readings(&self, uri: &str) -> Option<&Rule> {
         let rule = self.find_longest_prefix(uri, |prefix| prefix)?;
-        // A server may read a host in any case, or a path in a file system that ignores case.
-        if self.find_longest_prefix(&normalized(uri), normalized) != Some(rule) {
-            return None;
-        }
-        if uri.contains('%') {
-            // A server may decode the URI once or twice. It must then still be below the same prefix.
-            let once = decode_percent(uri);
-            let twice = decode_percent(&once);
-            let differs = |reading: &str| self.find_longest_prefix(reading, decode_percent) != Some(rule);
-            if differs(&once) || differs(&twice) || twice.contains(char::is_control) {
-                return None;
-            }
-        }
-        Some(rule)
+        READINGS.iter().all(|read| self.find_longest_prefix(&read(uri), read) == Some(rule)).then_some(rule)
     }
 
     /// Returns the rule of the longest prefix that covers a URI. `read` transforms each prefix before the comparison.
@@ -277,13 +271,13 @@ impl Tools {
         if is_ambiguous(literal) {
             return None;
         }
-        let mut rules: Vec<&Rule> = expansions(template)
-            .iter()
-            .map(|uri| self.find_longest_prefix(uri, |prefix| prefix))
-            .collect::<Option<_>>()?;
+        let mut rules: Vec<&Rule> =
+            expansions(template).iter().map(|uri| self.rule_in_all_readings(uri)).collect::<Option<_>>()?;
         if literal.len() < template.len() {
-            let below = self.resources.range(literal.to_owned()..);
-            rules.extend(below.take_while(|(prefix, _)| prefix.starts_with(literal)).map(|(_, rule)| rule));
+            let is_below = |prefix: &str| {
+                prefix.starts_with(literal) || READINGS.iter().any(|read| read(prefix).starts_with(&read(literal)))
+            };
+            rules.extend(self.resources.iter().filter(|(prefix, _)| is_below(prefix)).map(|(_, rule)| rule));
         }
         Some(rules)
     }
