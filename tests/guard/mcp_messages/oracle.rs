@@ -247,9 +247,11 @@ impl Reading {
 
 /// Returns whether all readers take a URI for the same resource.
 fn is_plain(uri: &str) -> bool {
-    let mark = |c: char| c.is_ascii_alphanumeric() || "-_~:/{}@.".contains(c);
+    let mark = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_~:/{}.".contains(c);
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    uri.chars().all(mark) && !rest.contains("//") && !rest.split(['/', ':']).any(|s| s == "." || s == "..")
+    // What follows a colon may be a port, and a dot at the end of a name may be dropped.
+    let has_port = rest.split('/').next().is_some_and(|host| host.contains(':'));
+    uri.chars().all(mark) && !has_port && !rest.contains("//") && !rest.split(['/', ':']).any(|s| s.ends_with('.'))
 }
 
 /// Checks that no reader takes another member for one of `MEMBERS`.
