@@ -249,9 +249,9 @@ impl Reading {
 fn is_plain(uri: &str) -> bool {
     let mark = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_~:/{}.".contains(c);
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
-    // What follows a colon may be a port, and a dot at the end of a name may be dropped.
+    // What follows a colon may be a port, and a dot at the end of a name may be dropped. An expression may be empty.
     let has_port = rest.split('/').next().is_some_and(|host| host.contains(':'));
-    uri.chars().all(mark) && !has_port && !rest.contains("//") && !rest.split(['/', ':']).any(|s| s.ends_with('.'))
+    uri.chars().all(mark) && !has_port && !rest.contains("//") && !rest.split(['/', ':', '{']).any(|s| s.ends_with('.'))
 }
 
 /// Checks that no reader takes another member for one of `MEMBERS`.
