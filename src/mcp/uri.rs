@@ -18,19 +18,25 @@ pub(super) fn is_ambiguous(uri: &str) -> bool {
     {
         return true;
     }
-    // Some readers take a query for a part of the path, so dot segments are searched in both. Only the characters that
-    // matter are decoded.
-    let mut decoded = uri.to_ascii_lowercase().replace("%2e", ".");
-    if ["%2f", "%5c", "%252e", "%252f", "%255c", "%00"].iter().any(|encoded| decoded.contains(encoded)) {
+    let lower = uri.to_ascii_lowercase();
+    if ["%2f", "%5c", "%252e", "%252f", "%255c", "%00"].iter().any(|encoded| lower.contains(encoded)) {
         return true;
     }
-    if let Some((_, rest)) = decoded.split_once("://") {
-        decoded = rest.to_owned();
-    }
-    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    let once = decode_percent(uri);
+    let twice = decode_percent(&once);
     // Some readers drop empty segments after the authority.
-    let path_only = decoded.split(['?', '#']).next().unwrap_or_default();
-    path_only.contains("//") || decoded.split(['/', ':', '?', '#']).any(is_dots)
+    let path = after_scheme(uri).split(['?', '#']).next().unwrap_or_default();
+    path.contains("//") || [uri, &once, &twice].into_iter().any(has_dot_segment)
+}
+
+/// Returns whether a segment is `.` or `..`. Some readers take a query for a part of the path, so both are searched.
+fn has_dot_segment(uri: &str) -> bool {
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    after_scheme(uri).split(['/', ':', '?', '#']).any(is_dots)
+}
+
+fn after_scheme(uri: &str) -> &str {
+    uri.split_once("://").map_or(uri, |(_, rest)| rest)
 }
 
 /// Decodes percent encoding once.
@@ -145,6 +151,8 @@ mod tests {
             "file:///public/./x",
             "file:///public/..",
             "file:..",
+            "file:///..%3f",
+            "file:///..%253fx",
             "file:///public%2Fx",
             "file:///public%5cx",
             "file:///public/%252e%252e/x",

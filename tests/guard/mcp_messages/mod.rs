@@ -42,6 +42,7 @@ async fn known_tricks_run_only_what_the_table_allows() {
         format!("[{},{}]", call(r#"{"name":"search"}"#), call(r#"{"name":"publish"}"#)),
         read("file:///public/../a.b"),
         read("file:///public%3f"),
+        read("file:///..%3f"),
         read("file:///public%23"),
         read("file:///%61.b"),
         read("file:///a%2eb"),
