@@ -268,7 +268,9 @@ impl Tools {
     /// Returns the rules of all prefixes that cover an expansion of a URI template. `None` if an expansion has no prefix.
     pub(super) fn rules_of_template(&self, template: &str) -> Option<Vec<&Rule>> {
         let literal = literal(template);
-        if is_ambiguous(literal) {
+        // Decoded, an encoded brace begins an expression.
+        let decoded = decode_percent(&decode_percent(template));
+        if is_ambiguous(literal) || decoded.matches(['{', '}']).count() != template.matches(['{', '}']).count() {
             return None;
         }
         let mut rules: Vec<&Rule> =

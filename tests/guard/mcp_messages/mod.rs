@@ -43,6 +43,8 @@ async fn known_tricks_run_only_what_the_table_allows() {
         read("file:///public/../a.b"),
         read("file:///public%3f"),
         read("file:///..%3f"),
+        r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete","params":{"ref":{"type":"ref/resource","uri":"file:///public%7bid}."}}}"#
+            .to_owned(),
         read("file:///public%23"),
         read("file:///%61.b"),
         read("file:///a%2eb"),
