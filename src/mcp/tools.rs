@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The tools, resources and prompts of an MCP server, each with the requirement of its callers.
 ///
 /// One table decides calls and lists. Every caller is rejected for a tool, resource or prompt that the table does not name,
-/// and for a method that the protocol does not define.
+/// and for a method that neither the table names nor the protocol defines.
 ///
 /// ```
 /// use keyward::mcp::Tools;
@@ -177,7 +177,7 @@ impl Tools {
     }
 
     /// Admits requests of pages of this origin, such as `https://inspector.example.com`. Pages of loopback origins are
-    /// admitted always. Requests of other origins are rejected (DNS rebinding).
+    /// always admitted. Requests with another `Origin` header are rejected (DNS rebinding).
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self
@@ -246,7 +246,7 @@ impl Tools {
         }
         let rule = self.find_longest_prefix(uri, |prefix| prefix)?;
         if uri.contains('%') {
-            // A server may decode the URI once or twice. It must then still be below the same prefix.
+            // A server may decode the URI once or twice. It must then still have the same requirement.
             let once = decode_percent(uri);
             let twice = decode_percent(&once);
             let differs = |reading: &str| self.find_longest_prefix(reading, decode_percent) != Some(rule);
