@@ -121,10 +121,10 @@ pub enum BuildError {
     /// The realm cannot be written in a header.
     #[error(transparent)]
     Realm(#[from] InvalidRealm),
-    /// A group is open to accounts that the host has signed in, and nothing says which those are.
+    /// A group is open to accounts that the host has signed in, but [`signed_in`](Builder::signed_in) is missing.
     #[error("the group `{0}` has `.or_signed_in()`, but nothing says who is signed in: add `.signed_in(..)`")]
     NoSignedIn(String),
-    /// The host says who is signed in, but has no accounts.
+    /// [`signed_in`](Builder::signed_in) is set, but [`accounts`](Builder::accounts) is missing.
     #[error("`.signed_in(..)` names accounts of yours, which keyward has to know: add `.accounts(..)`")]
     NoAccounts,
     /// The key of the cache could not be drawn.

@@ -15,8 +15,9 @@ use utoipa::{Modify, PartialSchema, ToSchema};
 /// - It adds a security scheme for each header that may hold a credential: `http` with `bearer`, and `apiKey` for other
 ///   [credential headers](crate::Builder::credential_headers).
 /// - Each operation that a guarded route serves requires one of the schemes, with the actions of the route's requirement
-///   as scopes. Groups that only sessions open name no such scheme; see [`session_cookie`](Self::session_cookie). OpenAPI 3.1 allows such names for all types of schemes. Alternatives ([`any_of`](crate::any_of)) are
-///   listed one by one; public actions of a content group add the one without a credential.
+///   as scopes, which OpenAPI 3.1 allows for all types of schemes. An operation that only sessions may call names none of
+///   them; see [`session_cookie`](Self::session_cookie). Alternatives ([`any_of`](crate::any_of)) are listed one by one;
+///   public actions of a content group add the one without a credential.
 /// - Such an operation gets responses for 401 and 403, unless it has some.
 ///
 /// Operations are found by method and path; names of path parameters may differ. Other operations stay as they are, and

@@ -59,8 +59,8 @@ impl AuthContext {
         self.principal().account()
     }
 
-    /// Returns the name of the token, if [names are kept](crate::Builder::caller_names); `None` for
-    /// sessions and the public.
+    /// Returns the name of the token, if [names are kept](crate::Builder::caller_names); `None` for sessions and
+    /// the public.
     pub fn token_name(&self) -> Option<&str> {
         self.principal().token_name()
     }
@@ -70,8 +70,8 @@ impl AuthContext {
         self.principal().owner_name()
     }
 
-    /// Returns the token's [metadata](crate::NewAdminToken::metadata), an object; `None` if it has none. A
-    /// change of it arrives as soon as a change of the token's grants.
+    /// Returns the token's [metadata](crate::NewAdminToken::metadata), an object; `None` if it has none. A change
+    /// of it arrives as soon as a change of the token's grants.
     ///
     /// ```
     /// # fn handler(auth: keyward::AuthContext) {

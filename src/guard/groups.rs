@@ -317,9 +317,9 @@ impl Group {
     /// Opens the group also to accounts that the [host has signed in](crate::Builder::signed_in), as sessions: one route
     /// for browsers and for keys. Groups for [sessions](Self::sessions) and [pages](Self::pages) are open to them anyway.
     ///
-    /// A request with a credential of this installation is judged by that alone; the Basic credentials of a proxy do not
-    /// matter. A signed-in request with an unsafe method needs a proof of same origin. In a content group, tell the two apart
-    /// by [`AuthContext::kind`](crate::AuthContext::kind).
+    /// A request with a credential of this installation is judged by that alone. Basic credentials of a proxy are ignored. A
+    /// signed-in request with an unsafe method needs a proof of same origin. In a content group, tell the two apart by
+    /// [`AuthContext::kind`](crate::AuthContext::kind).
     #[must_use]
     pub fn or_signed_in(mut self) -> Self {
         self.or_signed_in = true;

@@ -117,7 +117,7 @@ fn hides_more(path: &[u8]) -> bool {
         if !escapes(&layer).any(|b| b == b'%') {
             return false;
         }
-        layer = decoded(&layer);
+        layer = decode_once(&layer);
         if escapes(&layer).any(|b| matches!(b, b'.' | b'/' | b'\\')) {
             return true;
         }
@@ -131,7 +131,7 @@ fn escapes(path: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 /// Removes one layer of encoding.
-fn decoded(path: &[u8]) -> Vec<u8> {
+fn decode_once(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {

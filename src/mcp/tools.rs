@@ -16,7 +16,7 @@ use std::sync::Arc;
 /// The tools, resources and prompts of an MCP server, each with the requirement of its callers.
 ///
 /// One table decides calls and lists. Every caller is rejected for a tool, resource or prompt that the table does not name,
-/// and for a method that the protocol does not define.
+/// and for a method that neither the table names nor the protocol defines.
 ///
 /// ```
 /// use keyward::mcp::Tools;
@@ -58,7 +58,7 @@ impl Rule {
 }
 
 /// Other readings of a URI: a server may ignore case, or parts that name no resource, and it may decode the URI once or
-/// twice. A resource has to be below the same prefix in each.
+/// twice. A resource has to have the same requirement in each.
 const READINGS: [fn(&str) -> String; 3] = [normalized, decode_percent, |uri| decode_percent(&decode_percent(uri))];
 
 /// The reason why a message must not reach the server.
@@ -181,7 +181,7 @@ impl Tools {
     }
 
     /// Admits requests of pages of this origin, such as `https://inspector.example.com`. Pages of loopback origins are
-    /// admitted always. Requests of other origins are rejected (DNS rebinding).
+    /// always admitted. Requests with another `Origin` header are rejected (DNS rebinding).
     pub fn origin(mut self, origin: impl Into<String>) -> Self {
         self.origins.push(origin.into());
         self

@@ -42,7 +42,7 @@ impl Usage {
         }
     }
 
-    /// Names the tool that a use called, unless the use is written already.
+    /// Adds the tool that was called to the token's use, if that is not written yet.
     #[cfg(feature = "mcp")]
     pub(crate) fn note_tool(&self, token: TokenId, tool: &Arc<str>) {
         if let Some(pending) = self.lock().get_mut(&token) {

@@ -153,10 +153,7 @@ async fn publish(
     path: DocumentId,
 ) -> Result<Json<Value>, Failure> {
     let mut change = articles.database.write().await?;
-    let row = rows::find(&mut change, &document_id_of(path)?, &decision).await?;
-    if !decision.admits(&row.attributes()) {
-        return Err(Failure::NotFound);
-    }
+    let row = rows::find_admitted(&mut change, &document_id_of(path)?, &decision).await?;
     rows::publish(&mut change, row.id()).await?;
     let after = rows::read(&mut change, row.id()).await?;
     change.commit().await?;
@@ -170,10 +167,7 @@ async fn remove(
     path: DocumentId,
 ) -> Result<Json<Value>, Failure> {
     let mut change = articles.database.write().await?;
-    let row = rows::find(&mut change, &document_id_of(path)?, &decision).await?;
-    if !decision.admits(&row.attributes()) {
-        return Err(Failure::NotFound);
-    }
+    let row = rows::find_admitted(&mut change, &document_id_of(path)?, &decision).await?;
     rows::delete(&mut change, row.id()).await?;
     change.commit().await?;
     Ok(written(&row, &auth, articles.api))

@@ -144,6 +144,16 @@ pub(super) async fn find(
     Ok(Article::of(&row)?)
 }
 
+/// Returns the article with this id if the decision admits the action on it; otherwise it is not found.
+pub(super) async fn find_admitted(
+    connection: &mut Connection,
+    document_id: &str,
+    decision: &Decision,
+) -> Result<Article, Failure> {
+    let article = find(connection, document_id, decision).await?;
+    if decision.admits(&article.attributes()) { Ok(article) } else { Err(Failure::NotFound) }
+}
+
 /// Returns the article with this id, which has to exist.
 pub(super) async fn read(connection: &mut Connection, id: i64) -> sqlx::Result<Article> {
     Article::of(&connection.row(format!("{ARTICLES} WHERE a.id = $1"), vec![id.into()]).await?)

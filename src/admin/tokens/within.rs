@@ -25,8 +25,8 @@ impl Tokens {
     /// from this call until it ends: nothing that keyward decides by changes meanwhile. So make the call late and commit
     /// soon. Other changes wait for it up to 5 s and fail then. PostgreSQL ends a session that is
     /// idle in the transaction for 30 s, unless the host has set `idle_in_transaction_session_timeout`. There,
-    /// `synchronous_commit = off` is raised to `on` for this transaction. In SQLite, begin with `BEGIN IMMEDIATE`: a transaction that has read before cannot write once
-    /// another connection has written, and fails with
+    /// `synchronous_commit = off` is raised to `on` for this transaction. In SQLite, begin with `BEGIN IMMEDIATE`: a
+    /// transaction that has read before cannot write once another connection has written, and fails with
     /// [`StoreError::DeferredTransaction`](crate::store::StoreError::DeferredTransaction) at once. A PostgreSQL transaction of
     /// a stricter isolation than `READ COMMITTED` fails likewise, with [`StoreError::Busy`](crate::store::StoreError::Busy).
     ///
