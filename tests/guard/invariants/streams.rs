@@ -48,6 +48,20 @@ async fn open(world: &World, routes: GuardedRouter, path: &str, key: Option<&Key
     frames
 }
 
+/// Requests an event stream, and returns its frames after the first one, with the context that its handler kept.
+async fn open_with_context(world: &World, key: &Key) -> (BodyDataStream, AuthContext) {
+    let kept: Arc<Mutex<Option<AuthContext>>> = Arc::default();
+    let keep = kept.clone();
+    let stream = move |auth: AdminAuth| async move {
+        *keep.lock().unwrap() = Some(auth.0);
+        events().await
+    };
+    let routes = GuardedRouter::new().route("/admin/events", action(READ), get(stream));
+    let frames = open(world, routes, "/admin/events", Some(key)).await;
+    let auth = kept.lock().unwrap().take().unwrap();
+    (frames, auth)
+}
+
 /// Asserts that nothing has ended the stream, also after other tasks have run.
 async fn assert_open(frames: &mut BodyDataStream) {
     for _ in 0..20 {
@@ -106,16 +120,8 @@ async fn event_stream_ends_with_each_requirement_of_its_request() {
 async fn event_stream_ends_with_a_requirement_that_was_added_after_its_head() {
     let world = World::new();
     let key = editor_with(&world, &[READ, CREATE]).await;
-    let kept: Arc<Mutex<Option<AuthContext>>> = Arc::default();
-    let keep = kept.clone();
-    let stream = move |auth: AdminAuth| async move {
-        *keep.lock().unwrap() = Some(auth.0);
-        events().await
-    };
-    let routes = GuardedRouter::new().route("/admin/events", action(READ), get(stream));
-    let mut frames = open(&world, routes, "/admin/events", Some(&key)).await;
+    let (mut frames, auth) = open_with_context(&world, &key).await;
     assert_open(&mut frames).await;
-    let auth = kept.lock().unwrap().take().unwrap();
     assert!(auth.admit(&action("admin::other.read")).await.is_err());
     auth.admit(&action(CREATE)).await.unwrap();
     set_permissions(&world, &key, &[READ]).await;
@@ -128,15 +134,7 @@ async fn event_stream_ends_with_a_requirement_that_was_added_after_its_head() {
 async fn a_step_of_a_stream_is_admitted_by_what_its_caller_may_do_then() {
     let world = World::new();
     let key = editor_with(&world, &[READ, CREATE]).await;
-    let kept: Arc<Mutex<Option<AuthContext>>> = Arc::default();
-    let keep = kept.clone();
-    let stream = move |auth: AdminAuth| async move {
-        *keep.lock().unwrap() = Some(auth.0);
-        events().await
-    };
-    let routes = GuardedRouter::new().route("/admin/events", action(READ), get(stream));
-    let mut frames = open(&world, routes, "/admin/events", Some(&key)).await;
-    let auth = kept.lock().unwrap().take().unwrap();
+    let (mut frames, auth) = open_with_context(&world, &key).await;
     set_permissions(&world, &key, &[READ]).await;
     assert!(auth.admit(&action(CREATE)).await.is_err());
     assert_open(&mut frames).await;
@@ -197,15 +195,7 @@ async fn requirement_that_fails_after_the_head_is_logged() {
     let (log, _guard) = log::capture();
     let world = World::new();
     let key = world.editor().with(READ).issue().await;
-    let kept: Arc<Mutex<Option<AuthContext>>> = Arc::default();
-    let keep = kept.clone();
-    let stream = move |auth: AdminAuth| async move {
-        *keep.lock().unwrap() = Some(auth.0);
-        events().await
-    };
-    let routes = GuardedRouter::new().route("/admin/events", action(READ), get(stream));
-    let _frames = open(&world, routes, "/admin/events", Some(&key)).await;
-    let auth = kept.lock().unwrap().take().unwrap();
+    let (_frames, auth) = open_with_context(&world, &key).await;
     auth.require(&action("admin::other.read")).unwrap_err();
     let logged = log.text();
     assert!(logged.contains("its status has left") && logged.contains("admin::other.read"), "{logged}");
