@@ -4,9 +4,10 @@
 //! With [`EncryptionKeys`] the store also keeps a sealed copy, so that the owner can view the secret again.
 
 pub use crate::domain::{
-    ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidLegacyFormat, InvalidTokenPrefix,
-    LegacyCharacters, LegacyDigest, LegacyFormat, MalformedId, Metadata, NewSecret, NoEntropy, OsEntropy, OwnerId,
-    Secret, StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind, TokenPrefix, Unsealable,
+    Ancestor, ContentAccess, Entropy, HashKey, HashKeyId, HashKeyRing, InvalidHashKey, InvalidLegacyFormat,
+    InvalidNetwork, InvalidRateLimit, InvalidTokenPrefix, LastUse, LegacyCharacters, LegacyDigest, LegacyFormat,
+    MalformedId, Metadata, Network, NewSecret, NoEntropy, OsEntropy, OwnerId, PreviousSecret, RateLimit, Secret,
+    StrapiHashKey, Token, TokenAuthority, TokenId, TokenKind, TokenLimits, TokenPrefix, TokenSecret, Unsealable,
 };
 #[cfg(feature = "reveal")]
 pub use crate::domain::{EncryptionKeys, InvalidEncryptionKey};

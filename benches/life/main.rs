@@ -219,6 +219,8 @@ impl World {
                 hint: issued.secret.hint().to_owned(),
                 lifespan: None,
                 authority: TokenAuthority::Admin { owner, grants },
+                limits: keyward::token::TokenLimits::none(),
+                parent: None,
             };
             tx.insert_token(new).await.unwrap();
             secrets.push(issued.secret.expose().to_owned());

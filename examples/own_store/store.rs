@@ -8,7 +8,7 @@ use keyward::store::{
     Applied, ChangeLog, Digest, Following, KeyCheck, LoggedChange, Poll, Record, Snapshot, Store, StoreError, Tag, Use,
 };
 use keyward::time::Timestamp;
-use keyward::token::{Secret, Token, TokenAuthority, TokenId, TokenKind};
+use keyward::token::{Secret, Token, TokenAuthority, TokenId, TokenKind, TokenLimits};
 use keyward::{Grant, OwnerId, Permission};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
@@ -198,6 +198,10 @@ fn record(row: &SqliteRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
         updated_at: created_at,
         last_used_at: time("last_used_at")?,
         last_used_tool: None,
+        limits: TokenLimits::none(),
+        secret_used: None,
+        previous: None,
+        ancestors: Vec::new(),
         authority: TokenAuthority::Admin { owner: OwnerId(person), grants },
     };
     // Without roles, which are of keyward's tables: this application's role is in the ceiling.

@@ -115,6 +115,11 @@ impl ResolvedActor {
         }
     }
 
+    /// Returns whether the actor is this token, or one that it comes from.
+    pub(super) fn is_token_or_ancestor(&self, token: &Token) -> bool {
+        self.is_token(token.id) || token.ancestors.iter().any(|ancestor| self.is_token(ancestor.id))
+    }
+
     /// Returns whether the actor is this token.
     pub(super) fn is_token(&self, id: TokenId) -> bool {
         matches!(self, Self::Token(token) if token.id == id)

@@ -219,7 +219,9 @@ impl AuditVisibility {
             AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id) | AuditCause::AccountChanged(id) => {
                 self.users || self.owner == Some(id)
             }
-            AuditCause::Catalogue | AuditCause::Renamed => true,
+            // A token and those that come from it have one owner: who sees the event sees the token.
+            AuditCause::ParentRevoked(_) | AuditCause::ParentRegenerated(_) => true,
+            AuditCause::Catalogue | AuditCause::Renamed | AuditCause::SecretReused => true,
         }
     }
 

@@ -25,6 +25,7 @@ mod failed_sign_ins;
 mod hash_memory;
 #[cfg(feature = "strapi")]
 pub(crate) mod import;
+mod incidents;
 #[cfg(feature = "people")]
 mod invitations;
 #[cfg(feature = "people")]
@@ -54,6 +55,7 @@ mod state;
 mod text_fields;
 #[cfg(feature = "people")]
 mod throttle;
+mod token_rules;
 mod tokens;
 #[cfg_attr(not(feature = "people"), allow(dead_code, reason = "people sign in and register by the other methods"))]
 mod unit_of_work;
@@ -77,11 +79,14 @@ pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
 #[cfg(feature = "api")]
 pub(crate) use size_limits::{ACTIONS, CONDITIONS, FIELDS, GRANTS, PERMISSIONS, ROLES};
+pub use token_rules::{InvalidNamePattern, TokenRules, Violation};
+#[cfg(feature = "api")]
+pub(crate) use tokens::NETWORKS;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tokens::TokensWithin;
 pub use tokens::{
-    DescribedToken, IssuedToken, NewAdminToken, NewAdoptedToken, NewContentToken, NewSession, TokenOwner, TokenUpdate,
-    Tokens,
+    DescribedToken, IssuedToken, NewAdminToken, NewAdoptedToken, NewChildToken, NewContentToken, NewSession,
+    TokenOwner, TokenUpdate, TokenViolations, Tokens,
 };
 #[cfg(feature = "reveal")]
 pub use tokens::{SecretAccess, TokenWithSecret};
@@ -136,13 +141,14 @@ impl Keyward {
         AuditLog(self.context())
     }
 
-    /// Starts the clamps of the host's accounts, if it has any, and opens sessions for those that it signs in.
+    /// Starts the clamps of the host's accounts, if it has any, opens sessions for those that it signs in, and records incidents.
     pub(crate) fn serve_accounts(self) -> Self {
         if let Some(shrunk) = self.admin_state().take_shrunk() {
             self.context().clamp_behind(shrunk);
         }
         let context = self.context();
         self.open_sessions_by(move |key| Box::pin(context.clone().open_account_session(key)));
+        self.context().record_incidents();
         self
     }
 

@@ -1,7 +1,7 @@
 //! The limits that a host sets for its installation.
 
-use super::ServiceError;
-use crate::domain::{FieldName, OwnerId};
+use super::{ServiceError, TokenRules};
+use crate::domain::{FieldName, OwnerId, Timestamp};
 use crate::store::NameScope;
 use std::time::Duration;
 
@@ -54,6 +54,19 @@ pub struct Policy {
     pub changes_per_hour: u32,
     /// How many passwords are hashed at the same time, each in 19 MiB of memory, which is reused. Default 2.
     pub password_hashes_at_once: usize,
+    /// The longest grace period of a replaced secret. Default 30 days.
+    pub longest_grace: Duration,
+    /// Whether the use of a secret that was replaced and has ended revokes its token, and with it the thief's or the owner's other
+    /// secret. Default false: it is in the audit log.
+    pub revoke_on_reuse: bool,
+    /// The longest lifespan of a token that a token makes. Default a day.
+    pub child_lifespan: Duration,
+    /// The most tokens that come from one token. Default 100.
+    pub children_per_token: u64,
+    /// Rules for tokens.
+    pub token_rules: TokenRules,
+    /// Further rules for admin tokens of owners with a role of this name.
+    pub role_rules: Vec<(String, TokenRules)>,
 }
 
 impl Default for Policy {
@@ -74,6 +87,12 @@ impl Default for Policy {
             token_updates_per_hour: 120,
             changes_per_hour: 10_000,
             password_hashes_at_once: 2,
+            longest_grace: 30 * DAY,
+            revoke_on_reuse: false,
+            child_lifespan: DAY,
+            children_per_token: 100,
+            token_rules: TokenRules::none(),
+            role_rules: Vec::new(),
         }
     }
 }
@@ -112,6 +131,8 @@ impl Policy {
 pub enum Lifespan {
     /// A limited time.
     Of(Duration),
+    /// Until this time.
+    Until(Timestamp),
     /// No end.
     Unlimited,
 }
@@ -122,9 +143,11 @@ impl Lifespan {
         Self::Of(Duration::from_secs(days as u64 * 24 * 60 * 60))
     }
 
-    pub(super) fn limit(self) -> Option<Duration> {
+    /// Returns the limited time of a lifespan that begins now.
+    pub(super) fn from(self, now: Timestamp) -> Option<Duration> {
         match self {
             Self::Of(span) => Some(span),
+            Self::Until(at) => Some(at.since(now)),
             Self::Unlimited => None,
         }
     }
@@ -132,7 +155,8 @@ impl Lifespan {
 
 /// The lifespans that admin and content tokens may have. By default people choose 7, 30 or 90 days or unlimited.
 ///
-/// People take one of the choices. The host program may take any lifespan within the maximum.
+/// People take one of the choices, or an exact time that is no later than the longest choice. The host program may take any lifespan within
+/// the maximum.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Durations {
     choices: Vec<Duration>,
@@ -195,9 +219,24 @@ impl Durations {
     ///
     /// # Errors
     /// [`ServiceError::Invalid`].
-    pub(super) fn check(&self, lifespan: Lifespan, by_person: bool) -> Result<(), ServiceError> {
+    pub(super) fn check(&self, lifespan: Lifespan, by_person: bool, now: Timestamp) -> Result<(), ServiceError> {
         let invalid = |message: String| Err(ServiceError::invalid(FieldName::Lifespan, message));
-        match (lifespan.limit(), self.maximum) {
+        let limit = lifespan.from(now);
+        if let Lifespan::Until(_) = lifespan {
+            let longest =
+                if by_person { self.longest() } else { self.maximum.map_or(Lifespan::Unlimited, Lifespan::Of) };
+            let longest = longest.from(now).unwrap_or(Duration::MAX);
+            let span = limit.unwrap_or_default();
+            return match span < Duration::from_secs(1) || span > longest {
+                true if span > longest => {
+                    let message = format!("must be at most {} ms from now", longest.as_millis());
+                    Err(ServiceError::invalid(FieldName::ExpiresAt, message))
+                }
+                true => Err(ServiceError::invalid(FieldName::ExpiresAt, "must be in the future")),
+                false => Ok(()),
+            };
+        }
+        match (limit, self.maximum) {
             (None, _) if !self.unlimited => invalid("must not be unlimited here".to_owned()),
             (Some(span), _) if span < Duration::from_secs(1) => invalid("must be at least a second".to_owned()),
             (Some(span), Some(maximum)) if span > maximum => {

@@ -5,15 +5,15 @@
 
 use super::ServiceError;
 use crate::domain::{
-    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, HashKeyId, KeyCheck, KeyUse, Metadata,
-    Owner, OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
-    TokenAuthority, TokenId, TokenKind,
+    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, KeyCheck, KeyUse, Metadata, Owner,
+    OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority,
+    TokenId, TokenKind, TokenLimits,
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NameScope, NewOwner, NewRole, NewToken, OwnerQuery, Page,
     Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace,
-    StoreError, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys,
-    WriteRoles, WriteTokens,
+    StoreError, StoredSecret, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports,
+    WriteKeys, WriteRoles, WriteTokens,
 };
 use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
@@ -112,6 +112,7 @@ macro_rules! delegate_reads {
         }
         ReadTokens {
             token(id: TokenId) -> Option<Token>;
+            descendants(id: TokenId) -> Vec<Token>;
             tokens(query: &TokenQuery) -> Page<Token>;
             count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
             token_with_name(name: &str, scope: NameScope) -> Option<TokenId>;
@@ -211,8 +212,10 @@ fail! {
         }
     ] {
         insert_token(NewToken) -> TokenId;
-        update_token(TokenId, Option<(&str, NameScope)>, &str, Option<&Metadata>, &TokenAuthority) -> ();
-        set_secret(TokenId, &Digest, &HashKeyId, &str) -> ();
+        update_token(TokenId, Option<(&str, NameScope)>, &str, Option<&Metadata>, &TokenAuthority, &TokenLimits) -> ();
+        replace_secret(TokenId, &StoredSecret, Timestamp) -> ();
+        end_previous_secret(TokenId) -> ();
+        set_expiry(TokenId, Timestamp) -> ();
         seal_secret(TokenId, &SealedSecret) -> ();
         delete_token(TokenId) -> ();
         delete_sessions(OwnerId) -> Vec<Digest>;

@@ -99,7 +99,7 @@ async fn set_up(unit: &mut UnitOfWork<'_>, defaults: Vec<DefaultToken>) -> Resul
     if is_empty {
         for (issued, name, description, access) in defaults {
             let authority = TokenAuthority::Content { access };
-            let lifespan = unit.state.settings.policy.durations.longest().limit();
+            let lifespan = unit.state.settings.policy.durations.longest().from(unit.now());
             let (new, secret) = new_token(issued, name.to_owned(), description.to_owned(), lifespan, authority);
             let scope = unit.state.settings.policy.name_scope(None);
             unit.issue_token(NewToken { scope, ..new }, &secret).await?;

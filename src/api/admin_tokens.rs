@@ -1,16 +1,19 @@
 //! `/admin-tokens`: tokens that belong to the account that created them.
 
 use super::answer::{Answer, Data, List, created, ok};
-use super::body::{Body, NoBody};
+use super::body::{Body, NoBody, OptionalBody};
 use super::failure::Failure;
 use super::json::{non_null, nullable, text_or_null};
+use super::limits::{
+    self, Regeneration, SentLimits, SentRate, ShownSecret, show_idle, show_networks, show_rate, show_secrets,
+};
 use super::permission::{Permission, SentPermission, SentPermissions, show_grants, show_permissions};
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
 use super::state::Api;
 use super::token::{Lifespan, RegeneratedKey, expose, format_lifespan, key_fields, token_query};
 use super::unchanged::{Comparison, Unchanged, is_not_later, is_same_lifespan, is_same_object};
-use crate::admin::{self, DescribedToken, GRANTS, ServiceError, TokenUpdate};
+use crate::admin::{self, Actor, DescribedToken, GRANTS, ServiceError, TokenUpdate, TokenViolations};
 use crate::domain::{Metadata, Owner, OwnerId, TokenId, TokenKind};
 use crate::guard::Caller;
 use crate::store::{TokenField, TokenQuery, TokenSort};
@@ -38,6 +41,17 @@ pub(super) struct AdminToken {
     last_used_at: Option<String>,
     /// The tool of an MCP server that the last use called.
     last_used_tool: Option<String>,
+    /// Whether it is admitted.
+    enabled: bool,
+    /// The networks of the clients from which it is admitted; empty: from everywhere.
+    networks: Vec<String>,
+    rate_limit: Option<SentRate>,
+    /// It ends after this long without use, in milliseconds; null: never.
+    idle_expiry: Option<u64>,
+    /// The keys that are admitted: the present one, and the one before until its grace period ends.
+    secrets: Vec<ShownSecret>,
+    /// The token that made it.
+    parent: Option<i64>,
     /// Milliseconds; null: unlimited.
     lifespan: Option<String>,
     expires_at: Option<String>,
@@ -78,6 +92,12 @@ impl From<DescribedToken> for AdminToken {
             kind: "admin",
             last_used_at: token.last_used_at.map(|at| at.to_string()),
             last_used_tool: token.last_used_tool.as_deref().map(str::to_owned),
+            enabled: token.limits.enabled,
+            networks: show_networks(&token),
+            rate_limit: show_rate(&token),
+            idle_expiry: show_idle(&token),
+            secrets: show_secrets(&token),
+            parent: token.parent().map(|id| id.0),
             lifespan: format_lifespan(&token),
             expires_at: token.expires_at.map(|at| at.to_string()),
             created_at: token.created_at.to_string(),
@@ -106,6 +126,17 @@ pub(super) struct NewAdminToken {
     #[serde(default, deserialize_with = "non_null")]
     #[schema(value_type = Lifespan, required = false)]
     lifespan: Option<Lifespan>,
+    /// The expiry instead of a lifespan: an ISO 8601 time in UTC.
+    expires_at: Option<String>,
+    /// Whether it is admitted. Left out: it is.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    enabled: Option<bool>,
+    /// The networks of the clients from which it is admitted, like `10.0.0.0/8`. Left out: from everywhere.
+    networks: Option<Vec<String>>,
+    rate_limit: Option<SentRate>,
+    /// It ends after this long without use, in milliseconds. Null or left out: never.
+    idle_expiry: Option<u64>,
     /// The grants: a subset of the owner's permissions.
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
@@ -140,6 +171,27 @@ pub(super) struct AdminTokenUpdate {
     #[serde(default, deserialize_with = "non_null")]
     #[schema(nullable = false)]
     admin_permissions: Option<Vec<SentPermission>>,
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    enabled: Option<bool>,
+    /// The new networks, as a whole list; empty: it is admitted from everywhere.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    networks: Option<Vec<String>>,
+    /// The new rate limit; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<SentRate>)]
+    rate_limit: Option<Option<SentRate>>,
+    /// The new idle expiry in milliseconds; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>)]
+    idle_expiry: Option<Option<u64>>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
+    secrets: Unchanged,
+    #[serde(default)]
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
+    parent: Unchanged,
     #[serde(default)]
     id: Unchanged,
     #[serde(default)]
@@ -233,23 +285,34 @@ pub(super) async fn issue(
     new: NewAdminToken,
     default_lifespan: admin::Lifespan,
 ) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
-    let NewAdminToken { name, description, metadata, lifespan, admin_permissions, admin_user_owner, .. } = new;
+    let NewAdminToken {
+        name, description, metadata, lifespan, expires_at, admin_permissions, admin_user_owner, ..
+    } = &new;
     let tokens = api.tokens(caller, TokenKind::Admin);
     tokens.may_change()?;
+    let lifespan = limits::lifespan(lifespan.map(admin::Lifespan::from), expires_at.as_deref())?;
+    let limits = SentLimits {
+        enabled: new.enabled,
+        networks: new.networks.as_deref(),
+        rate: Some(new.rate_limit),
+        idle_expiry: Some(new.idle_expiry),
+    };
+    let limits = limits.parse()?.into();
     let owner = admin_user_owner.map_or_else(|| owner_of(caller), OwnerId);
     let super_admin = api.is_super_admin(owner).await?;
     let sent =
         SentPermissions { under: GRANTS_FIELD, list: admin_permissions.as_deref().unwrap_or_default(), most: GRANTS };
     let grants = sent.grants(super_admin, api.keyward.conditions())?;
-    let new = admin::NewAdminToken {
-        name,
-        description: description.unwrap_or_default(),
-        metadata,
+    let token = admin::NewAdminToken {
+        name: name.clone(),
+        description: description.clone().unwrap_or_default(),
+        metadata: metadata.clone(),
         owner: owner.into(),
         grants,
-        lifespan: lifespan.map_or(default_lifespan, admin::Lifespan::from),
+        lifespan: lifespan.unwrap_or(default_lifespan),
+        limits,
     };
-    let issued = tokens.issue_admin(new).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
+    let issued = tokens.issue_admin(token).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
     let access_key = Some(expose(&issued.secret));
     Ok(created(AdminToken { access_key, ..AdminToken::from(issued.described()) }))
 }
@@ -292,12 +355,23 @@ pub(super) async fn update(
     let list = update.admin_permissions.as_deref().unwrap_or_default();
     let sent = SentPermissions { under: GRANTS_FIELD, list, most: GRANTS };
     let grants = sent.grants(super_admin, api.keyward.conditions())?;
+    let limits = SentLimits {
+        enabled: update.enabled,
+        networks: update.networks.as_deref(),
+        rate: update.rate_limit,
+        idle_expiry: update.idle_expiry,
+    };
+    let limits = limits.parse()?;
     let change = TokenUpdate {
         name: update.name,
         description: update.description,
         metadata: update.metadata.map(Option::unwrap_or_default),
         grants: update.admin_permissions.is_some().then_some(grants),
         access: None,
+        enabled: limits.enabled,
+        networks: limits.networks,
+        rate: limits.rate,
+        idle_expiry: limits.idle_expiry,
     };
     let token = tokens.update(TokenId(id), change).await.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
     Ok(ok(token.into()))
@@ -319,16 +393,154 @@ pub(super) async fn delete(
     Ok(ok(described.unwrap_or_else(|| DescribedToken::new(revoked)).into()))
 }
 
-/// Issues a new key for an admin token. Only its owner and the token itself may do this.
-#[utoipa::path(post, path = "/admin-tokens/{id}/regenerate", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
+/// Issues a new key for an admin token. The old one is valid until its grace period ends, if one is given. Only the owner and the token itself may do this.
+#[utoipa::path(post, path = "/admin-tokens/{id}/regenerate", tag = "Admin tokens", params(("id" = i64, Path)), request_body = Option<Regeneration>, responses((status = 201, body = Data<RegeneratedKey>)))]
 pub(super) async fn regenerate(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
-    _: NoBody,
+    OptionalBody(sent): OptionalBody<Regeneration>,
 ) -> Result<(StatusCode, Answer<RegeneratedKey>), Failure> {
-    let issued = api.tokens(&caller, TokenKind::Admin).regenerate(TokenId(id)).await?;
+    let issued = api.tokens(&caller, TokenKind::Admin).regenerate_with_grace(TokenId(id), sent.grace()).await?;
     Ok(created(RegeneratedKey::new(&issued, "admin")))
+}
+
+/// Issues a new key for the calling admin token, which must have presented its present key. No permission is required.
+#[utoipa::path(post, path = "/admin-tokens/self/regenerate", tag = "Admin tokens", request_body = Option<Regeneration>, responses((status = 201, body = Data<RegeneratedKey>)))]
+pub(super) async fn regenerate_self(
+    api: State<Api>,
+    caller: Caller,
+    body: OptionalBody<Regeneration>,
+) -> Result<(StatusCode, Answer<RegeneratedKey>), Failure> {
+    let id = calling_token(&caller)?;
+    regenerate(api, id, caller, body).await
+}
+
+/// Ends the key that an admin token had before, if its grace period is not over. Only the owner and the token itself may do this.
+#[utoipa::path(post, path = "/admin-tokens/{id}/end-grace", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
+pub(super) async fn end_grace(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    _: NoBody,
+) -> Result<Answer<AdminToken>, Failure> {
+    Ok(ok(api.tokens(&caller, TokenKind::Admin).end_grace(TokenId(id)).await?.into()))
+}
+
+/// Ends the key that the calling admin token had before. No permission is required.
+#[utoipa::path(post, path = "/admin-tokens/self/end-grace", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
+pub(super) async fn end_own_grace(
+    api: State<Api>,
+    caller: Caller,
+    body: NoBody,
+) -> Result<Answer<AdminToken>, Failure> {
+    let id = calling_token(&caller)?;
+    end_grace(api, id, caller, body).await
+}
+
+/// A token that an admin token makes for itself.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "an object")]
+pub(super) struct NewChildToken {
+    name: String,
+    description: Option<String>,
+    /// An object for the host's use, of at most 2048 bytes as JSON without spaces; null or left out: none.
+    #[schema(value_type = Option<Object>)]
+    metadata: Option<Value>,
+    /// Milliseconds. Left out: an hour, or until the calling token expires.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(value_type = Lifespan, required = false)]
+    lifespan: Option<Lifespan>,
+    /// The expiry instead of a lifespan: an ISO 8601 time in UTC.
+    expires_at: Option<String>,
+    /// The grants: a subset of those that the calling token may delegate.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    admin_permissions: Option<Vec<SentPermission>>,
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    enabled: Option<bool>,
+    /// Networks in addition to those of the calling token.
+    networks: Option<Vec<String>>,
+    rate_limit: Option<SentRate>,
+    idle_expiry: Option<u64>,
+}
+
+/// Lists the tokens that the calling admin token has made, and those that they have made. No permission is required.
+#[utoipa::path(get, path = "/admin-tokens/self/children", tag = "Admin tokens", responses((status = 200, body = Data<Vec<AdminToken>>)))]
+pub(super) async fn children(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<AdminToken>>, Failure> {
+    let tokens = api.tokens(&caller, TokenKind::Admin).children().await?;
+    Ok(ok(tokens.into_iter().map(|token| DescribedToken::new(token).into()).collect()))
+}
+
+/// Creates a token for the calling admin token, narrower and no longer-lived than it, and returns its key. No permission is required, but grants that may be delegated.
+#[utoipa::path(post, path = "/admin-tokens/self/children", tag = "Admin tokens", request_body = NewChildToken, responses((status = 201, body = Data<AdminToken>)))]
+pub(super) async fn create_child(
+    State(api): State<Api>,
+    caller: Caller,
+    Body(new): Body<NewChildToken>,
+) -> Result<(StatusCode, Answer<AdminToken>), Failure> {
+    let lifespan = limits::lifespan(new.lifespan.map(admin::Lifespan::from), new.expires_at.as_deref())?;
+    let limits = SentLimits {
+        enabled: new.enabled,
+        networks: new.networks.as_deref(),
+        rate: Some(new.rate_limit),
+        idle_expiry: Some(new.idle_expiry),
+    };
+    let limits = limits.parse()?.into();
+    let list = new.admin_permissions.as_deref().unwrap_or_default();
+    let sent = SentPermissions { under: GRANTS_FIELD, list, most: GRANTS };
+    let grants = sent.grants(false, api.keyward.conditions())?;
+    let description = new.description.unwrap_or_default();
+    let child = admin::NewChildToken { name: new.name, description, metadata: new.metadata, grants, lifespan, limits };
+    let issued = api.tokens(&caller, TokenKind::Admin).issue_child(child).await;
+    let issued = issued.map_err(|e| Failure::of(e, &|p| sent.path(p)))?;
+    let access_key = Some(expose(&issued.secret));
+    Ok(created(AdminToken { access_key, ..AdminToken::from(issued.described()) }))
+}
+
+/// An admin token that violates the rules of today.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ViolatingToken {
+    id: i64,
+    /// `admin` or `content-api`.
+    kind: &'static str,
+    name: String,
+    violations: Vec<RuleViolation>,
+}
+
+/// What a token violates.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct RuleViolation {
+    /// `no-expiry`, `lifespan-too-long`, `no-network`, `too-many-tokens` or `name`.
+    rule: &'static str,
+    message: String,
+}
+
+/// Lists the tokens that violate the rules of today, which were issued before: the caller's own; for super admins all. They stay valid.
+#[utoipa::path(get, path = "/admin-tokens/violations", tag = "Admin tokens", responses((status = 200, body = Data<Vec<ViolatingToken>>)))]
+pub(super) async fn violations(State(api): State<Api>, caller: Caller) -> Result<Answer<Vec<ViolatingToken>>, Failure> {
+    let found = api.tokens(&caller, TokenKind::Admin).violations().await?;
+    let shown = found.into_iter().map(|TokenViolations { token, violations }| ViolatingToken {
+        id: token.id.0,
+        kind: if token.kind() == TokenKind::Admin { "admin" } else { "content-api" },
+        name: token.name,
+        violations: violations
+            .into_iter()
+            .map(|violation| RuleViolation { rule: violation.as_str(), message: violation.to_string() })
+            .collect(),
+    });
+    Ok(ok(shown.collect()))
+}
+
+/// Returns the id of the calling token.
+fn calling_token(caller: &Caller) -> Result<Id, Failure> {
+    match caller.actor.actor() {
+        Actor::Token(TokenId(id)) => Ok(Id(id)),
+        _ => Err(ServiceError::Forbidden("only a token does this for itself").into()),
+    }
 }
 
 /// Lists the permissions that the owner of an admin token may grant. For the owner and super admins.

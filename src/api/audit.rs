@@ -99,6 +99,9 @@ impl From<AuditCause> for EventObject {
             AuditCause::AccountChanged(OwnerId(id)) => ("account-changed", Some(id)),
             AuditCause::Catalogue => ("catalogue", None),
             AuditCause::Renamed => ("renamed", None),
+            AuditCause::ParentRevoked(TokenId(id)) => ("parent-revoked", Some(id)),
+            AuditCause::ParentRegenerated(TokenId(id)) => ("parent-regenerated", Some(id)),
+            AuditCause::SecretReused => ("secret-reused", None),
         };
         Self { kind, id }
     }

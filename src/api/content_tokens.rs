@@ -1,9 +1,12 @@
 //! `/api-tokens`: tokens for the content API. They have no owner.
 
 use super::answer::{Answer, Data, List, created, ok};
-use super::body::{Body, NoBody};
+use super::body::{Body, NoBody, OptionalBody};
 use super::failure::{Failure, Problem, wire_path, wire_segment};
 use super::json::{non_null, nullable, text_or_null};
+use super::limits::{
+    self, Regeneration, SentLimits, SentRate, ShownSecret, show_idle, show_networks, show_rate, show_secrets,
+};
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
 use super::state::Api;
@@ -42,6 +45,15 @@ pub(super) struct ContentToken {
     last_used_at: Option<String>,
     /// The tool of an MCP server that the last use called.
     last_used_tool: Option<String>,
+    /// Whether it is admitted.
+    enabled: bool,
+    /// The networks of the clients from which it is admitted; empty: from everywhere.
+    networks: Vec<String>,
+    rate_limit: Option<SentRate>,
+    /// It ends after this long without use, in milliseconds; null: never.
+    idle_expiry: Option<u64>,
+    /// The keys that are admitted: the present one, and the one before until its grace period ends.
+    secrets: Vec<ShownSecret>,
     /// Milliseconds; null: unlimited.
     lifespan: Option<String>,
     expires_at: Option<String>,
@@ -72,6 +84,11 @@ impl From<Token> for ContentToken {
             permissions,
             last_used_at: token.last_used_at.map(|at| at.to_string()),
             last_used_tool: token.last_used_tool.as_deref().map(str::to_owned),
+            enabled: token.limits.enabled,
+            networks: show_networks(&token),
+            rate_limit: show_rate(&token),
+            idle_expiry: show_idle(&token),
+            secrets: show_secrets(&token),
             lifespan: format_lifespan(&token),
             expires_at: token.expires_at.map(|at| at.to_string()),
             created_at: token.created_at.to_string(),
@@ -111,6 +128,17 @@ pub(super) struct NewContentToken {
     metadata: Option<Value>,
     #[serde(default)]
     lifespan: Lifespan,
+    /// The expiry instead of a lifespan: an ISO 8601 time in UTC.
+    expires_at: Option<String>,
+    /// Whether it is admitted. Left out: it is.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    enabled: Option<bool>,
+    /// The networks of the clients from which it is admitted, like `10.0.0.0/8`. Left out: from everywhere.
+    networks: Option<Vec<String>>,
+    rate_limit: Option<SentRate>,
+    /// It ends after this long without use, in milliseconds. Null or left out: never.
+    idle_expiry: Option<u64>,
     r#type: AccessType,
     /// The actions of a custom token. Other types have none.
     permissions: Option<Vec<String>>,
@@ -137,6 +165,24 @@ pub(super) struct ContentTokenUpdate {
     r#type: Option<AccessType>,
     /// The new actions of a custom token, as a whole list.
     permissions: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    enabled: Option<bool>,
+    /// The new networks, as a whole list; empty: it is admitted from everywhere.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    networks: Option<Vec<String>>,
+    /// The new rate limit; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<SentRate>)]
+    rate_limit: Option<Option<SentRate>>,
+    /// The new idle expiry in milliseconds; null: none.
+    #[serde(default, deserialize_with = "nullable")]
+    #[schema(value_type = Option<u64>)]
+    idle_expiry: Option<Option<u64>>,
+    #[serde(default)]
+    #[expect(dead_code, reason = "accepted and ignored in an object that is sent back as it was read")]
+    secrets: Unchanged,
     #[serde(default)]
     id: Unchanged,
     #[serde(default)]
@@ -253,13 +299,26 @@ pub(super) async fn create(
     caller: Caller,
     Body(new): Body<NewContentToken>,
 ) -> Result<(StatusCode, Answer<ContentToken>), Failure> {
-    let NewContentToken { name, description, metadata, lifespan, r#type, permissions, .. } = new;
+    let NewContentToken { name, description, metadata, lifespan, r#type, permissions, expires_at, .. } = &new;
     let tokens = api.tokens(&caller, TokenKind::Content);
     tokens.may_change()?;
-    let access = parse_access(r#type, permissions.as_deref())?;
-    let description = description.unwrap_or_default();
-    let new = admin::NewContentToken { name, description, metadata, access, lifespan: lifespan.into() };
-    let issued = tokens.issue_content(new).await.map_err(token_failure)?;
+    let access = parse_access(*r#type, permissions.as_deref())?;
+    let lifespan = limits::lifespan(Some((*lifespan).into()), expires_at.as_deref())?;
+    let limits = SentLimits {
+        enabled: new.enabled,
+        networks: new.networks.as_deref(),
+        rate: Some(new.rate_limit),
+        idle_expiry: Some(new.idle_expiry),
+    };
+    let token = admin::NewContentToken {
+        name: name.clone(),
+        description: description.clone().unwrap_or_default(),
+        metadata: metadata.clone(),
+        access,
+        lifespan: lifespan.unwrap_or(admin::Lifespan::Unlimited),
+        limits: limits.parse()?.into(),
+    };
+    let issued = tokens.issue_content(token).await.map_err(token_failure)?;
     let access_key = Some(expose(&issued.secret));
     Ok(created(ContentToken { access_key, ..ContentToken::from(issued.token) }))
 }
@@ -285,12 +344,23 @@ pub(super) async fn update(
     let current = ContentToken::from(tokens.read(TokenId(id)).await?.token);
     update.check_read_only(&current)?;
     let access = update.parse_access(&current)?;
+    let limits = SentLimits {
+        enabled: update.enabled,
+        networks: update.networks.as_deref(),
+        rate: update.rate_limit,
+        idle_expiry: update.idle_expiry,
+    };
+    let limits = limits.parse()?;
     let change = TokenUpdate {
         name: update.name,
         description: update.description,
         metadata: update.metadata.map(Option::unwrap_or_default),
         grants: None,
         access,
+        enabled: limits.enabled,
+        networks: limits.networks,
+        rate: limits.rate,
+        idle_expiry: limits.idle_expiry,
     };
     let token = tokens.update(TokenId(id), change).await.map_err(token_failure)?;
     Ok(ok(token.token.into()))
@@ -307,14 +377,25 @@ pub(super) async fn delete(
     Ok(ok(api.tokens(&caller, TokenKind::Content).revoke(TokenId(id)).await?.into()))
 }
 
-/// Issues a new key for a content token.
-#[utoipa::path(post, path = "/api-tokens/{id}/regenerate", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
+/// Issues a new key for a content token. The old one is valid until its grace period ends, if one is given.
+#[utoipa::path(post, path = "/api-tokens/{id}/regenerate", tag = "Content tokens", params(("id" = i64, Path)), request_body = Option<Regeneration>, responses((status = 201, body = Data<RegeneratedKey>)))]
 pub(super) async fn regenerate(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
-    _: NoBody,
+    OptionalBody(sent): OptionalBody<Regeneration>,
 ) -> Result<(StatusCode, Answer<RegeneratedKey>), Failure> {
-    let issued = api.tokens(&caller, TokenKind::Content).regenerate(TokenId(id)).await?;
+    let issued = api.tokens(&caller, TokenKind::Content).regenerate_with_grace(TokenId(id), sent.grace()).await?;
     Ok(created(RegeneratedKey::new(&issued, KIND)))
+}
+
+/// Ends the key that a content token had before, if its grace period is not over.
+#[utoipa::path(post, path = "/api-tokens/{id}/end-grace", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
+pub(super) async fn end_grace(
+    State(api): State<Api>,
+    Id(id): Id,
+    caller: Caller,
+    _: NoBody,
+) -> Result<Answer<ContentToken>, Failure> {
+    Ok(ok(api.tokens(&caller, TokenKind::Content).end_grace(TokenId(id)).await?.token.into()))
 }

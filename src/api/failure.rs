@@ -207,8 +207,12 @@ pub(super) fn wire_name(field: FieldName) -> &'static str {
     match field {
         FieldName::Active => "isActive",
         FieldName::CurrentPassword => "currentPassword",
+        FieldName::ExpiresAt => "expiresAt",
+        FieldName::GracePeriod => "gracePeriod",
+        FieldName::IdleExpiry => "idleExpiry",
         FieldName::Invitation => "registrationToken",
         FieldName::PageSize => "pageSize",
+        FieldName::RateLimit => "rateLimit",
         FieldName::Resource => "subject",
         FieldName::SetupCode => "setupCode",
         same => same.as_str(),

@@ -32,6 +32,7 @@ mod content_tokens;
 mod export;
 mod failure;
 mod json;
+mod limits;
 mod me;
 mod openapi;
 mod own_tokens;
@@ -118,6 +119,7 @@ fn own_token_routes() -> GuardedRouter<Api> {
         .put("/{id}", authenticated(), own_tokens::update)
         .delete("/{id}", authenticated(), own_tokens::delete)
         .post("/{id}/regenerate", authenticated(), own_tokens::regenerate)
+        .post("/{id}/end-grace", authenticated(), own_tokens::end_grace)
 }
 
 /// Requires an action without conditions: these routes filter no rows by a decision.
@@ -161,10 +163,16 @@ fn admin_token_routes() -> GuardedRouter<Api> {
         .route("/admin-tokens", read(), get(admin_tokens::list))
         .route("/admin-tokens", require("admin::admin-tokens.create"), post(admin_tokens::create))
         .route("/admin-tokens/self", authenticated(), get(admin_tokens::read_self))
+        .route("/admin-tokens/self/regenerate", authenticated(), post(admin_tokens::regenerate_self))
+        .route("/admin-tokens/self/end-grace", authenticated(), post(admin_tokens::end_own_grace))
+        .route("/admin-tokens/self/children", authenticated(), get(admin_tokens::children))
+        .route("/admin-tokens/self/children", authenticated(), post(admin_tokens::create_child))
+        .route("/admin-tokens/violations", read(), get(admin_tokens::violations))
         .route(ONE, read(), get(admin_tokens::read))
         .route(ONE, require("admin::admin-tokens.update"), put(admin_tokens::update))
         .route(ONE, require("admin::admin-tokens.delete"), delete(admin_tokens::delete))
         .route(&format!("{ONE}/regenerate"), require("admin::admin-tokens.regenerate"), post(admin_tokens::regenerate))
+        .route(&format!("{ONE}/end-grace"), require("admin::admin-tokens.regenerate"), post(admin_tokens::end_grace))
         .route(&format!("{ONE}/owner-permissions"), read(), get(admin_tokens::owner_permissions))
         .route(&format!("{ONE}/audit-logs"), read(), get(audit::list_by_admin_token))
 }
@@ -178,6 +186,7 @@ fn content_token_routes() -> GuardedRouter<Api> {
         .route(ONE, require("admin::api-tokens.update"), put(content_tokens::update))
         .route(ONE, require("admin::api-tokens.delete"), delete(content_tokens::delete))
         .route(&format!("{ONE}/regenerate"), require("admin::api-tokens.regenerate"), post(content_tokens::regenerate))
+        .route(&format!("{ONE}/end-grace"), require("admin::api-tokens.regenerate"), post(content_tokens::end_grace))
 }
 
 impl<T> Builder<T> {

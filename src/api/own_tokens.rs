@@ -4,8 +4,9 @@
 
 use super::admin_tokens::{self, AdminToken, AdminTokenUpdate, NewAdminToken, owner_of};
 use super::answer::{Answer, Data, List};
-use super::body::{Body, NoBody};
+use super::body::{Body, NoBody, OptionalBody};
 use super::failure::Failure;
+use super::limits::Regeneration;
 use super::query::{LargePages, Params};
 use super::request::Id;
 use super::state::Api;
@@ -89,13 +90,24 @@ pub(super) async fn delete(
     admin_tokens::delete(api, Id(id), caller, body).await
 }
 
-/// Issues a new key for an own token.
-#[utoipa::path(post, path = "/tokens/{id}/regenerate", tag = "Own tokens", params(("id" = i64, Path)), responses((status = 201, body = Data<RegeneratedKey>)))]
+/// Issues a new key for an own token. The old one is valid until its grace period ends, if one is given.
+#[utoipa::path(post, path = "/tokens/{id}/regenerate", tag = "Own tokens", params(("id" = i64, Path)), request_body = Option<Regeneration>, responses((status = 201, body = Data<RegeneratedKey>)))]
 pub(super) async fn regenerate(
     api: State<Api>,
     OwnId(id): OwnId,
     caller: Caller,
-    body: NoBody,
+    body: OptionalBody<Regeneration>,
 ) -> Result<(StatusCode, Answer<RegeneratedKey>), Failure> {
     admin_tokens::regenerate(api, Id(id), caller, body).await
+}
+
+/// Ends the key that an own token had before, if its grace period is not over.
+#[utoipa::path(post, path = "/tokens/{id}/end-grace", tag = "Own tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
+pub(super) async fn end_grace(
+    api: State<Api>,
+    OwnId(id): OwnId,
+    caller: Caller,
+    body: NoBody,
+) -> Result<Answer<AdminToken>, Failure> {
+    admin_tokens::end_grace(api, Id(id), caller, body).await
 }

@@ -28,6 +28,9 @@ pub(super) struct Permission {
     properties: Properties,
     /// The conditions, of which one has to hold. Empty: the permission always applies.
     conditions: Vec<String>,
+    /// Whether the token may pass it on to tokens that it makes itself. Only of tokens.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    may_delegate: bool,
     action_parameters: Nothing,
 }
 
@@ -58,6 +61,9 @@ pub(super) struct SentPermission {
     properties: Option<SentProperties>,
     /// The conditions. A token gets those of its owner instead, unless the owner is a super admin.
     conditions: Option<Vec<String>>,
+    /// Whether the token may pass it on to tokens that it makes itself. Only of tokens.
+    #[serde(default)]
+    may_delegate: bool,
     #[serde(default)]
     #[expect(dead_code, reason = "places are counted anew")]
     id: Unchanged,
@@ -78,7 +84,10 @@ struct SentProperties {
 /// Converts grants, each with its conditions.
 pub(super) fn show_grants(grants: &[Grant], conditions: &[Vec<ConditionId>]) -> Vec<Permission> {
     let of = |i: usize| conditions.get(i).map(Vec::as_slice).unwrap_or_default();
-    let shown = |(i, g): (usize, &Grant)| show(i, &g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, of(i));
+    let shown = |(i, g): (usize, &Grant)| Permission {
+        may_delegate: g.may_delegate,
+        ..show(i, &g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, of(i))
+    };
     grants.iter().enumerate().map(shown).collect()
 }
 
@@ -106,6 +115,7 @@ fn show(
         resource: resource.map(ToString::to_string),
         properties: Properties { fields },
         conditions: conditions.iter().map(ToString::to_string).collect(),
+        may_delegate: false,
         action_parameters: Nothing {},
     }
 }
@@ -177,11 +187,11 @@ impl SentPermissions<'_> {
             }
         }
         problems.done()?;
-        let grant = |p: domain::Permission| {
+        let grant = |(p, sent): (domain::Permission, &SentPermission)| {
             let chosen = if super_admin { p.when } else { ConditionClause::Always };
-            Grant { scope: p.scope, chosen }
+            Grant { scope: p.scope, chosen, may_delegate: sent.may_delegate }
         };
-        Ok(permissions.into_iter().map(grant).collect())
+        Ok(permissions.into_iter().zip(self.list).map(grant).collect())
     }
 
     /// Returns the path by which the client sent a field of these permissions.

@@ -42,7 +42,7 @@ pub(super) fn token_query(
 }
 
 /// The lifespan of a new token, as sent: milliseconds, as a number or a text; null for an unlimited one.
-#[derive(Default)]
+#[derive(Default, Clone, Copy)]
 pub(super) struct Lifespan(Option<Duration>);
 
 impl From<Lifespan> for admin::Lifespan {
@@ -109,7 +109,7 @@ pub(super) struct RegeneratedKey {
     id: i64,
     /// `admin` or `content-api`.
     kind: &'static str,
-    /// The new key. The old one is revoked.
+    /// The new key. The old one is revoked, or will be when its grace period ends.
     access_key: String,
 }
 

@@ -71,10 +71,16 @@ pub enum AuditAction {
     RoleDeleted,
     /// A token was issued.
     TokenIssued,
-    /// A token's name, description, grants or access were changed.
+    /// A token's name, description, grants, access or limits were changed.
     TokenUpdated,
-    /// A token got a new secret; the older one is invalid.
+    /// A token got a new secret; the older one is invalid, or will be when its grace period ends.
     TokenRegenerated,
+    /// The grace period of a token's former secret was ended early.
+    TokenGraceEnded,
+    /// A secret of a token was used that was replaced and has ended: a sign of theft.
+    TokenSecretReused,
+    /// A token was refused to a client outside its networks.
+    TokenNetworkRefused,
     /// A token's secret was shown to its owner.
     TokenRevealed,
     /// A grant was removed from a token because the owner no longer holds it.
@@ -97,7 +103,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All actions.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 30] = [
         Self::OwnerCreated,
         Self::OwnerInvited,
         Self::OwnerInvitedAgain,
@@ -116,6 +122,9 @@ impl AuditAction {
         Self::TokenIssued,
         Self::TokenUpdated,
         Self::TokenRegenerated,
+        Self::TokenGraceEnded,
+        Self::TokenSecretReused,
+        Self::TokenNetworkRefused,
         Self::TokenRevealed,
         Self::GrantClamped,
         Self::TokenRevoked,
@@ -215,6 +224,12 @@ pub enum AuditCause {
     OwnerDeleted(OwnerId),
     /// The host changed this owner, an account of its own.
     AccountChanged(OwnerId),
+    /// The token that made it, this one, was revoked.
+    ParentRevoked(TokenId),
+    /// The secret of this token, which made it, was replaced or has ended.
+    ParentRegenerated(TokenId),
+    /// A secret was used that was replaced and has ended.
+    SecretReused,
     /// The catalogue no longer has the action.
     Catalogue,
     /// The catalogue has another name for an action, a resource or a field.

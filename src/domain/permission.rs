@@ -188,7 +188,7 @@ impl From<&str> for Permission {
 /// Grants everything that a permission allows. Its conditions apply as well, because the owner is bound by them.
 impl From<&Permission> for Grant {
     fn from(p: &Permission) -> Self {
-        Self { scope: p.scope.clone(), chosen: ConditionClause::Always }
+        Self { scope: p.scope.clone(), chosen: ConditionClause::Always, may_delegate: false }
     }
 }
 
@@ -206,12 +206,14 @@ pub struct Grant {
     pub scope: Scope,
     /// Conditions that a super admin chose in addition to those of the owner's permissions.
     pub chosen: ConditionClause,
+    /// Whether the token may pass it on to tokens that it makes itself.
+    pub may_delegate: bool,
 }
 
 impl Grant {
     /// Creates a grant with all fields, no chosen condition and no resource.
     pub fn new(action: impl Into<Action>) -> Self {
-        Self { scope: Scope::new(action), chosen: ConditionClause::Always }
+        Self { scope: Scope::new(action), chosen: ConditionClause::Always, may_delegate: false }
     }
 
     /// Sets the resource.
@@ -225,6 +227,13 @@ impl Grant {
     #[must_use]
     pub fn fields(mut self, fields: Fields) -> Self {
         self.scope.fields = fields;
+        self
+    }
+
+    /// Lets the token pass it on to [tokens that it makes itself](crate::admin::Tokens::issue_child).
+    #[must_use]
+    pub fn may_delegate(mut self) -> Self {
+        self.may_delegate = true;
         self
     }
 
@@ -290,6 +299,13 @@ pub struct EffectivePermission {
     pub scope: Scope,
     /// The conditions of the permission and those chosen for the grant.
     pub guard: ConditionExpr,
+}
+
+impl EffectivePermission {
+    /// Returns whether it is of the same action and resource.
+    pub(super) fn concerns(&self, scope: &Scope) -> bool {
+        self.scope.action == scope.action && self.scope.resource == scope.resource
+    }
 }
 
 impl From<&Permission> for EffectivePermission {

@@ -2,9 +2,9 @@
 
 use super::requirement::{Asked, ResourceSource};
 use super::{
-    AccountKey, AccountKind, Action, Ceiling, CeilingPolicy, ConditionContext, Conditions, ContentAccess, Decision,
-    DecisionRule, EffectivePermission, Fields, Metadata, Owner, OwnerId, Requirement, Resource, RoleId, Token,
-    TokenAuthority, TokenId, TokenKind, Verdict,
+    AccountKey, AccountKind, Action, Ceiling, CeilingPolicy, ConditionContext, ConditionExpr, Conditions,
+    ContentAccess, Decision, DecisionRule, EffectivePermission, Fields, Grant, Metadata, Owner, OwnerId, Requirement,
+    Resource, RoleId, Scope, Token, TokenAuthority, TokenId, TokenKind, Verdict,
 };
 use std::sync::Arc;
 
@@ -68,7 +68,7 @@ impl Principal {
             TokenAuthority::Content { access } => Authority::Content { access: access.clone() },
             TokenAuthority::Admin { owner: id, grants } => {
                 let (owner, ceiling) = owner.filter(|(o, _)| o.id == *id)?;
-                let rules = grants.iter().flat_map(|g| ceiling.effect(g)).collect();
+                let rules = effective(token, grants, ceiling);
                 Authority::Admin { owner: actor(owner), rules }
             }
             TokenAuthority::Session { owner: id, .. } => {
@@ -307,6 +307,36 @@ impl Principal {
     }
 }
 
+/// Returns the effective permissions of an admin token: its grants under its owner's ceiling, and under what each token
+/// that it comes from may pass on (invariant token-gains-nothing).
+fn effective(token: &Token, grants: &[Grant], ceiling: &Ceiling) -> Arc<[EffectivePermission]> {
+    // The oldest one first.
+    let mut each = token.ancestors.iter().rev().map(|ancestor| &ancestor.grants[..]).chain([grants]);
+    let first = each.next().unwrap_or_default().iter().flat_map(|grant| ceiling.effect(grant));
+    let Some(second) = each.next() else { return first.collect() };
+    let mut rules = pass_on(&first.collect::<Vec<_>>(), second);
+    for grants in each {
+        rules = pass_on(&rules, grants);
+    }
+    rules.into()
+}
+
+/// Returns the effect of grants that are made out of effective permissions.
+fn pass_on(held: &[EffectivePermission], grants: &[Grant]) -> Vec<EffectivePermission> {
+    let mut rules = Vec::new();
+    for grant in grants {
+        for held in held.iter().filter(|held| held.concerns(&grant.scope)) {
+            let Some(fields) = held.scope.fields.intersect(&grant.scope.fields) else { continue };
+            let guard = held.guard.and(&ConditionExpr::all([grant.chosen.clone()]));
+            let rule = EffectivePermission { scope: Scope { fields, ..held.scope.clone() }, guard };
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+    }
+    rules
+}
+
 enum MatchingRules<'a> {
     None,
     All,
@@ -320,7 +350,6 @@ fn actor(owner: &Owner) -> ConditionContext {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Scope;
     use crate::domain::{ConditionClause, ConditionExpr, all_of, any_of, authenticated};
 
     /// Measures the heap bytes of an authority. Names of actions and resources are shared and not counted.

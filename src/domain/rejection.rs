@@ -1,5 +1,8 @@
 //! Reasons of rejections.
 
+use super::RateLimit;
+use std::time::Duration;
+
 /// The reason why a request was rejected.
 ///
 /// It goes into response extensions and traces; the client sees less (see [`Rejection`](crate::guard::Rejection)).
@@ -20,6 +23,12 @@ pub enum Reason {
     Expired,
     /// 401: a genuine token whose owner is not active.
     OwnerInactive,
+    /// 401: a genuine token that is disabled, or comes from one that is.
+    Disabled,
+    /// 403: a genuine token, from a client that is in none of its networks.
+    NetworkNotAllowed,
+    /// 429: a genuine token has made more requests than its rate limit allows.
+    RateExceeded(RateExceeded),
     /// 403: a state-changing request without proof that a page of the same origin sent it.
     CrossOrigin,
     /// 403: the principal may not do what the route requires.
@@ -28,6 +37,37 @@ pub enum Reason {
     Unguarded,
     /// 503: the store is unavailable.
     Unavailable(Unavailable),
+}
+
+/// A rate limit that is used up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RateExceeded {
+    limit: u32,
+    window_ms: u32,
+    wait_ms: u32,
+}
+
+impl RateExceeded {
+    /// Creates it for a rate limit and the time until the next request.
+    pub(crate) fn new(rate: RateLimit, wait: Duration) -> Self {
+        let millis = |span: Duration| u32::try_from(span.as_millis()).unwrap_or(u32::MAX);
+        Self { limit: rate.limit(), window_ms: millis(rate.window()), wait_ms: millis(wait) }
+    }
+
+    /// Returns how many requests the token may make in each window.
+    pub fn limit(self) -> u32 {
+        self.limit
+    }
+
+    /// Returns the window.
+    pub fn window(self) -> Duration {
+        Duration::from_millis(self.window_ms.into())
+    }
+
+    /// Returns the time until the next request is admitted.
+    pub fn wait(self) -> Duration {
+        Duration::from_millis(self.wait_ms.into())
+    }
 }
 
 /// The reason why a path is ambiguous.
@@ -96,6 +136,9 @@ impl Reason {
             Self::Invalid(InvalidCredential::Unknown) => "unknown_token",
             Self::Expired => "expired",
             Self::OwnerInactive => "owner_inactive",
+            Self::Disabled => "disabled",
+            Self::NetworkNotAllowed => "network_not_allowed",
+            Self::RateExceeded(_) => "rate_exceeded",
             Self::CrossOrigin => "cross_origin",
             Self::Forbidden => "forbidden",
             Self::Unguarded => "unguarded",

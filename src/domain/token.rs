@@ -5,8 +5,9 @@
     allow(unreachable_pub, dead_code, reason = "`TokenKinds` is exported by `testing` only")
 )]
 
-use super::{Action, Digest, Grant, Metadata, OwnerId, Timestamp, TokenId};
+use super::{Action, Digest, Grant, Metadata, OwnerId, Timestamp, TokenId, TokenLimits};
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -173,8 +174,82 @@ pub struct Token {
     pub last_used_at: Option<Timestamp>,
     /// The tool of an MCP server that the last use called: its name, or the method of another call.
     pub last_used_tool: Option<Arc<str>>,
+    /// The limits; sessions have none.
+    pub limits: TokenLimits,
+    /// The last use of the present secret, as far as it is written.
+    pub secret_used: Option<LastUse>,
+    /// The secret before the present one, until its grace period ends.
+    pub previous: Option<PreviousSecret>,
+    /// The token that made this one, the token that made that one, and so on. All of them bound it.
+    pub ancestors: Vec<Ancestor>,
     /// The authority.
     pub authority: TokenAuthority,
+}
+
+/// A use of a token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LastUse {
+    /// The time.
+    pub at: Timestamp,
+    /// The client's address, if the server knows it.
+    pub address: Option<IpAddr>,
+}
+
+/// A secret that was replaced, and is admitted until its grace period ends.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PreviousSecret {
+    /// The keyed hash of the secret.
+    pub digest: Digest,
+    /// The last four characters of the secret.
+    pub hint: String,
+    /// When it was replaced.
+    pub replaced_at: Timestamp,
+    /// The end of the grace period.
+    pub ends_at: Timestamp,
+    /// The last use, as far as it is written.
+    pub used: Option<LastUse>,
+}
+
+/// One of the secrets of a token, as its owner sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenSecret {
+    /// The last four characters.
+    pub hint: String,
+    /// The end of its grace period; `None` for the present secret, which ends with the token.
+    pub ends_at: Option<Timestamp>,
+    /// The last use, as far as it is written.
+    pub used: Option<LastUse>,
+}
+
+/// A token that made another one: what it passes on, and what bounds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Ancestor {
+    /// The id.
+    pub id: TokenId,
+    /// The grants that it may pass on.
+    pub grants: Vec<Grant>,
+    /// The limits.
+    pub limits: TokenLimits,
+    /// The time of expiry; `None`: never.
+    pub expires_at: Option<Timestamp>,
+    /// The time of creation.
+    pub created_at: Timestamp,
+    /// The time of the last use, as far as it is written.
+    pub last_used_at: Option<Timestamp>,
+}
+
+impl Ancestor {
+    /// Returns what a token is to the tokens that come from it.
+    pub fn of(token: &Token) -> Self {
+        Self {
+            id: token.id,
+            grants: token.grants().iter().filter(|grant| grant.may_delegate).cloned().collect(),
+            limits: token.limits.clone(),
+            expires_at: token.expires_at,
+            created_at: token.created_at,
+            last_used_at: token.last_used_at,
+        }
+    }
 }
 
 impl Token {
@@ -185,6 +260,39 @@ impl Token {
             TokenAuthority::Content { .. } => TokenKind::Content,
             TokenAuthority::Session { .. } => TokenKind::Session,
         }
+    }
+
+    /// Returns the secrets that are admitted: the present one, and the one before until its grace period ends.
+    pub fn secrets(&self) -> Vec<TokenSecret> {
+        let present = TokenSecret { hint: self.hint.clone(), ends_at: None, used: self.secret_used };
+        let former = self.previous.iter().map(|previous| TokenSecret {
+            hint: previous.hint.clone(),
+            ends_at: Some(previous.ends_at),
+            used: previous.used,
+        });
+        std::iter::once(present).chain(former).collect()
+    }
+
+    /// Drops the former secret if its grace period is over at this time.
+    #[must_use]
+    pub fn at(mut self, now: Timestamp) -> Self {
+        self.previous = self.previous.filter(|previous| now < previous.ends_at);
+        self
+    }
+
+    /// Returns the token that made this one; `None` if a person or the host program did.
+    pub fn parent(&self) -> Option<TokenId> {
+        self.ancestors.first().map(|parent| parent.id)
+    }
+
+    /// Returns the limits that bound the token: its own, and those of the tokens that it comes from.
+    pub(crate) fn all_limits(&self) -> impl Iterator<Item = &TokenLimits> {
+        std::iter::once(&self.limits).chain(self.ancestors.iter().map(|ancestor| &ancestor.limits))
+    }
+
+    /// Returns the digests of the secrets that are admitted.
+    pub(crate) fn digests(&self) -> impl Iterator<Item = Digest> + use<> {
+        std::iter::once(self.digest).chain(self.previous.as_ref().map(|previous| previous.digest))
     }
 
     /// Returns the grants of an admin token; empty for other kinds.

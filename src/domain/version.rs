@@ -10,10 +10,12 @@
 
 use super::{
     ConditionClause, ContentAccess, Fields, Grant, Owner, OwnerState, Permission, Role, Scope, Token, TokenAuthority,
+    TokenLimits,
 };
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 const LENGTH: usize = 16;
 
@@ -65,13 +67,14 @@ impl FromStr for Version {
 }
 
 impl Token {
-    /// Returns the version of the displayed values: name, description, metadata, end of the secret, owner, and grants or
-    /// access.
+    /// Returns the version of the displayed values: name, description, metadata, end of the secret, owner, limits, and
+    /// grants or access.
     pub fn version(&self) -> Version {
         let mut fingerprint = Fingerprint::new("token", self.id.0);
         fingerprint.text(&self.name).text(&self.description).text(&self.hint);
         fingerprint.option(self.metadata.as_ref().map(ToString::to_string).as_deref());
         fingerprint.text(self.kind().as_str()).number(self.owner().map_or(0, |owner| owner.0));
+        fingerprint.limits(&self.limits);
         match &self.authority {
             TokenAuthority::Admin { grants, .. } => fingerprint.set(grants.iter().map(of_grant)),
             TokenAuthority::Content { access: ContentAccess::Custom(actions) } => fingerprint
@@ -111,8 +114,10 @@ impl Owner {
 }
 
 fn of_grant(grant: &Grant) -> Vec<u8> {
-    let Grant { scope: Scope { action, resource, fields }, chosen } = grant;
-    entry(action.as_str(), resource.as_ref().map(|s| s.as_str()), fields, chosen)
+    let Grant { scope: Scope { action, resource, fields }, chosen, may_delegate } = grant;
+    let mut entry = entry(action.as_str(), resource.as_ref().map(|s| s.as_str()), fields, chosen);
+    entry.push(u8::from(*may_delegate));
+    entry
 }
 
 fn of_permission(permission: &Permission) -> Vec<u8> {
@@ -160,6 +165,15 @@ impl Fingerprint {
         }
     }
 
+    fn limits(&mut self, limits: &TokenLimits) -> &mut Self {
+        let TokenLimits { enabled, networks, rate, idle_expiry } = limits;
+        let millis = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        self.number(i64::from(*enabled));
+        self.set(networks.iter().map(|network| Fingerprint::default().text(&network.to_string()).take()));
+        self.number(rate.map_or(0, |rate| rate.limit().into())).number(rate.map_or(0, |rate| millis(rate.window())));
+        self.number(idle_expiry.map_or(-1, millis))
+    }
+
     /// Adds entries in any order.
     fn set(&mut self, entries: impl Iterator<Item = Vec<u8>>) -> &mut Self {
         let mut entries: Vec<Vec<u8>> = entries.collect();
@@ -192,9 +206,8 @@ impl Fingerprint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Action, Digest, Metadata, OwnerId, RoleId, Timestamp, TokenId};
+    use crate::domain::{Action, Digest, Metadata, OwnerId, RateLimit, RoleId, Timestamp, TokenId};
     use std::collections::HashSet;
-    use std::time::Duration;
 
     fn token() -> Token {
         Token {
@@ -210,6 +223,10 @@ mod tests {
             updated_at: Timestamp(1),
             last_used_at: None,
             last_used_tool: None,
+            limits: TokenLimits::none(),
+            secret_used: None,
+            previous: None,
+            ancestors: Vec::new(),
             authority: TokenAuthority::Admin { owner: OwnerId(3), grants: grants() },
         }
     }
@@ -268,6 +285,11 @@ mod tests {
             Token { name: "deplo".into(), description: "y".into(), ..token() },
             Token { name: "deployy".into(), ..token() },
             Token { hint: "abce".into(), ..token() },
+            Token { limits: TokenLimits::none().enabled(false), ..token() },
+            Token { limits: TokenLimits::none().networks(["10.0.0.0/8".parse().unwrap()]), ..token() },
+            Token { limits: TokenLimits::none().rate(RateLimit::new(1, Duration::from_secs(1)).unwrap()), ..token() },
+            Token { limits: TokenLimits::none().idle_expiry(Duration::from_secs(1)), ..token() },
+            with(vec![read().fields(only(&["title", "body"])).may_delegate(), Grant::new("write")]),
             Token { metadata: Some(Metadata::from_iter([])), ..token() },
             Token { metadata: Some(Metadata::from_iter([("a".into(), true.into())])), ..token() },
             Token { authority: TokenAuthority::Admin { owner: OwnerId(4), grants: grants() }, ..token() },

@@ -5,7 +5,7 @@ use super::gate::Gate;
 use super::groups::{Access, Group};
 use super::origin::{is_safe, is_same_origin};
 use crate::domain::{InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, VerifyError};
-use crate::resolve::{CacheKey, Entry, KnownSecret, Lane, Resolved};
+use crate::resolve::{CacheKey, Entry, Incident, IncidentKind, KnownSecret, Lane, Resolved};
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -110,6 +110,11 @@ impl Gate {
         group: &'g Group,
         kinds: TokenKinds,
     ) -> Result<Admission<'g>, Reason> {
+        if let Some(entry) = self.resolver.limited(cache_key, kinds, self.resolver.clock.moment()) {
+            return self
+                .admit_limited(entry, || self.addresses.of(headers, extensions))
+                .map(|entry| Admission::Admitted(group, entry));
+        }
         let secret = match self.format.verify_bytes(secret, kinds) {
             Ok(verified) => KnownSecret::new(verified, cache_key),
             Err(error) => return self.reject_secret(error, headers, group),
@@ -117,19 +122,41 @@ impl Gate {
         let now = self.resolver.clock.moment();
         match self.resolver.known(&secret, now) {
             Some(resolved) => {
+                let address = || self.addresses.of(headers, extensions);
+                self.note_replaced(&resolved, address, now);
                 let entry = judge(resolved, secret.prefix, kinds, now)?;
-                self.resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
-                Ok(Admission::Admitted(group, entry))
+                Ok(Admission::Admitted(group, self.admit_limited(entry, address)?))
             }
             None => {
                 let (gate, address) = (self.clone(), self.addresses.of(headers, extensions));
                 let lookup = async move {
                     let entry = gate.look_up(secret, kinds, address).await?;
-                    gate.resolver.note_use(&entry, gate.resolver.clock.moment(), || address);
-                    Ok(entry)
+                    gate.admit_limited(entry, || address)
                 };
                 Ok(Admission::Pending(group, Box::pin(lookup)))
             }
+        }
+    }
+
+    /// Admits a request with a judged token if the token's limits let it, and notes its use.
+    fn admit_limited(&self, entry: Arc<Entry>, address: impl Fn() -> Option<IpAddr>) -> Result<Arc<Entry>, Reason> {
+        let now = self.resolver.clock.moment();
+        if let Err(reason) = entry.admit(&address) {
+            if let (Reason::NetworkNotAllowed, Some(token)) = (reason, entry.principal.token()) {
+                let incident = Incident { kind: IncidentKind::NetworkRefused, token, address: address() };
+                self.resolver.incidents.note(incident, now);
+            }
+            return Err(reason);
+        }
+        self.resolver.note_use(&entry, now, address);
+        Ok(entry)
+    }
+
+    /// Notes the use of a secret that was replaced and has ended.
+    fn note_replaced(&self, resolved: &Resolved, address: impl FnOnce() -> Option<IpAddr>, now: MonotonicTime) {
+        if let Resolved::Absent { replaced: Some(token), .. } = resolved {
+            let incident = Incident { kind: IncidentKind::SecretReused, token: *token, address: address() };
+            self.resolver.incidents.note(incident, now);
         }
     }
 
@@ -186,7 +213,8 @@ impl Gate {
         let lane = budget.map_or(Lane::Unknown, |(budget, address)| budget.lane(address, self.resolver.clock.moment()));
         let resolved = self.resolver.clone().ask(secret, lane).await.map_err(Reason::Unavailable)?;
         let now = self.resolver.clock.moment();
-        if let (Resolved::Absent { read: true }, Some((budget, address))) = (&resolved, budget) {
+        self.note_replaced(&resolved, || address, now);
+        if let (Resolved::Absent { read: true, .. }, Some((budget, address))) = (&resolved, budget) {
             budget.count(address, now);
         }
         judge(resolved, secret.prefix, kinds, now)

@@ -69,7 +69,7 @@ pub use router::GuardedRouter;
 pub use service::{GateLayer, GateService};
 pub use style::{InvalidRealm, RejectionFormat};
 
-pub use crate::domain::{Ambiguity, Authority, InvalidCredential, Principal, Reason, Unavailable};
+pub use crate::domain::{Ambiguity, Authority, InvalidCredential, Principal, RateExceeded, Reason, Unavailable};
 pub use crate::keyward::Guard;
 pub use crate::resolve::Limits;
 

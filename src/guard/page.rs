@@ -44,7 +44,9 @@ impl PageText {
             }
             Reason::NoGroup => ("Not found", "There is no such page. Check the address, or go back."),
             Reason::Unavailable(_) => ("Not now", "Nothing was changed. Try again in a moment."),
-            Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => {
+            Reason::NetworkNotAllowed => ("Not allowed", "Your network is none of those from which this is accepted."),
+            Reason::RateExceeded(_) => ("Not now", "There were too many requests. Try again in a moment."),
+            Reason::NoCredential | Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive | Reason::Disabled => {
                 ("Not signed in", "Sign in, and try again.")
             }
         };

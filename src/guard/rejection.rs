@@ -2,7 +2,7 @@
 
 use super::page::{PageText, set_page_headers};
 use super::style::{ErrorText, RejectionFormat, RejectionStyle};
-use crate::domain::{Reason, Requirement};
+use crate::domain::{RateExceeded, Reason, Requirement};
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -84,7 +84,19 @@ impl Rejection {
             Reason::NoCredential => (S::UNAUTHORIZED, "missing_credential", INVALID),
             Reason::Expired if !opaque => (S::UNAUTHORIZED, "token_expired", "Token expired"),
             Reason::OwnerInactive if !opaque => (S::UNAUTHORIZED, "owner_inactive", "Token owner is deactivated"),
-            Reason::Invalid(_) | Reason::Expired | Reason::OwnerInactive => (S::UNAUTHORIZED, "invalid_token", INVALID),
+            Reason::Disabled if !opaque => (S::UNAUTHORIZED, "token_disabled", "Token disabled"),
+            Reason::NetworkNotAllowed if !opaque => {
+                let problem = "The token is not accepted from this network";
+                (S::FORBIDDEN, "network_not_allowed", problem)
+            }
+            Reason::Invalid(_)
+            | Reason::Expired
+            | Reason::OwnerInactive
+            | Reason::Disabled
+            | Reason::NetworkNotAllowed => (S::UNAUTHORIZED, "invalid_token", INVALID),
+            Reason::RateExceeded(_) => {
+                (S::TOO_MANY_REQUESTS, "rate_exceeded", "The token has made too many requests, try again later")
+            }
             Reason::Forbidden => {
                 (S::FORBIDDEN, "insufficient_scope", message("Forbidden", "The credential does not allow this"))
             }
@@ -101,6 +113,7 @@ impl Rejection {
             S::NOT_FOUND => "NotFoundError",
             S::UNAUTHORIZED => "UnauthorizedError",
             S::FORBIDDEN => "ForbiddenError",
+            S::TOO_MANY_REQUESTS => "RateLimitError",
             _ => "ServiceUnavailableError",
         };
         Self {
@@ -115,7 +128,11 @@ impl Rejection {
             protected,
             location: None,
             anonymous: false,
-            retry_after: matches!(reason, Reason::Unavailable(_)).then_some(RETRY_LATER),
+            retry_after: match reason {
+                Reason::Unavailable(_) => Some(RETRY_LATER),
+                Reason::RateExceeded(exceeded) => Some(exceeded.wait().max(RETRY_LATER)),
+                _ => None,
+            },
             start: None,
             detail: None,
         }
@@ -224,7 +241,7 @@ impl Rejection {
         self.reason
     }
 
-    /// Returns the status: 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget); 303 to
+    /// Returns the status: 400, 401, 403, 404 or 503; 429 over a [failure budget](crate::guard::FailureBudget) or the rate limit of a token; 303 to
     /// the sign-in page, or to the same page without a trailing slash.
     pub fn status(&self) -> StatusCode {
         self.status
@@ -264,6 +281,7 @@ impl Rejection {
         match self.reason {
             // Another credential would not help.
             Reason::CrossOrigin | Reason::Unguarded => {}
+            Reason::NetworkNotAllowed if self.status == StatusCode::FORBIDDEN => {}
             Reason::SeveralCredentials => {
                 headers.insert(WWW_AUTHENTICATE, self.style.invalid_request());
             }
@@ -281,6 +299,9 @@ impl Rejection {
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Reason::RateExceeded(exceeded) = self.reason {
+            insert_rate(&mut headers, exceeded);
         }
         headers
     }
@@ -336,6 +357,18 @@ impl Rejection {
         *response.headers_mut() = self.headers();
         response.extensions_mut().insert(self.reason);
         response
+    }
+}
+
+/// Sets the headers of a rate limit that is used up (draft-ietf-httpapi-ratelimit-headers-10).
+fn insert_rate(headers: &mut HeaderMap, exceeded: RateExceeded) {
+    let seconds = |span: Duration| span.as_millis().div_ceil(1000);
+    let policy = format!("\"token\";q={};w={}", exceeded.limit(), seconds(exceeded.window()));
+    let state = format!("\"token\";r=0;t={}", seconds(exceeded.wait()).max(1));
+    for (name, value) in [("ratelimit-policy", policy), ("ratelimit", state)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
 }
 

@@ -3,14 +3,16 @@
 use super::Resolver;
 use super::cache_key::{CacheKey, KnownSecret};
 use super::freshness::{Freshness, LastChecked, Stamp};
+use super::token_limits::EntryLimits;
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{
-    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, Tag, Timestamp, TokenAuthority, TokenKind,
-    TokenKinds, Verdict,
+    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, Tag, Timestamp, Token, TokenAuthority,
+    TokenKind, TokenKinds, Verdict,
 };
 use crate::store::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Arc, Weak};
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// A cached token with its principal.
@@ -21,7 +23,7 @@ pub(crate) struct Entry {
     /// The part of its cache key that the cache does not compare.
     cache_key_rest: u64,
     /// Until then requests are admitted without another judgement, as far as time decides. At the start of time if the
-    /// owner is deactivated.
+    /// owner is deactivated, or the token is disabled or has limits.
     admissible_until: MonotonicTime,
     last_checked: LastChecked,
     last_noted: AtomicU64,
@@ -29,6 +31,7 @@ pub(crate) struct Entry {
     /// The kinds of group that the secret opens: that of the record if the prefix names it, else none.
     opens: TokenKinds,
     owner_active: bool,
+    enabled: bool,
     /// Whether it is the entry of requests without a credential.
     pub(crate) is_public: bool,
     prefix: Option<TokenKind>,
@@ -48,11 +51,17 @@ pub(crate) struct Entry {
 pub(crate) struct EntryContext {
     conditions: Arc<Conditions>,
     resolver: Weak<Resolver>,
+    /// Limits that each request has to meet. An entry with limits has a context of its own.
+    limits: Option<EntryLimits>,
 }
 
 impl EntryContext {
     pub(super) fn new(conditions: Arc<Conditions>, resolver: Weak<Resolver>) -> Arc<Self> {
-        Arc::new(Self { conditions, resolver })
+        Arc::new(Self { conditions, resolver, limits: None })
+    }
+
+    fn with_limits(&self, limits: EntryLimits) -> Arc<Self> {
+        Arc::new(Self { conditions: self.conditions.clone(), resolver: self.resolver.clone(), limits: Some(limits) })
     }
 }
 
@@ -97,7 +106,7 @@ impl Verdicts {
 }
 
 impl Entry {
-    /// Builds the entry of a record; `None` if the owner of the token is gone. `asked` is a moment before the store was
+    /// Builds the entry of a record; `None` if the owner of the token is gone, or the secret has ended. `asked` is a moment before the store was
     /// asked.
     pub(super) fn of(
         record: &Record,
@@ -115,25 +124,48 @@ impl Entry {
         if owner.is_some_and(|(owner, _)| owner.account.is_some()) {
             reload = reload.min(asked.plus(resolver.accounts.max_age));
         }
-        if let TokenAuthority::Session { idle, .. } = token.authority {
-            let idle_until = left(used.unwrap_or(token.created_at).max(token.created_at).plus(idle).plus(NOTE_EVERY));
+        if token.digest != secret.digest {
+            // When its grace period ends, the store says what the secret is then.
+            reload = reload.min(left(grace_end(token, &secret.digest, record.now)?));
+        }
+        let mut end_idle = |idle: Duration, used: Option<Timestamp>, created: Timestamp| {
+            let idle_until = left(used.unwrap_or(created).max(created).plus(idle).plus(NOTE_EVERY));
             if idle_until <= asked {
                 // Idle as far as the store knows; another node may not have written a later use yet.
-                ends = idle_until;
+                ends = ends.min(idle_until);
                 reload = reload.min(asked.plus(WRITE_EVERY));
             } else {
                 reload = reload.min(idle_until);
             }
+        };
+        if let TokenAuthority::Session { idle, .. } = token.authority {
+            end_idle(idle, used, token.created_at);
+        }
+        if let Some(idle) = token.limits.idle_expiry {
+            end_idle(idle, used, token.created_at);
+        }
+        for ancestor in &token.ancestors {
+            if let Some(idle) = ancestor.limits.idle_expiry {
+                let used = [ancestor.last_used_at, resolver.usage.pending(ancestor.id)].into_iter().flatten().max();
+                end_idle(idle, used, ancestor.created_at);
+            }
+        }
+        for expires_at in token.ancestors.iter().filter_map(|ancestor| ancestor.expires_at) {
+            ends = ends.min(left(expires_at));
         }
         let mut principal = Principal::of(token, owner)?;
         if resolver.keeps_names() {
             principal = principal.with_names(&token.name, owner.map(|(owner, _)| owner.display_name()));
         }
         let owner_active = owner.is_none_or(|(owner, _)| owner.state.is_active());
+        let enabled = token.all_limits().all(|limits| limits.enabled);
+        let limits = EntryLimits::of(token, resolver);
+        let at_once = owner_active && enabled && limits.is_none();
+        let context = resolver.entry_context();
         Some(Self {
             cache_key_rest: secret.cache_key.rest,
             cache_key_bucket: secret.cache_key.bucket,
-            admissible_until: if owner_active { ends.min(reload) } else { MonotonicTime(0) },
+            admissible_until: if at_once { ends.min(reload) } else { MonotonicTime(0) },
             opens: opened_by(secret.prefix, token.kind()),
             is_public: false,
             prefix: secret.prefix,
@@ -142,12 +174,13 @@ impl Entry {
                 Digest::Native(digest) => EntryDigest::Native(digest),
                 digest => EntryDigest::Foreign(Box::new(digest)),
             },
-            context: resolver.entry_context(),
+            context: limits.map_or(context.clone(), |limits| context.with_limits(limits)),
             stamp,
             last_checked: LastChecked::default(),
             ends,
             reload,
             owner_active,
+            enabled,
             verdicts: Verdicts::default(),
             last_noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
         })
@@ -188,17 +221,34 @@ impl Entry {
             ends: MonotonicTime::NEVER,
             reload: MonotonicTime::NEVER,
             owner_active: true,
+            enabled: true,
             verdicts: Verdicts::default(),
             last_noted: AtomicU64::new(0),
         }
     }
 
-    /// Checks the expiry first, then the owner's state.
+    /// Checks the expiry first, then the owner's state, then whether the token is enabled.
     pub(crate) fn judge(&self, now: MonotonicTime) -> Result<(), Reason> {
         if now >= self.ends {
             return Err(Reason::Expired);
         }
-        if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) }
+        if !self.owner_active {
+            return Err(Reason::OwnerInactive);
+        }
+        if self.enabled { Ok(()) } else { Err(Reason::Disabled) }
+    }
+
+    /// Checks the networks and rates of the token, and counts the request.
+    pub(crate) fn admit(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<(), Reason> {
+        match &self.context.limits {
+            None => Ok(()),
+            Some(limits) => limits.admit(address()),
+        }
+    }
+
+    /// Returns whether each request has to meet limits of the token.
+    pub(super) fn has_limits(&self) -> bool {
+        self.context.limits.is_some()
     }
 
     /// Returns true if this is the entry of the secret with this key, which was verified when the entry was made. The
@@ -210,7 +260,12 @@ impl Entry {
     /// Returns true if the token opens a group of these kinds, is not expired and need not be reloaded, and its owner
     /// is active.
     pub(super) fn is_admissible(&self, kinds: TokenKinds, now: MonotonicTime) -> bool {
-        kinds.intersects(self.opens) && now < self.admissible_until
+        self.opens(kinds) && now < self.admissible_until
+    }
+
+    /// Returns true if the token opens a group of these kinds.
+    pub(super) fn opens(&self, kinds: TokenKinds) -> bool {
+        kinds.intersects(self.opens)
     }
 
     /// Returns true if this is the entry of this verified secret.
@@ -303,8 +358,15 @@ impl Entry {
         // The two counters of its Arc, and its place in the cache's tables.
         const OVERHEAD: usize = 16 + size_of::<u64>() + 40;
         let digest = if let EntryDigest::Foreign(boxed) = &self.digest { size_of_val(&**boxed) } else { 0 };
-        (size_of::<Self>() + OVERHEAD + digest + self.principal.weight()) as u64
+        let limits = self.context.limits.as_ref().map_or(0, |limits| size_of::<EntryContext>() + limits.weight());
+        (size_of::<Self>() + OVERHEAD + digest + limits + self.principal.weight()) as u64
     }
+}
+
+/// Returns the end of the grace period of this secret of a token; `None` if it is over.
+fn grace_end(token: &Token, digest: &Digest, now: Timestamp) -> Option<Timestamp> {
+    let previous = token.previous.as_ref().filter(|previous| previous.digest == *digest)?;
+    Some(previous.ends_at).filter(|ends| now < *ends)
 }
 
 /// Returns the kinds of group that a secret opens: that of its token if the prefix names it or there is none.

@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::freshness::{Freshness, Stamp};
 use super::{HashUnknown, KnownSecret, Lane, Resolved, Resolver};
-use crate::domain::{Digest, MonotonicTime, OwnerId, Reason, Tag, Unavailable};
+use crate::domain::{Digest, MonotonicTime, OwnerId, Reason, Tag, TokenId, Unavailable};
 use crate::sync::{Arc, DashMap, watch};
 use dashmap::mapref::entry::Entry as Slot;
 
@@ -25,6 +25,8 @@ pub(super) struct Absent {
     pub(super) owner: Option<OwnerId>,
     /// From then on the store must be read again.
     pub(super) until: MonotonicTime,
+    /// The token of which this was a secret, if it was replaced.
+    pub(super) replaced: Option<TokenId>,
     /// Why no session was opened for the account with this digest.
     pub(super) rejected: Option<Reason>,
 }
@@ -54,7 +56,7 @@ impl From<LookupOutcome> for Resolved {
     fn from(outcome: LookupOutcome) -> Self {
         match outcome {
             LookupOutcome::Found(entry) => Self::Found(entry),
-            LookupOutcome::Absent(_) => Self::Absent { read: true },
+            LookupOutcome::Absent(absent) => Self::Absent { read: true, replaced: absent.replaced },
         }
     }
 }
@@ -256,7 +258,7 @@ mod tests {
     fn the_absence_of_an_account_ends_with_a_change_of_its_owner() {
         let (freshness, digest, until) = (Freshness::without_log(), Digest::Native([7; 27]), MonotonicTime(10));
         let stamp = Stamp { era: freshness.era(), seq: 1 };
-        let absent = |owner| LookupOutcome::Absent(Absent { stamp, owner, until, rejected: None });
+        let absent = |owner| LookupOutcome::Absent(Absent { stamp, owner, until, replaced: None, rejected: None });
         let is_current = |owner, begun| absent(owner).is_current(&digest, MonotonicTime(begun), &freshness);
         assert!(is_current(Some(OwnerId(1)), 10) && !is_current(Some(OwnerId(1)), 11));
         freshness.invalidate(2, &[Tag::owner(OwnerId(1))]);

@@ -5,6 +5,7 @@ mod cache_key;
 mod entry;
 mod freshness;
 mod health;
+mod incidents;
 mod keys;
 mod lanes;
 mod lookup;
@@ -16,6 +17,7 @@ mod reads;
 mod tasks;
 #[cfg(test)]
 mod tests;
+mod token_limits;
 mod usage;
 mod warm_up;
 
@@ -26,12 +28,13 @@ pub(crate) use entry::Entry;
 use entry::EntryContext;
 pub(crate) use freshness::{Freshness, LogPosition};
 pub use health::{Health, SyncMode};
+pub(crate) use incidents::{Incident, IncidentKind, Incidents};
 pub(crate) use lanes::Lane;
 pub(crate) use tasks::Stop;
 
 use crate::domain::{
     Clock, Conditions, Decision, Digest, DigestHasher, InvalidCredential, LogLimit, MonotonicTime, Reason, Requirement,
-    TokenKinds, Unavailable, Verdict,
+    TokenId, TokenKinds, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +53,7 @@ use std::hash::{BuildHasherDefault, RandomState};
 use std::net::IpAddr;
 use std::time::Duration;
 use tasks::Tasks;
+use token_limits::Limiters;
 use usage::Usage;
 use warm_up::WarmUp;
 
@@ -135,6 +139,8 @@ pub(crate) struct Resolver {
     conditions: Arc<Conditions>,
     names: Names,
     pub(crate) usage: Usage,
+    pub(crate) incidents: Incidents,
+    limiters: Limiters,
     limits: Limits,
     sync_mode: SyncMode,
     counts: Counts,
@@ -161,9 +167,11 @@ pub(crate) struct Resolver {
 #[derive(Clone)]
 pub(crate) enum Resolved {
     Found(Arc<Entry>),
-    /// Whether the store was read for this caller.
     Absent {
+        /// Whether the store was read for this caller.
         read: bool,
+        /// The token of which this was a secret, if it was replaced.
+        replaced: Option<TokenId>,
     },
 }
 
@@ -232,6 +240,8 @@ impl Resolver {
             conditions: Arc::new(conditions),
             names: Names::default(),
             usage: Usage::default(),
+            incidents: Incidents::default(),
+            limiters: Limiters::default(),
             limits,
             sync_mode,
             counts: Counts::default(),
@@ -286,12 +296,13 @@ impl Resolver {
     pub(crate) fn admits(
         self: &Arc<Self>,
         record: &Record,
+        digest: &Digest,
         required: &[(Requirement, Decision)],
     ) -> Result<(), Reason> {
         let now = self.clock.moment();
         // The entry is judged here and never cached.
         let stamp = Stamp { era: 0, seq: 0 };
-        let secret = KnownSecret::uncached(record.token.digest);
+        let secret = KnownSecret::uncached(*digest);
         let entry = Entry::of(record, secret, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
         let is_met = |(r, then): &(Requirement, Decision)| {
@@ -322,6 +333,14 @@ impl Resolver {
         admitted.then_some(entry)
     }
 
+    /// Returns the cached token of this presented secret that has limits, if it opens a group of these kinds.
+    pub(crate) fn limited(&self, key: CacheKey, kinds: TokenKinds, now: MonotonicTime) -> Option<Arc<Entry>> {
+        let entry = self.cache.get(&key.bucket).filter(|_| self.freshness.has_lease(now))?;
+        let is_admissible = entry.has_limits() && entry.opens(kinds) && now < entry.next_deadline();
+        let admitted = entry.is_known_by(key) && is_admissible && entry.judge(now).is_ok();
+        (admitted && entry.is_current(&self.freshness)).then_some(entry)
+    }
+
     /// Returns the cached result for a verified secret; `None` if there is none that is current.
     pub(crate) fn known(&self, secret: &KnownSecret, now: MonotonicTime) -> Option<Resolved> {
         if !self.freshness.has_lease(now) {
@@ -333,7 +352,7 @@ impl Resolver {
         }
         let absent = self.absent.get(&secret.digest)?;
         (now < absent.until && absent.is_current(&secret.digest, &self.freshness))
-            .then_some(Resolved::Absent { read: false })
+            .then_some(Resolved::Absent { read: false, replaced: absent.replaced })
     }
 
     /// Remembers why no session was opened for an account that the host has signed in, as long as its absence.
@@ -427,7 +446,9 @@ impl Resolver {
                 let owner = snapshot.record.as_ref().and_then(|record| record.token.owner());
                 let believed = if owner.is_some() { self.limits.max_staleness } else { Duration::MAX };
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after).min(believed));
-                let absent = Absent { stamp, owner, until, rejected: None };
+                let token = snapshot.record.as_ref().map(|record| &record.token);
+                let replaced = token.filter(|token| token.digest != digest).map(|token| token.id);
+                let absent = Absent { stamp, owner, until, rejected: None, replaced };
                 self.absent.insert(digest, absent);
                 // The cached entry has ended, and would be found first.
                 self.cache.remove(&secret.cache_key.bucket);
@@ -467,5 +488,6 @@ impl Resolver {
 
     pub(crate) async fn write_uses(&self) {
         self.usage.write(&*self.store).await;
+        self.incidents.write().await;
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::domain::{
     Action, Ceiling, ContentAccess, OsEntropy, Owner, OwnerId, OwnerState, RoleId, SystemClock, Tag, Timestamp, Token,
-    TokenAuthority, TokenId,
+    TokenAuthority, TokenId, TokenLimits,
 };
 use crate::store::{KeyCheck, RecentPosition, RecentTokens, Record, Snapshot, StoreError, Use};
 use async_trait::async_trait;
@@ -72,6 +72,10 @@ pub(super) fn record(digest: Digest) -> Record {
         updated_at: Timestamp(0),
         last_used_at: None,
         last_used_tool: None,
+        limits: TokenLimits::none(),
+        secret_used: None,
+        previous: None,
+        ancestors: Vec::new(),
         authority: TokenAuthority::Content { access: ContentAccess::Custom(vec![Action::new("find"); 9].into()) },
     };
     Record { token, owner: None, now: Timestamp(0) }

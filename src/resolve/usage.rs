@@ -15,10 +15,11 @@ pub(super) const NOTE_EVERY: Duration = Duration::from_secs(60);
 /// How often noted uses are written.
 pub(super) const WRITE_EVERY: Duration = Duration::from_secs(5);
 
-/// Uses that are not written yet. Bounded by the number of tokens: made-up ones never get here.
+/// Uses that are not written yet, one for each secret of a token. Bounded by the number of tokens: made-up ones never get
+/// here.
 #[derive(Default)]
 pub(crate) struct Usage {
-    pending: Mutex<HashMap<TokenId, Use>>,
+    pending: Mutex<HashMap<TokenId, Vec<Use>>>,
 }
 
 impl Usage {
@@ -37,27 +38,30 @@ impl Usage {
 
     #[cold]
     fn insert(&self, entry: &Entry, at: Timestamp, address: Option<IpAddr>) {
-        if let Some(token) = entry.principal.token() {
-            self.lock().insert(token, Use { token, at, address, tool: None });
+        if let (Some(token), Some(digest)) = (entry.principal.token(), entry.digest()) {
+            let mut pending = self.lock();
+            let uses = pending.entry(token).or_default();
+            uses.retain(|used| used.digest != digest);
+            uses.push(Use { token, digest, at, address, tool: None });
         }
     }
 
     /// Adds the tool that was called to the token's use, if that is not written yet.
     #[cfg(feature = "mcp")]
     pub(crate) fn note_tool(&self, token: TokenId, tool: &Arc<str>) {
-        if let Some(pending) = self.lock().get_mut(&token) {
+        if let Some(pending) = self.lock().get_mut(&token).and_then(|uses| uses.last_mut()) {
             pending.tool = Some(tool.clone());
         }
     }
 
     /// Returns the last use that is not written yet.
     pub(super) fn pending(&self, token: TokenId) -> Option<Timestamp> {
-        self.lock().get(&token).map(|u| u.at)
+        self.lock().get(&token).and_then(|uses| uses.iter().map(|used| used.at).max())
     }
 
     /// Writes pending uses. Uses that cannot be written stay pending.
     pub(super) async fn write(&self, store: &dyn Store) {
-        let batch: Vec<Use> = self.lock().values().cloned().collect();
+        let batch: Vec<Use> = self.lock().values().flatten().cloned().collect();
         if batch.is_empty() {
             return;
         }
@@ -65,8 +69,11 @@ impl Usage {
             Ok(()) => {
                 let mut pending = self.lock();
                 for written in &batch {
-                    if pending.get(&written.token) == Some(written) {
-                        pending.remove(&written.token);
+                    if let Some(uses) = pending.get_mut(&written.token) {
+                        uses.retain(|used| used != written);
+                        if uses.is_empty() {
+                            pending.remove(&written.token);
+                        }
                     }
                 }
             }
@@ -80,7 +87,7 @@ impl Usage {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Use>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<TokenId, Vec<Use>>> {
         // No code in here panics half-way through a change.
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,8 +9,8 @@ use super::{
     Use, View, WriteStore, sign_in_candidate_in,
 };
 use crate::domain::{
-    AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, Owner, OwnerId, PasswordHash, Role, RoleId,
-    SealedSecret, SystemClock, Timestamp, Token, TokenId, TokenKind,
+    Ancestor, AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, LastUse, Owner, OwnerId, PasswordHash,
+    Role, RoleId, SealedSecret, SystemClock, Timestamp, Token, TokenId, TokenKind,
 };
 use crate::sync::{Arc, ArcSwap};
 use async_trait::async_trait;
@@ -38,7 +38,29 @@ struct Inner {
     uses: ArcSwap<Uses>,
 }
 
-type Uses = HashTrieMapSync<TokenId, Use>;
+/// The last uses of tokens and of their secrets.
+#[derive(Clone)]
+struct Uses {
+    of_tokens: HashTrieMapSync<TokenId, Use>,
+    of_secrets: HashTrieMapSync<Digest, LastUse>,
+}
+
+impl Uses {
+    fn new() -> Self {
+        Self { of_tokens: HashTrieMapSync::new_sync(), of_secrets: HashTrieMapSync::new_sync() }
+    }
+
+    /// Notes a use, unless a later one is noted.
+    fn note(&mut self, noted: &Use) {
+        let is_later = |earlier: Timestamp| earlier <= noted.at;
+        if self.of_tokens.get(&noted.token).is_none_or(|earlier| is_later(earlier.at)) {
+            self.of_tokens.insert_mut(noted.token, noted.clone());
+        }
+        if self.of_secrets.get(&noted.digest).is_none_or(|earlier| is_later(earlier.at)) {
+            self.of_secrets.insert_mut(noted.digest, LastUse { at: noted.at, address: noted.address });
+        }
+    }
+}
 
 #[derive(Clone)]
 struct Content {
@@ -62,6 +84,12 @@ struct Content {
     imported: HashTrieMapSync<(String, String, &'static str), Imported>,
     /// By kind and id of the key.
     key_checks: RedBlackTreeMapSync<(KeyKind, String), String>,
+    /// The tokens of replaced secrets.
+    by_previous: HashTrieMapSync<Digest, TokenId>,
+    /// The digests of the replaced secrets of a token, the oldest first.
+    replaced: HashTrieMapSync<TokenId, Vec<Digest>>,
+    /// The tokens that a token made.
+    children: HashTrieMapSync<TokenId, Vec<TokenId>>,
     /// The hash key of each token's digest.
     hash_keys: HashTrieMapSync<TokenId, HashKeyId>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,
@@ -78,8 +106,10 @@ struct Open<L> {
 /// The state of a transaction.
 struct Lock {
     removed: Vec<TokenId>,
+    /// Digests of secrets that are no longer remembered.
+    forgotten: Vec<Digest>,
     /// Uses of imported tokens from before this installation.
-    used: Vec<(TokenId, Timestamp)>,
+    used: Vec<Use>,
     _guard: OwnedMutexGuard<()>,
 }
 
@@ -117,6 +147,9 @@ impl MemoryStore {
             sealed: HashTrieMapSync::new_sync(),
             imported: HashTrieMapSync::new_sync(),
             key_checks: RedBlackTreeMapSync::new_sync(),
+            by_previous: HashTrieMapSync::new_sync(),
+            replaced: HashTrieMapSync::new_sync(),
+            children: HashTrieMapSync::new_sync(),
             hash_keys: HashTrieMapSync::new_sync(),
             events: RedBlackTreeMapSync::new_sync(),
         };
@@ -124,7 +157,7 @@ impl MemoryStore {
             clock,
             content: ArcSwap::from_pointee(content),
             writer: Arc::default(),
-            uses: ArcSwap::from_pointee(HashTrieMapSync::new_sync()),
+            uses: ArcSwap::from_pointee(Uses::new()),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -140,7 +173,7 @@ impl MemoryStore {
 
     /// Returns the last stored use of a token. For tests.
     pub fn last_use(&self, id: TokenId) -> Option<(Timestamp, Option<IpAddr>)> {
-        self.inner.uses.load().get(&id).map(|used| (used.at, used.address))
+        self.inner.uses.load().of_tokens.get(&id).map(|used| (used.at, used.address))
     }
 }
 
@@ -153,10 +186,32 @@ impl fmt::Debug for MemoryStore {
 impl Content {
     /// Returns the token with this digest, with its owner and ceiling.
     fn record(&self, digest: &Digest, uses: &Uses, now: Timestamp) -> Option<Record> {
-        let token = self.by_digest.get(digest).and_then(|id| self.tokens.get(id))?;
+        let id = self.by_digest.get(digest).or_else(|| self.by_previous.get(digest))?;
+        let token = self.tokens.get(id)?;
         let owner = token.owner().and_then(|id| self.owners.get(&id));
         let owner = owner.map(|owner| (Owner::clone(owner), self.ceiling(owner)));
-        Some(Record { token: with_last_use(token, uses), owner, now })
+        Some(Record { token: self.with_uses(token, uses, now), owner, now })
+    }
+
+    /// Returns a token with what is stored separately: its last uses, and the tokens that it comes from.
+    fn with_uses(&self, token: &Token, uses: &Uses, now: Timestamp) -> Token {
+        let used = uses.of_tokens.get(&token.id);
+        let mut token = Token {
+            last_used_at: used.map(|used| used.at),
+            last_used_tool: used.and_then(|used| used.tool.clone()),
+            secret_used: uses.of_secrets.get(&token.digest).copied(),
+            ..token.clone().at(now)
+        };
+        if let Some(previous) = &mut token.previous {
+            previous.used = uses.of_secrets.get(&previous.digest).copied();
+        }
+        for ancestor in &mut token.ancestors {
+            ancestor.last_used_at = uses.of_tokens.get(&ancestor.id).map(|used| used.at);
+            if let Some(now) = self.tokens.get(&ancestor.id) {
+                *ancestor = Ancestor { last_used_at: ancestor.last_used_at, ..Ancestor::of(now) };
+            }
+        }
+        token
     }
 
     fn key_checks(&self) -> Vec<KeyCheck> {
@@ -199,7 +254,7 @@ impl Store for MemoryStore {
 
     async fn recent_tokens(&self, tokens: u32, _: Option<RecentPosition>) -> Result<RecentTokens, StoreError> {
         let (content, uses, now) = (self.inner.content.load(), self.inner.uses.load(), self.inner.clock.now());
-        let mut recent: Vec<_> = uses.iter().map(|(id, used)| (used.at, *id)).collect();
+        let mut recent: Vec<_> = uses.of_tokens.iter().map(|(id, used)| (used.at, *id)).collect();
         recent.sort_unstable_by_key(|(at, id)| (std::cmp::Reverse(*at), *id));
         let used = recent.into_iter().filter_map(|(_, id)| content.tokens.get(&id));
         let used = used.filter(|token| token.kind() != TokenKind::Session).take(tokens as usize);
@@ -214,9 +269,7 @@ impl Store for MemoryStore {
             let content = self.inner.content.load();
             let mut noted = Uses::clone(noted);
             for u in uses.iter().filter(|u| content.tokens.contains_key(&u.token)) {
-                if noted.get(&u.token).is_none_or(|earlier| earlier.at <= u.at) {
-                    noted.insert_mut(u.token, u.clone());
-                }
+                noted.note(u);
             }
             noted
         });
@@ -231,7 +284,8 @@ impl WriteStore for MemoryStore {
     async fn begin(&self) -> Result<Box<dyn Transaction>, StoreError> {
         let lock = self.inner.writer.clone().lock_owned();
         let lock = tokio::time::timeout(Duration::from_secs(5), lock).await.map_err(|_| StoreError::Busy)?;
-        let mut writing = self.open(Lock { removed: Vec::new(), used: Vec::new(), _guard: lock });
+        let mut writing =
+            self.open(Lock { removed: Vec::new(), forgotten: Vec::new(), used: Vec::new(), _guard: lock });
         writing.content.seq += 1;
         Ok(Box::new(writing))
     }
@@ -250,13 +304,6 @@ impl MemoryStore {
         let content = Content::clone(&self.inner.content.load());
         Open { store: self.inner.clone(), content, uses: self.inner.uses.load_full(), lock }
     }
-}
-
-/// Returns a token with its last use, which is stored separately.
-fn with_last_use(token: &Token, uses: &Uses) -> Token {
-    let used = uses.get(&token.id);
-    let last_used_tool = used.and_then(|used| used.tool.clone());
-    Token { last_used_at: used.map(|used| used.at), last_used_tool, ..token.clone() }
 }
 
 fn unless(clash: bool, why: &'static str) -> Result<(), StoreError> {

@@ -39,7 +39,7 @@ pub use list::{
     SignInPlace, TokenField, TokenQuery, TokenSort,
 };
 pub use memory::MemoryStore;
-pub use new::{Imported, NameScope, NewOwner, NewRole, NewToken, Profile, TokenTimes};
+pub use new::{Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoredSecret, TokenTimes};
 pub use recent::{RecentPosition, RecentTokens};
 pub use roles::{ReadRoles, WriteRoles};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -48,7 +48,7 @@ pub use sql::MigrationFile;
 pub use sql::postgres::{PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sql::sqlite::{SqliteOptions, SqliteStore};
-pub use tokens::{Clamp, Clamped, Proposed, ReadTokens, WriteTokens};
+pub use tokens::{Clamp, Clamped, Proposed, REMEMBERED_SECRETS, ReadTokens, WriteTokens};
 
 use crate::domain::{AccountKey, Ceiling, Owner, OwnerId, Timestamp, Token, TokenId};
 use async_trait::async_trait;
@@ -60,6 +60,9 @@ use std::sync::Arc;
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Returns the token with this digest and the sequence of the last change, both from one snapshot.
+    ///
+    /// A store that [remembers replaced secrets](crate::token::Token::previous) finds a token by their digests too. What such a secret is
+    /// worth is decided by [`Token::previous`](crate::token::Token::previous): a digest that is neither the token's nor that one's has ended.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails. An unknown digest is not an error.
@@ -312,6 +315,8 @@ impl Record {
 pub struct Use {
     /// The token.
     pub token: TokenId,
+    /// The digest of the secret that was presented.
+    pub digest: Digest,
     /// The time, by this node's wall clock.
     pub at: Timestamp,
     /// The client's address, if the server knows it.

@@ -2,7 +2,7 @@
 
 use crate::domain::{
     AccountKey, AccountKind, Digest, Grant, HashKeyId, Metadata, OwnerId, OwnerState, Permission, RoleId, Timestamp,
-    TokenAuthority, TokenId, email_key,
+    TokenAuthority, TokenId, TokenLimits, email_key,
 };
 use std::time::Duration;
 
@@ -194,6 +194,21 @@ pub struct NewToken {
     pub lifespan: Option<Duration>,
     /// The kind, the owner, and the grants or access.
     pub authority: TokenAuthority,
+    /// The limits.
+    pub limits: TokenLimits,
+    /// The token that makes it, if one does.
+    pub parent: Option<TokenId>,
+}
+
+/// A secret as a store keeps it.
+#[derive(Clone, Debug)]
+pub struct StoredSecret {
+    /// The digest.
+    pub digest: Digest,
+    /// The id of the hash key of that digest.
+    pub hash_key: HashKeyId,
+    /// The last four characters.
+    pub hint: String,
 }
 
 impl NewToken {

@@ -1,9 +1,9 @@
 //! Tokens and sessions in a store.
 
-use super::{NameScope, NewToken, Page, Record, StoreError, TokenQuery};
+use super::{NameScope, NewToken, Page, Record, StoreError, StoredSecret, TokenQuery};
 use crate::domain::{
-    Action, AuditCause, AuditOrigin, Digest, HashKeyId, Metadata, OwnerId, Permission, RoleId, SealedSecret, Token,
-    TokenAuthority, TokenId, TokenKind,
+    Action, AuditCause, AuditOrigin, Digest, Metadata, OwnerId, Permission, RoleId, SealedSecret, Timestamp, Token,
+    TokenAuthority, TokenId, TokenKind, TokenLimits,
 };
 use async_trait::async_trait;
 
@@ -22,6 +22,8 @@ pub trait ReadTokens {
     /// Returns the token of any kind with this digest, with its owner and ceiling: as [`Store::resolve`](crate::store::Store::resolve), but
     /// as this view shows it.
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError>;
+    /// Returns the tokens that come from this one: those that it made, those that these made, and so on; parents first.
+    async fn descendants(&mut self, id: TokenId) -> Result<Vec<Token>, StoreError>;
     /// Returns the sealed secret of a token, if there is one.
     async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError>;
     /// Lists every role by id, each with the number of its members' admin tokens.
@@ -41,7 +43,7 @@ pub trait ReadTokens {
 pub trait WriteTokens {
     /// Adds a token. It is a conflict if a token that is unique in the same scope has its name.
     async fn insert_token(&mut self, token: NewToken) -> Result<TokenId, StoreError>;
-    /// Replaces a token's description, metadata and authority, and its name if one is given. Its kind and owner must not change.
+    /// Replaces a token's description, metadata, authority and limits, and its name if one is given. Its kind and owner must not change.
     async fn update_token(
         &mut self,
         id: TokenId,
@@ -49,18 +51,20 @@ pub trait WriteTokens {
         description: &str,
         metadata: Option<&Metadata>,
         authority: &TokenAuthority,
+        limits: &TokenLimits,
     ) -> Result<(), StoreError>;
     /// Replaces a token's secret, and deletes the sealed copy of the old one.
-    async fn set_secret(
-        &mut self,
-        id: TokenId,
-        digest: &Digest,
-        hash_key: &HashKeyId,
-        hint: &str,
-    ) -> Result<(), StoreError>;
+    ///
+    /// The old secret is remembered with its last use, and is the [previous](Token::previous) one, which ends at `ends`. The one before it
+    /// ends now. The last [`REMEMBERED_SECRETS`] are remembered, so that their use is noticed.
+    async fn replace_secret(&mut self, id: TokenId, new: &StoredSecret, ends: Timestamp) -> Result<(), StoreError>;
+    /// Ends the previous secret of a token now.
+    async fn end_previous_secret(&mut self, id: TokenId) -> Result<(), StoreError>;
+    /// Sets the expiry of a token.
+    async fn set_expiry(&mut self, id: TokenId, expires_at: Timestamp) -> Result<(), StoreError>;
     /// Stores a token's sealed secret.
     async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError>;
-    /// Deletes a token with its grants and sealed secret. A token that does not exist is not an error.
+    /// Deletes a token with its grants, its secrets and all tokens that come from it. A token that does not exist is not an error.
     async fn delete_token(&mut self, id: TokenId) -> Result<(), StoreError>;
     /// Deletes an owner's sessions, and returns their digests.
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;
@@ -73,6 +77,9 @@ pub trait WriteTokens {
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause)
     -> Result<Clamped, StoreError>;
 }
+
+/// How many replaced secrets of a token a store remembers.
+pub const REMEMBERED_SECRETS: u32 = 8;
 
 /// A selection of grants to delete.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,7 @@ use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, NewAdminToken, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{
     AuditAction, AuditCause, Ceiling, Grant, Owner, OwnerId, OwnerState, Permission, Resource, Timestamp, Token,
-    TokenId, TokenKind,
+    TokenId, TokenKind, TokenLimits,
 };
 use crate::store::{EventQuery, Paging};
 use askama::Template;
@@ -216,6 +216,7 @@ impl<const ONLY_OWN: bool> TokenPages for OwnedTokens<ONLY_OWN> {
             owner: viewer.id.into(),
             grants: Selection::parse(form)?.into_grants(),
             lifespan: parse_lifespan(form),
+            limits: TokenLimits::none(),
         };
         Ok(tokens.issue_admin(new).await)
     }

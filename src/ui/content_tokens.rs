@@ -11,7 +11,7 @@ use super::state::Pages;
 use super::tokens::{PageActions, Row, TokenForm, TokenPages, TokenTexts};
 use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, NewContentToken, ServiceError, TokenUpdate, Tokens};
-use crate::domain::{ContentAccess, TokenKind};
+use crate::domain::{ContentAccess, TokenKind, TokenLimits};
 use askama::Template;
 use axum::response::Response;
 
@@ -111,6 +111,7 @@ impl TokenPages for ContentTokens {
             metadata: None,
             access: AccessSelection::parse(form).into_access()?,
             lifespan: parse_lifespan(form),
+            limits: TokenLimits::none(),
         };
         Ok(tokens.issue_content(new).await)
     }

@@ -1,6 +1,6 @@
 //! Labels of audit actions and causes.
 
-use crate::domain::{AuditAction, AuditCause, AuditTarget};
+use crate::domain::{AuditAction, AuditCause, AuditTarget, TokenKind};
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error as UnknownWord, StrDeserializer};
 
@@ -34,6 +34,9 @@ pub(super) fn action_label(action: AuditAction) -> &'static str {
         AuditAction::TokenIssued => "Token created",
         AuditAction::TokenUpdated => "Token changed",
         AuditAction::TokenRegenerated => "Token regenerated",
+        AuditAction::TokenGraceEnded => "Former key ended",
+        AuditAction::TokenSecretReused => "Replaced key used",
+        AuditAction::TokenNetworkRefused => "Refused by its network",
         AuditAction::TokenRevealed => "Token's key viewed",
         AuditAction::GrantClamped => "Permission removed from a token",
         AuditAction::TokenRevoked => "Token deleted",
@@ -55,6 +58,13 @@ pub(super) fn describe_cause(cause: AuditCause) -> (&'static str, Option<AuditTa
         AuditCause::AccountChanged(id) => ("The account was changed", Some(AuditTarget::Owner(id))),
         AuditCause::Catalogue => ("The service removed the action", None),
         AuditCause::Renamed => ("The service renamed the action", None),
+        AuditCause::ParentRevoked(id) => {
+            ("The token that made it was revoked", Some(AuditTarget::Token(id, TokenKind::Admin)))
+        }
+        AuditCause::ParentRegenerated(id) => {
+            ("The key that made it was replaced", Some(AuditTarget::Token(id, TokenKind::Admin)))
+        }
+        AuditCause::SecretReused => ("A replaced key was used", None),
     }
 }
 

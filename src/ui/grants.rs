@@ -74,6 +74,7 @@ impl Selection {
         let grant = |((action, resource), ActionSelection { fields, clause, .. })| Grant {
             scope: Scope { action, resource, fields },
             chosen: clause,
+            may_delegate: false,
         };
         self.0.into_iter().map(grant).collect()
     }
@@ -100,7 +101,8 @@ impl Selection {
             let old = old.remove(&key).unwrap_or_default();
             if let Some(fields) = subtract_granted(fields, &old) {
                 let (action, resource) = key;
-                after.push(Grant { scope: Scope { action, resource, fields }, chosen: strictest_clause(&old) });
+                let scope = Scope { action, resource, fields };
+                after.push(Grant { scope, chosen: strictest_clause(&old), may_delegate: false });
             }
         }
         let is_same = before.iter().collect::<HashSet<_>>() == after.iter().collect();

@@ -47,7 +47,8 @@ pub(super) fn lifespan_options(pages: &Pages, form: Option<&FormFields>) -> Vec<
     let sent = form.map(|form| form.text("lifespan").to_owned());
     let default = match pages.keyward.settings().policy.durations.preselected() {
         Lifespan::Of(span) => value(&Some(span)),
-        Lifespan::Unlimited => value(&None),
+        // It is one of the offered spans.
+        Lifespan::Unlimited | Lifespan::Until(_) => value(&None),
     };
     let option = |span: &Option<Duration>| SelectOption {
         selected: *sent.as_ref().unwrap_or(&default) == value(span),

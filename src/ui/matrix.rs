@@ -268,6 +268,7 @@ impl MatrixBuilder<'_> {
         let probe = Grant {
             scope: Scope { action: action.clone(), resource: resource.cloned(), fields: Fields::All },
             chosen: self.selection.clause(action, resource),
+            may_delegate: false,
         };
         self.ceiling.shown_conditions(&probe).iter().map(condition_label).collect()
     }

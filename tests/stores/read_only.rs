@@ -58,6 +58,8 @@ impl ReadOnlyBackend for File {
             hint: new.secret.hint().into(),
             lifespan: None,
             authority: TokenAuthority::Admin { owner, grants: vec![Grant::new(action)] },
+            limits: keyward::token::TokenLimits::none(),
+            parent: None,
         };
         tx.insert_token(token).await.unwrap();
         tx.commit(&[Tag::token(&new.digest)]).await.unwrap();

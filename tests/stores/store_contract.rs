@@ -345,6 +345,8 @@ mod sqlite {
             hint: issued.secret.hint().into(),
             lifespan: None,
             authority: TokenAuthority::Admin { owner, grants },
+            limits: keyward::token::TokenLimits::none(),
+            parent: None,
         };
         tx.insert_token(token).await.unwrap();
         tx.commit(&[]).await.unwrap();

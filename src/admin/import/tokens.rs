@@ -5,7 +5,7 @@ use super::keys::Keys;
 use super::report::Outcome;
 use crate::admin::ServiceError;
 use crate::admin::unit_of_work::ImportKey;
-use crate::domain::{Ceiling, HashKeyId, OwnerId, TokenAuthority};
+use crate::domain::{Ceiling, HashKeyId, OwnerId, TokenAuthority, TokenLimits};
 use crate::store::strapi::{StrapiAuthority, StrapiToken};
 use crate::store::{NameScope, NewToken, TokenTimes};
 use std::collections::HashMap;
@@ -101,6 +101,8 @@ impl Importer<'_, '_> {
             hint: secret.map(|secret| secret.hint().to_owned()).unwrap_or_default(),
             lifespan: token.lifespan,
             authority,
+            limits: TokenLimits::none(),
+            parent: None,
         };
         let times =
             TokenTimes { created_at: token.created_at, expires_at: token.expires_at, last_used_at: token.last_used_at };

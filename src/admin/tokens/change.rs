@@ -1,6 +1,7 @@
 //! Changes, regenerates and revokes tokens.
 
 use super::issue::IssuedToken;
+use super::limits::{check_grace, check_limits};
 use super::load::{load_changeable, load_token};
 use super::read::{DescribedToken, describe_one};
 use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
@@ -12,10 +13,11 @@ use crate::admin::metadata::checked_metadata;
 use crate::admin::text_fields::{checked_description, checked_name};
 use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::domain::{
-    Ceiling, ConditionClause, ContentAccess, FieldName, Grant, Metadata, NewSecret, Token, TokenAuthority, TokenId,
-    TokenKind, TokenKinds, same_in_any_order,
+    Ceiling, ConditionClause, ContentAccess, FieldName, Grant, Metadata, Network, NewSecret, RateLimit, Token,
+    TokenAuthority, TokenId, TokenKind, TokenKinds, TokenLimits, same_in_any_order,
 };
 use serde_json::Value;
+use std::time::Duration;
 
 /// A change of a token. `None` leaves a field as it is.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +33,26 @@ pub struct TokenUpdate {
     pub grants: Option<Vec<Grant>>,
     /// The new access of a content token.
     pub access: Option<ContentAccess>,
+    /// Whether the token is admitted.
+    pub enabled: Option<bool>,
+    /// The new networks, all of them; none: the token is admitted from everywhere.
+    pub networks: Option<Vec<Network>>,
+    /// The new rate limit; `Some(None)` removes it.
+    pub rate: Option<Option<RateLimit>>,
+    /// The new idle expiry; `Some(None)` removes it.
+    pub idle_expiry: Option<Option<Duration>>,
+}
+
+impl TokenUpdate {
+    /// Returns limits with those of this update in their place.
+    fn limits(&self, before: &TokenLimits) -> TokenLimits {
+        let mut limits = before.clone();
+        limits.enabled = self.enabled.unwrap_or(limits.enabled);
+        limits.networks = self.networks.clone().unwrap_or(limits.networks);
+        limits.rate = self.rate.unwrap_or(limits.rate);
+        limits.idle_expiry = self.idle_expiry.unwrap_or(limits.idle_expiry);
+        limits
+    }
 }
 
 /// A [`TokenUpdate`] in its stored form, and its errors.
@@ -40,6 +62,8 @@ struct Changes {
     metadata: Option<Option<Metadata>>,
     grants: Option<Vec<Grant>>,
     access: Option<ContentAccess>,
+    /// The update, for its limits.
+    update: TokenUpdate,
     errors: FieldErrors,
 }
 
@@ -54,13 +78,13 @@ impl Tokens {
     /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor changed it too often.
     pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
         self.may_change()?;
-        let TokenUpdate { name, description, metadata, grants, access } = update;
+        let TokenUpdate { name, description, metadata, grants, access, .. } = update.clone();
         let mut errors = FieldErrors::default();
         let name = name.map(|name| errors.collect(checked_name(FieldName::Name, &name))).transpose()?.flatten();
         let description = description.map(|text| checked_description(FieldName::Description, &text));
         let description = description.map(|text| errors.collect(text)).transpose()?.flatten();
         let metadata = metadata.map(|value| errors.collect(checked_metadata(Some(value)))).transpose()?.flatten();
-        let changes = Changes { name, description, metadata, grants, access, errors };
+        let changes = Changes { name, description, metadata, grants, access, update, errors };
         let tokens = self.clone();
         self.context.transact(move |unit| Box::pin(change(unit, tokens, id, changes))).await
     }
@@ -73,17 +97,52 @@ impl Tokens {
     /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor regenerated it too often, see
     ///   [`Policy::regenerations_per_hour`](crate::admin::Policy::regenerations_per_hour).
     pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
-        self.context.transact(self.regenerate_work(id)?).await
+        self.context.transact(self.regenerate_work(id, Duration::ZERO)?).await
+    }
+
+    /// Replaces a token's secret, and admits the old one until this time has passed. The token's expiry stays.
+    ///
+    /// A secret before the old one ends now. The token is returned with [both secrets](Token::secrets) and their last
+    /// uses, so that the owner sees where the old one is still used.
+    ///
+    /// ```
+    /// # async fn demo(keyward: keyward::Keyward, id: keyward::TokenId) -> Result<(), keyward::admin::ServiceError> {
+    /// use std::time::Duration;
+    /// let hour = Duration::from_secs(60 * 60);
+    /// let new = keyward.tokens().regenerate_with_grace(id, hour).await?.secret;
+    /// // Roll out the new secret; then:
+    /// keyward.tokens().end_grace(id).await?;
+    /// # let _ = new;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`regenerate`](Self::regenerate); [`Invalid`](ServiceError::Invalid) if the time is longer than
+    /// [`Policy::longest_grace`](crate::admin::Policy::longest_grace); [`Forbidden`](ServiceError::Forbidden) to a token that
+    /// was presented by its old secret.
+    pub async fn regenerate_with_grace(&self, id: TokenId, grace: Duration) -> Result<IssuedToken, ServiceError> {
+        self.context.transact(self.regenerate_work(id, grace)?).await
+    }
+
+    /// Ends the old secret of a token whose grace period is not over, and returns the token. If there is none, nothing
+    /// changes.
+    ///
+    /// # Errors
+    /// Those of [`regenerate`](Self::regenerate).
+    pub async fn end_grace(&self, id: TokenId) -> Result<DescribedToken, ServiceError> {
+        let kinds = self.kinds;
+        self.context.transact(move |unit| Box::pin(end_grace(unit, kinds, id))).await
     }
 
     /// Returns the work of [`regenerate`](Self::regenerate).
-    pub(super) fn regenerate_work(&self, id: TokenId) -> Result<Work<IssuedToken>, ServiceError> {
+    pub(super) fn regenerate_work(&self, id: TokenId, grace: Duration) -> Result<Work<IssuedToken>, ServiceError> {
+        check_grace(grace, self.context.policy().longest_grace)?;
         let issued = NewSecrets {
             admin: self.context.issue(TokenKind::Admin)?,
             content: self.context.issue(TokenKind::Content)?,
         };
         let kinds = self.kinds;
-        Ok(Box::new(move |unit| Box::pin(regenerate(unit, kinds, id, issued))))
+        Ok(Box::new(move |unit| Box::pin(regenerate(unit, kinds, id, issued, grace))))
     }
 
     /// Revokes a token, and returns it as it was. The next request with it is rejected.
@@ -92,7 +151,8 @@ impl Tokens {
     ///
     /// # Errors
     /// [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or it belongs to another
-    /// owner. Super admins may revoke all admin tokens, and an admin token itself.
+    /// owner. Super admins may revoke all admin tokens, and an admin token itself and the
+    /// tokens that it has made.
     pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
         self.context.transact(self.revoke_work(id)).await
     }
@@ -116,7 +176,7 @@ async fn change(
     id: TokenId,
     changes: Changes,
 ) -> Result<DescribedToken, ServiceError> {
-    let Changes { name, description, metadata, grants, access, mut errors } = changes;
+    let Changes { name, description, metadata, grants, access, update, mut errors } = changes;
     let actor = unit.actor().await?;
     // Sessions are opened and ended, never changed.
     let kinds = tokens.kinds.without(TokenKind::Session);
@@ -128,12 +188,18 @@ async fn change(
     if let Some(access) = &access {
         tokens.check_access(access, before.access(), &mut errors);
     }
+    let limits = update.limits(&before.limits);
+    check_limits(&limits, &mut errors);
+    let named = name.clone().unwrap_or_else(|| before.name.clone());
+    let after = Token { name: named, limits: limits.clone(), ..before.clone() };
+    unit.rules_of(before.owner()).await?.check_change(&before, &after, &mut errors);
     errors.into_result()?;
     let name = name.unwrap_or_else(|| before.name.clone());
     let description = description.unwrap_or_else(|| before.description.clone());
     let metadata = metadata.unwrap_or_else(|| before.metadata.clone());
     let authority = change_authority(unit, &grantor, &before, grants, access).await?;
-    if token_changes(&before, &name, &description, metadata.as_ref(), &authority).is_empty() {
+    let after = Token { name: name.clone(), description, metadata, authority, limits, ..before.clone() };
+    if token_changes(&before, &after).is_empty() {
         return describe_one(unit.view(), state.resolver.accounts(), before).await;
     }
     // Checked last: that a name is taken tells about tokens of others.
@@ -141,7 +207,7 @@ async fn change(
         let scope = unit.state.settings.policy.name_scope(before.owner());
         ensure_name_available(unit, &name, scope, Some(id)).await?;
     }
-    unit.update_token(&before, &name, &description, metadata.as_ref(), &authority).await?;
+    unit.update_token(&before, &after).await?;
     let token = load_token(unit.view(), id, tokens.kinds).await?;
     describe_one(unit.view(), state.resolver.accounts(), token).await
 }
@@ -182,13 +248,30 @@ async fn regenerate(
     kinds: TokenKinds,
     id: TokenId,
     issued: NewSecrets,
+    grace: Duration,
 ) -> Result<IssuedToken, ServiceError> {
+    let before = load_regenerated(unit, kinds, id).await?;
+    let issued = if before.kind() == TokenKind::Admin { issued.admin } else { issued.content };
+    let (token, secret) = unit.replace_secret(&before, issued, grace).await?;
+    IssuedToken::describe(unit, token, secret).await
+}
+
+async fn end_grace(unit: &mut UnitOfWork<'_>, kinds: TokenKinds, id: TokenId) -> Result<DescribedToken, ServiceError> {
+    let before = load_regenerated(unit, kinds, id).await?;
+    unit.end_grace(&before).await?;
+    let state = unit.state.clone();
+    let token = load_token(unit.view(), id, kinds).await?;
+    describe_one(unit.view(), state.resolver.accounts(), token).await
+}
+
+/// Loads a token whose secrets the actor may replace and end.
+async fn load_regenerated(unit: &mut UnitOfWork<'_>, kinds: TokenKinds, id: TokenId) -> Result<Token, ServiceError> {
     let actor = unit.actor().await?;
     // Sessions are opened and ended, never changed.
     let (state, kinds) = (unit.state.clone(), kinds.without(TokenKind::Session));
     let before = load_changeable(unit.view(), state.resolver.accounts(), &actor, id, kinds).await?;
     match before.owner() {
-        Some(_) if actor.is_token(id) => {}
+        Some(_) if actor.is_token(id) => unit.ensure_present_secret(&before)?,
         Some(owner) => {
             let grantor = actor.grantor()?;
             if !unit.manages(&grantor, owner).await? {
@@ -200,16 +283,14 @@ async fn regenerate(
         None => drop(actor.grantor()?),
     }
     unit.check_version("token", before.version())?;
-    let issued = if before.kind() == TokenKind::Admin { issued.admin } else { issued.content };
-    let (token, secret) = unit.replace_secret(&before, issued).await?;
-    IssuedToken::describe(unit, token, secret).await
+    Ok(before)
 }
 
 async fn revoke(unit: &mut UnitOfWork<'_>, kinds: TokenKinds, id: TokenId) -> Result<Token, ServiceError> {
     let actor = unit.actor().await?;
     let state = unit.state.clone();
     let token = load_changeable(unit.view(), state.resolver.accounts(), &actor, id, kinds).await?;
-    if !(actor.is_token(id) && token.kind() == TokenKind::Admin) {
+    if !(actor.is_token_or_ancestor(&token) && token.kind() == TokenKind::Admin) {
         actor.grantor()?;
     }
     unit.check_version("token", token.version())?;

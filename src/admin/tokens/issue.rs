@@ -1,5 +1,6 @@
 //! Issues tokens.
 
+use super::limits::check_limits;
 use super::load::CREATE_CONTENT;
 use super::read::{DescribedToken, describe_one};
 use super::{Tokens, check_grants, check_own_ceiling, ensure_name_available};
@@ -13,7 +14,7 @@ use crate::admin::unit_of_work::{UnitOfWork, Work};
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
     AccountKey, Action, Actor, ContentAccess, Digest, FieldName, Grant, HashKeyId, NewSecret, Owner, OwnerId, Secret,
-    Token, TokenAuthority, TokenKind,
+    Timestamp, Token, TokenAuthority, TokenKind, TokenLimits,
 };
 use crate::store::{NameScope, NewToken};
 use serde_json::Value;
@@ -38,6 +39,8 @@ pub struct NewAdminToken {
     pub grants: Vec<Grant>,
     /// The lifespan.
     pub lifespan: Lifespan,
+    /// The limits. By default there are none.
+    pub limits: TokenLimits,
 }
 
 impl NewAdminToken {
@@ -59,7 +62,15 @@ impl NewAdminToken {
             owner: owner.into(),
             grants: Vec::new(),
             lifespan: Lifespan::days(30),
+            limits: TokenLimits::none(),
         }
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn limits(mut self, limits: TokenLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Sets the description.
@@ -139,12 +150,23 @@ pub struct NewContentToken {
     pub access: ContentAccess,
     /// The lifespan.
     pub lifespan: Lifespan,
+    /// The limits. By default there are none.
+    pub limits: TokenLimits,
 }
 
 impl NewContentToken {
     /// Creates a token of this name and access, for 30 days.
     pub fn new(name: impl Into<String>, access: ContentAccess) -> Self {
-        Self { name: name.into(), description: String::new(), metadata: None, access, lifespan: Lifespan::days(30) }
+        let (name, description) = (name.into(), String::new());
+        let (lifespan, limits) = (Lifespan::days(30), TokenLimits::none());
+        Self { name, description, metadata: None, access, lifespan, limits }
+    }
+
+    /// Sets the limits.
+    #[must_use]
+    pub fn limits(mut self, limits: TokenLimits) -> Self {
+        self.limits = limits;
+        self
     }
 
     /// Sets the description.
@@ -256,14 +278,13 @@ impl Tokens {
         Ok(Box::new(move |unit| Box::pin(issue_admin(unit, tokens, new, errors, issued))))
     }
 
-    /// Returns a new token with its texts as stored, and reports errors of these and of its lifespan.
+    /// Returns a new token with its texts as stored, and reports errors of these.
     pub(super) fn checked_admin(
         &self,
         new: NewAdminToken,
         errors: &mut FieldErrors,
     ) -> Result<NewAdminToken, ServiceError> {
         let (name, description) = check_texts(&new.name, &new.description, errors)?;
-        self.check_lifespan(new.lifespan, errors)?;
         Ok(NewAdminToken { name, description, ..new })
     }
 
@@ -290,14 +311,13 @@ impl Tokens {
         Ok(Box::new(move |unit| Box::pin(issue_content(unit, tokens, new, errors, issued))))
     }
 
-    /// Returns a new token with its texts as stored, and reports errors of these and of its lifespan.
+    /// Returns a new token with its texts as stored, and reports errors of these.
     pub(super) fn checked_content(
         &self,
         new: NewContentToken,
         errors: &mut FieldErrors,
     ) -> Result<NewContentToken, ServiceError> {
         let (name, description) = check_texts(&new.name, &new.description, errors)?;
-        self.check_lifespan(new.lifespan, errors)?;
         Ok(NewContentToken { name, description, ..new })
     }
 
@@ -316,9 +336,9 @@ impl Tokens {
         self.context.transact(move |unit| Box::pin(open_session(unit, new, issued))).await
     }
 
-    fn check_lifespan(&self, lifespan: Lifespan, errors: &mut FieldErrors) -> Result<(), ServiceError> {
+    fn check_lifespan(&self, lifespan: Lifespan, now: Timestamp, errors: &mut FieldErrors) -> Result<(), ServiceError> {
         let by_person = matches!(self.context.origin.actor, Actor::Person(_));
-        errors.collect(self.context.policy().durations.check(lifespan, by_person)).map(drop)
+        errors.collect(self.context.policy().durations.check(lifespan, by_person, now)).map(drop)
     }
 
     /// Reports grants that exceed the size limits, or name something that is neither registered nor in the token already.
@@ -374,7 +394,7 @@ pub(super) struct NewKey {
 }
 
 impl NewKey {
-    fn of(issued: NewSecret) -> (Self, Secret) {
+    pub(super) fn of(issued: NewSecret) -> (Self, Secret) {
         let NewSecret { secret, digest, hash_key } = issued;
         (Self { digest, hash_key, hint: secret.hint().to_owned() }, secret)
     }
@@ -400,7 +420,7 @@ pub(super) async fn admin_token(
     mut errors: FieldErrors,
     key: NewKey,
 ) -> Result<NewToken, ServiceError> {
-    let NewAdminToken { name, description, metadata, owner, grants, lifespan } = new;
+    let NewAdminToken { name, description, metadata, owner, grants, lifespan, limits } = new;
     let metadata = errors.collect(checked_metadata(metadata))?.flatten();
     let grantor = unit.grantor().await?;
     let owner = match owner {
@@ -418,20 +438,35 @@ pub(super) async fn admin_token(
         return Err(ServiceError::Forbidden(NOT_YOURS));
     }
     tokens.check_registered(&grants, &[], &mut errors);
+    check_limits(&limits, &mut errors);
+    tokens.check_lifespan(lifespan, unit.now(), &mut errors)?;
+    let (span, count) = (lifespan.from(unit.now()), unit.view().count_tokens(TokenKind::Admin, Some(owner)).await?);
+    unit.rules_of(Some(owner)).await?.check_new((&name, span, &limits), Some(count + 1), &mut errors);
     errors.into_result()?;
     ensure_active(unit, owner).await?;
     check_grants(unit, owner, &grants).await?;
     check_own_ceiling(&grantor, owner, &grants)?;
     let most = unit.state.settings.policy.tokens_per_owner;
-    if unit.view().count_tokens(TokenKind::Admin, Some(owner)).await? >= most {
+    if count >= most {
         return Err(limit_reached(FieldName::Owner, most, "admin tokens of an owner"));
     }
     // Checked last: that a name is taken tells about tokens of others.
     let scope = unit.state.settings.policy.name_scope(Some(owner));
     ensure_name_available(unit, &name, scope, None).await?;
-    let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Admin { owner, grants });
     let NewKey { digest, hash_key, hint } = key;
-    Ok(NewToken { name, scope, description, metadata, digest, hash_key, hint, lifespan, authority })
+    Ok(NewToken {
+        name,
+        scope,
+        description,
+        metadata,
+        digest,
+        hash_key,
+        hint,
+        lifespan: span,
+        authority: TokenAuthority::Admin { owner, grants },
+        limits,
+        parent: None,
+    })
 }
 
 async fn issue_content(
@@ -454,12 +489,16 @@ pub(super) async fn content_token(
     mut errors: FieldErrors,
     key: NewKey,
 ) -> Result<NewToken, ServiceError> {
-    let NewContentToken { name, description, metadata, access, lifespan } = new;
+    let NewContentToken { name, description, metadata, access, lifespan, limits } = new;
     let metadata = errors.collect(checked_metadata(metadata))?.flatten();
     if !unit.grantor().await?.reaches_content_tokens(CREATE_CONTENT) {
         return Err(ServiceError::Forbidden("issuing content tokens takes the action admin::api-tokens.create"));
     }
     tokens.check_access(&access, None, &mut errors);
+    check_limits(&limits, &mut errors);
+    tokens.check_lifespan(lifespan, unit.now(), &mut errors)?;
+    let span = lifespan.from(unit.now());
+    unit.rules_of(None).await?.check_new((&name, span, &limits), None, &mut errors);
     errors.into_result()?;
     let scope = unit.state.settings.policy.name_scope(None);
     ensure_name_available(unit, &name, scope, None).await?;
@@ -467,9 +506,20 @@ pub(super) async fn content_token(
     if unit.view().count_tokens(TokenKind::Content, None).await? >= most {
         return Err(limit_reached(FieldName::Kind, most, "content tokens"));
     }
-    let (lifespan, authority) = (lifespan.limit(), TokenAuthority::Content { access });
     let NewKey { digest, hash_key, hint } = key;
-    Ok(NewToken { name, scope, description, metadata, digest, hash_key, hint, lifespan, authority })
+    Ok(NewToken {
+        name,
+        scope,
+        description,
+        metadata,
+        digest,
+        hash_key,
+        hint,
+        lifespan: span,
+        authority: TokenAuthority::Content { access },
+        limits,
+        parent: None,
+    })
 }
 
 async fn open_session(
@@ -486,7 +536,10 @@ async fn open_session(
     insert(unit, new_token(issued, String::new(), String::new(), Some(lifespan), authority)).await
 }
 
-async fn insert(unit: &mut UnitOfWork<'_>, (new, secret): (NewToken, Secret)) -> Result<IssuedToken, ServiceError> {
+pub(super) async fn insert(
+    unit: &mut UnitOfWork<'_>,
+    (new, secret): (NewToken, Secret),
+) -> Result<IssuedToken, ServiceError> {
     let token = unit.issue_token(new, &secret).await?;
     IssuedToken::describe(unit, token, secret).await
 }
@@ -497,7 +550,7 @@ fn check_texts(name: &str, description: &str, errors: &mut FieldErrors) -> Resul
     Ok((name, description))
 }
 
-fn limit_reached(field: FieldName, most: u64, of: &str) -> ServiceError {
+pub(super) fn limit_reached(field: FieldName, most: u64, of: &str) -> ServiceError {
     ServiceError::invalid(field, format!("there are already {most} {of}, which is the limit: delete one first"))
 }
 
@@ -521,12 +574,14 @@ pub(in crate::admin) fn new_token(
             hint,
             lifespan,
             authority,
+            limits: TokenLimits::none(),
+            parent: None,
         },
         secret,
     )
 }
 
-async fn ensure_active(unit: &mut UnitOfWork<'_>, owner: OwnerId) -> Result<Owner, ServiceError> {
+pub(super) async fn ensure_active(unit: &mut UnitOfWork<'_>, owner: OwnerId) -> Result<Owner, ServiceError> {
     let state = unit.state.clone();
     let owner = load_completed(unit.view(), state.resolver.accounts(), owner).await?;
     let (owner, _) = owner.ok_or(ServiceError::NotFound("owner"))?;

@@ -63,7 +63,7 @@ fn may_see(actor: &ResolvedActor, token: &Token) -> bool {
     match (token.kind(), token.owner(), actor) {
         (_, _, ResolvedActor::Program) => true,
         (_, _, ResolvedActor::Visitor) => false,
-        (_, _, ResolvedActor::Token(itself)) => itself.id == token.id,
+        (_, _, actor @ ResolvedActor::Token(_)) => actor.is_token_or_ancestor(token),
         (TokenKind::Content, _, ResolvedActor::Person(grantor)) => grantor.reaches_content_tokens(READ_CONTENT),
         (TokenKind::Admin, Some(owner), ResolvedActor::Person(grantor)) => {
             grantor.is_super_admin() || grantor.is(owner)

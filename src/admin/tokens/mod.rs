@@ -2,21 +2,28 @@
 
 mod adopt;
 mod change;
+mod child;
 mod issue;
+mod limits;
 mod load;
 mod read;
 #[cfg(feature = "reveal")]
 mod reveal;
+mod violations;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod within;
 
 pub use adopt::NewAdoptedToken;
 pub use change::TokenUpdate;
+pub use child::NewChildToken;
 pub(super) use issue::new_token;
 pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenOwner};
+#[cfg(feature = "api")]
+pub(crate) use limits::NETWORKS;
 pub use read::DescribedToken;
 #[cfg(feature = "reveal")]
 pub use reveal::{SecretAccess, TokenWithSecret};
+pub use violations::TokenViolations;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use within::TokensWithin;
 

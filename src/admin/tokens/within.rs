@@ -92,7 +92,7 @@ impl TokensWithin<'_> {
     /// # Errors
     /// See [`Tokens::within`].
     pub async fn regenerate(self, id: TokenId) -> Result<StagedChange<IssuedToken>, ServiceError> {
-        let work = self.tokens.regenerate_work(id)?;
+        let work = self.tokens.regenerate_work(id, std::time::Duration::ZERO)?;
         self.tokens.context.stage(self.host, work).await
     }
 

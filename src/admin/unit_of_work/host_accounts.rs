@@ -5,7 +5,7 @@ use crate::admin::actor::{Grantor, ensure_person};
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
     Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState,
-    Tag, Token, TokenAuthority, TokenKind, account_digest,
+    Tag, Token, TokenAuthority, TokenKind, TokenLimits, account_digest,
 };
 use crate::resolve::as_answered;
 use crate::store::{Clamped, NameScope, NewOwner, NewToken, Paging, Profile, TokenQuery, scope_details};
@@ -63,6 +63,8 @@ impl UnitOfWork<'_> {
             hint: String::new(),
             lifespan: None,
             authority: TokenAuthority::Session { owner: owner.id, idle: UNUSED_FOR },
+            limits: TokenLimits::none(),
+            parent: None,
         };
         let details = audit_details::new_token(&new);
         let id = self.tx.insert_token(new).await?;
@@ -150,11 +152,12 @@ impl UnitOfWork<'_> {
             if gone.is_empty() {
                 continue;
             }
-            self.invalidate(Tag::token(&token.digest));
+            self.invalidate_token(&token).await?;
             clamped.tokens += 1;
             clamped.grants += gone.len() as u64;
             let authority = TokenAuthority::Admin { owner: id, grants: kept };
-            self.tx.update_token(token.id, None, &token.description, token.metadata.as_ref(), &authority).await?;
+            let Token { description, metadata, limits, .. } = &token;
+            self.tx.update_token(token.id, None, description, metadata.as_ref(), &authority, limits).await?;
             for grant in gone {
                 let (target, details) = (AuditTarget::Token(token.id, TokenKind::Admin), scope_details(&grant.scope));
                 let cause = Some(AuditCause::AccountChanged(id));

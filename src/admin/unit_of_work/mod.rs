@@ -28,8 +28,8 @@ use super::actor::{Grantor, ResolvedActor, load_ceiling};
 use super::context::ServiceContext;
 use super::state::AdminState;
 use crate::domain::{
-    Actor, Admission, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, InvalidCredential,
-    OwnerId, Reason, Tag, Timestamp, Version,
+    Actor, Admission, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, Digest,
+    InvalidCredential, OwnerId, Reason, Tag, Timestamp, Version,
 };
 use crate::store::{Transaction, View};
 use crate::sync::Arc;
@@ -47,6 +47,8 @@ pub(super) struct UnitOfWork<'t> {
     origin: AuditOrigin,
     expected: Option<Version>,
     device: Arc<str>,
+    /// The digest of the secret that admitted the request, if one did.
+    presented: Option<Digest>,
     /// The tags of the principals that the mutations make stale.
     tags: Vec<Tag>,
     /// Whether there is nothing to commit.
@@ -55,8 +57,9 @@ pub(super) struct UnitOfWork<'t> {
 
 impl<'t> UnitOfWork<'t> {
     fn new(tx: Box<dyn Transaction + 't>, context: &ServiceContext) -> Self {
-        let ServiceContext { state, origin, expected, device, .. } = context.clone();
-        Self { tx, state, origin, expected, device, tags: Vec::new(), is_idle: false }
+        let ServiceContext { state, origin, expected, device, admission, .. } = context.clone();
+        let presented = admission.map(|admission| admission.digest);
+        Self { tx, state, origin, expected, device, presented, tags: Vec::new(), is_idle: false }
     }
 
     /// Returns the state of the store, with the mutations made so far.
@@ -155,7 +158,7 @@ impl<'t> UnitOfWork<'t> {
             return reject(Reason::Invalid(InvalidCredential::Unknown));
         };
         self.state.resolver.accounts().complete_record(&mut record).await?;
-        match self.state.resolver.admits(&record, required) {
+        match self.state.resolver.admits(&record, digest, required) {
             Ok(()) => Ok(()),
             Err(Reason::Forbidden) => Err(ServiceError::Forbidden("the permission that this takes was taken away")),
             Err(reason) => reject(reason),

@@ -8,6 +8,7 @@ use crate::admin::preview::{delegate, delegate_reads};
 use crate::admin::tokens::new_token;
 use crate::domain::*;
 use crate::keyward::Keyward;
+use crate::resolve::IncidentKind;
 use crate::store::*;
 use async_trait::async_trait;
 use std::collections::BTreeSet;
@@ -31,7 +32,9 @@ enum Mutation {
     DeleteInvitations,
     InsertToken(Digest),
     UpdateToken(Digest),
-    SetSecret(Digest, Digest),
+    ReplaceSecret(Digest, Digest),
+    EndPreviousSecret(Option<Digest>),
+    SetExpiry(Digest),
     SealSecret,
     DeleteToken(Digest),
     DeleteSessions(Vec<Digest>),
@@ -64,7 +67,9 @@ impl Mutation {
             | Self::UpdateToken(digest)
             | Self::DeleteToken(digest)
             | Self::BackdateToken(digest) => vec![Tag::token(digest)],
-            Self::SetSecret(old, new) => vec![Tag::token(old), Tag::token(new)],
+            Self::ReplaceSecret(old, new) => vec![Tag::token(old), Tag::token(new)],
+            Self::EndPreviousSecret(previous) => previous.iter().map(Tag::token).collect(),
+            Self::SetExpiry(digest) => vec![Tag::token(digest)],
             Self::DeleteSessions(digests) => digests.iter().map(Tag::token).collect(),
             Self::ClampUnknown { deleted: true } => vec![Tag::ALL],
             // Principals hold none of these.
@@ -115,7 +120,8 @@ impl Mutation {
                 AuditAction::OwnerCreated,
             ],
             Self::UpdateToken(_) => &[AuditAction::TokenUpdated, AuditAction::GrantClamped],
-            Self::SetSecret(..) => &[AuditAction::TokenRegenerated],
+            Self::ReplaceSecret(..) | Self::SetExpiry(_) => &[AuditAction::TokenRegenerated],
+            Self::EndPreviousSecret(_) => &[AuditAction::TokenGraceEnded],
             Self::DeleteToken(_) => &[AuditAction::TokenRevoked, AuditAction::SignedOut],
             Self::DeleteSessions(_) => &[
                 AuditAction::PasswordSet,
@@ -300,22 +306,29 @@ impl WriteTokens for RecordingTransaction {
         description: &str,
         metadata: Option<&Metadata>,
         authority: &TokenAuthority,
+        limits: &TokenLimits,
     ) -> Result<(), StoreError> {
         let digest = self.digest_of(id).await;
         self.note(Mutation::UpdateToken(digest));
-        self.tx.update_token(id, name, description, metadata, authority).await
+        self.tx.update_token(id, name, description, metadata, authority, limits).await
     }
 
-    async fn set_secret(
-        &mut self,
-        id: TokenId,
-        digest: &Digest,
-        hash_key: &HashKeyId,
-        hint: &str,
-    ) -> Result<(), StoreError> {
+    async fn replace_secret(&mut self, id: TokenId, new: &StoredSecret, ends: Timestamp) -> Result<(), StoreError> {
         let old = self.digest_of(id).await;
-        self.note(Mutation::SetSecret(old, *digest));
-        self.tx.set_secret(id, digest, hash_key, hint).await
+        self.note(Mutation::ReplaceSecret(old, new.digest));
+        self.tx.replace_secret(id, new, ends).await
+    }
+
+    async fn end_previous_secret(&mut self, id: TokenId) -> Result<(), StoreError> {
+        let previous = self.tx.token(id).await?.and_then(|token| token.previous).map(|previous| previous.digest);
+        self.note(Mutation::EndPreviousSecret(previous));
+        self.tx.end_previous_secret(id).await
+    }
+
+    async fn set_expiry(&mut self, id: TokenId, expires_at: Timestamp) -> Result<(), StoreError> {
+        let digest = self.digest_of(id).await;
+        self.note(Mutation::SetExpiry(digest));
+        self.tx.set_expiry(id, expires_at).await
     }
 
     async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError> {
@@ -487,6 +500,16 @@ macro_rules! check {
     }};
 }
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+
+/// Issues a token that the world's token makes.
+async fn child(world: &World, unit: &mut UnitOfWork<'_>) -> Result<Token, ServiceError> {
+    let authority = TokenAuthority::Admin { owner: world.ada.id, grants: Vec::new() };
+    let issued = world.issue(TokenKind::Admin);
+    let (new, secret) = new_token(issued, "child".into(), String::new(), Some(2 * HOUR), authority);
+    unit.issue_token(NewToken { parent: Some(world.token.id), ..new }, &secret).await
+}
+
 fn check_committed(method: &str, committed: &Committed) {
     for mutation in &committed.mutations {
         for tag in mutation.required_tags() {
@@ -511,8 +534,10 @@ fn mutating_methods() -> BTreeSet<&'static str> {
     ];
     let methods = sources.iter().flat_map(|source| source.split("pub(in crate::admin) async fn ").skip(1));
     let names = methods.map(|rest| rest.split(['(', '<']).next().unwrap());
-    // Reports are no data: they are about to be handled, or are.
+    // Reports are no data: they are about to be handled, or are. Expired tokens are rejected, cached or not, and their end has
+    // no event.
     let others = [
+        "sweep_children",
         "load_owner",
         "ensure_available",
         "ensure_not_adopted",
@@ -607,16 +632,30 @@ async fn every_mutation_commits_its_tags_and_its_event() {
         let (new, _) = content(world.issue(TokenKind::Content));
         unit.adopt_token(new, LegacyHash::Sha256).await
     });
-    check!(seen, methods, update_token, |world, unit| unit
-        .update_token(&world.token, "other", "", None, &world.token.authority)
-        .await);
+    check!(seen, methods, update_token, |world, unit| {
+        let after = Token { name: "other".into(), ..world.token.clone() };
+        unit.update_token(&world.token, &after).await
+    });
     check!(seen, methods, rename_token_authority, |world, unit| {
         let authority = TokenAuthority::Admin { owner: world.ada.id, grants: vec![Grant::new("look")] };
         unit.rename_token_authority(&world.token, &authority).await
     });
     check!(seen, methods, replace_secret, |world, unit| unit
-        .replace_secret(&world.token, world.issue(TokenKind::Admin))
+        .replace_secret(&world.token, world.issue(TokenKind::Admin), Duration::ZERO)
         .await);
+    check!(seen, methods, end_grace, |world, unit| {
+        let (token, _) = unit.replace_secret(&world.token, world.issue(TokenKind::Admin), HOUR).await?;
+        unit.end_grace(&token).await
+    });
+    check!(seen, methods, record_incident, |world, unit| {
+        unit.record_incident(&world.token, IncidentKind::SecretReused).await
+    });
+    check!(seen, methods, revoke, |world, unit| {
+        child(&world, unit).await?;
+        // A grace period sets the expiry of the tokens that come from it.
+        let (token, _) = unit.replace_secret(&world.token, world.issue(TokenKind::Admin), HOUR).await?;
+        unit.revoke(&token, None).await
+    });
     check!(seen, methods, record_reveal, |world, unit| unit.record_reveal(&world.token).await);
     check!(seen, methods, revoke_token, |world, unit| unit.revoke_token(&world.token).await);
 
@@ -657,17 +696,19 @@ async fn every_mutation_commits_its_tags_and_its_event() {
             "DeleteRole",
             "DeleteSessions",
             "DeleteToken",
+            "EndPreviousSecret",
             "InsertInvitation",
             "InsertOwner",
             "InsertRole",
             "InsertToken",
             "RememberImported",
+            "ReplaceSecret",
             "SealSecret",
+            "SetExpiry",
             "SetOwnerRoles",
             "SetOwnerState",
             "SetPassword",
             "SetPermissions",
-            "SetSecret",
             "UpdateOwner",
             "UpdateRole",
             "UpdateToken",

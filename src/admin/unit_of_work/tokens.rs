@@ -3,11 +3,13 @@
 use super::UnitOfWork;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, Metadata, NewSecret, Secret, Tag, Token,
+    AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, NewSecret, Secret, Tag, Timestamp, Token,
     TokenAuthority, TokenId, TokenKind,
 };
-use crate::store::{Imported, NewToken};
+use crate::resolve::IncidentKind;
+use crate::store::{Imported, NewToken, StoredSecret};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The source under which adopted keys are remembered.
 const LEGACY: &str = "legacy keys";
@@ -62,18 +64,11 @@ impl UnitOfWork<'_> {
         Ok(token)
     }
 
-    /// Sets a token's name, description, metadata and authority, if the actor's rate limit for this token allows it.
-    pub(in crate::admin) async fn update_token(
-        &mut self,
-        before: &Token,
-        name: &str,
-        description: &str,
-        metadata: Option<&Metadata>,
-        authority: &TokenAuthority,
-    ) -> Result<(), ServiceError> {
+    /// Sets a token's name, description, metadata, authority and limits, if the actor's rate limit for this token allows it.
+    pub(in crate::admin) async fn update_token(&mut self, before: &Token, after: &Token) -> Result<(), ServiceError> {
         let most = self.state.settings.policy.token_updates_per_hour;
         self.limit(AuditAction::TokenUpdated, AuditTarget::Token(before.id, before.kind()), most).await?;
-        self.write_token(before, name, description, metadata, authority, None).await
+        self.write_token(before, after, None).await
     }
 
     /// Sets a token's authority to the same one under the names that the catalogue has now.
@@ -82,25 +77,23 @@ impl UnitOfWork<'_> {
         before: &Token,
         authority: &TokenAuthority,
     ) -> Result<(), ServiceError> {
-        let Token { name, description, metadata, .. } = before;
-        self.write_token(before, name, description, metadata.as_ref(), authority, Some(AuditCause::Renamed)).await
+        let after = Token { authority: authority.clone(), ..before.clone() };
+        self.write_token(before, &after, Some(AuditCause::Renamed)).await
     }
 
     async fn write_token(
         &mut self,
         before: &Token,
-        name: &str,
-        description: &str,
-        metadata: Option<&Metadata>,
-        authority: &TokenAuthority,
+        after: &Token,
         cause: Option<AuditCause>,
     ) -> Result<(), ServiceError> {
-        let details = Value::Object(audit_details::token_changes(before, name, description, metadata, authority));
+        let details = Value::Object(audit_details::token_changes(before, after));
+        let Token { name, description, metadata, authority, limits, .. } = after;
         // A name that stays keeps the scope in which it is unique.
         let scope = self.state.settings.policy.name_scope(before.owner());
-        let renamed = (name != before.name).then_some((name, scope));
-        self.tx.update_token(before.id, renamed, description, metadata, authority).await?;
-        self.invalidate(Tag::token(&before.digest));
+        let renamed = (*name != before.name).then_some((name.as_str(), scope));
+        self.tx.update_token(before.id, renamed, description, metadata.as_ref(), authority, limits).await?;
+        self.invalidate_token(before).await?;
         let target = AuditTarget::Token(before.id, before.kind());
         self.audit_with_cause(cause, AuditAction::TokenUpdated, target, details).await
     }
@@ -110,18 +103,99 @@ impl UnitOfWork<'_> {
         &mut self,
         before: &Token,
         issued: NewSecret,
+        grace: Duration,
     ) -> Result<(Token, Secret), ServiceError> {
         let (id, target) = (before.id, AuditTarget::Token(before.id, before.kind()));
         let most = self.state.settings.policy.regenerations_per_hour;
         self.limit(AuditAction::TokenRegenerated, target, most).await?;
         let NewSecret { secret, digest, hash_key } = issued;
-        self.tx.set_secret(id, &digest, &hash_key, secret.hint()).await?;
+        let ends = self.tx.now().plus(grace);
+        self.end_children(before, ends).await?;
+        let new = StoredSecret { digest, hash_key, hint: secret.hint().to_owned() };
+        self.tx.replace_secret(id, &new, ends).await?;
         let token = self.load_token(id).await?;
         self.seal_secret(&token, &secret).await?;
-        self.invalidate(Tag::token(&before.digest));
+        before.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
         self.invalidate(Tag::token(&digest));
-        self.audit(AuditAction::TokenRegenerated, target, json!({"name": token.name})).await?;
+        let mut details = json!({"name": token.name});
+        if !grace.is_zero() {
+            details["graceEndsAt"] = json!(ends.to_string());
+        }
+        self.audit(AuditAction::TokenRegenerated, target, details).await?;
         Ok((token, secret))
+    }
+
+    /// Ends the old secret of a token, and the tokens that it made. Changes nothing if its grace period is over.
+    pub(in crate::admin) async fn end_grace(&mut self, token: &Token) -> Result<(), ServiceError> {
+        let now = self.tx.now();
+        let Some(previous) = token.previous.as_ref().filter(|previous| now < previous.ends_at) else {
+            self.skip_commit();
+            return Ok(());
+        };
+        for child in self.tx.descendants(token.id).await? {
+            if child.created_at <= previous.replaced_at {
+                self.delete_token(&child, Some(AuditCause::ParentRegenerated(token.id))).await?;
+            }
+        }
+        self.tx.end_previous_secret(token.id).await?;
+        self.invalidate(Tag::token(&previous.digest));
+        let target = AuditTarget::Token(token.id, token.kind());
+        self.audit(AuditAction::TokenGraceEnded, target, json!({"name": token.name})).await
+    }
+
+    /// Ends the tokens that come from a token whose secret is replaced: when the secret that made them ends, which is now
+    /// for those of a former one.
+    async fn end_children(&mut self, token: &Token, ends: Timestamp) -> Result<(), ServiceError> {
+        let now = self.tx.now();
+        let replaced_at = token.previous.as_ref().map(|previous| previous.replaced_at);
+        for child in self.tx.descendants(token.id).await? {
+            if ends <= now || replaced_at.is_some_and(|at| child.created_at <= at) {
+                self.delete_token(&child, Some(AuditCause::ParentRegenerated(token.id))).await?;
+            } else if child.expires_at.is_none_or(|expires| ends < expires) {
+                self.tx.set_expiry(child.id, ends).await?;
+                child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes tokens that a token made and that have expired. Nothing becomes stale, and expiry has no event.
+    pub(in crate::admin) async fn sweep_children(&mut self, ended: &[Token]) -> Result<(), ServiceError> {
+        for token in ended {
+            self.tx.delete_token(token.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a request which a token makes was admitted by its present secret: a former one extends nothing.
+    pub(in crate::admin) fn ensure_present_secret(&self, token: &Token) -> Result<(), ServiceError> {
+        match self.presented {
+            Some(presented) if presented != token.digest => {
+                Err(ServiceError::Forbidden("this secret was replaced: use the present one"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Records an incident, and revokes the token if the policy says so.
+    pub(in crate::admin) async fn record_incident(
+        &mut self,
+        token: &Token,
+        kind: IncidentKind,
+    ) -> Result<(), ServiceError> {
+        let what = match kind {
+            IncidentKind::SecretReused => AuditAction::TokenSecretReused,
+            IncidentKind::NetworkRefused => AuditAction::TokenNetworkRefused,
+        };
+        let details = json!({"name": token.name, "owner": token.owner()});
+        self.audit(what, AuditTarget::Token(token.id, token.kind()), details).await?;
+        match kind {
+            IncidentKind::SecretReused if self.state.settings.policy.revoke_on_reuse => {
+                self.act_as_service();
+                self.revoke(token, Some(AuditCause::SecretReused)).await
+            }
+            IncidentKind::SecretReused | IncidentKind::NetworkRefused => Ok(()),
+        }
     }
 
     /// Records that the actor is shown a token's secret, if the actor's rate limit for this token allows it.
@@ -134,10 +208,37 @@ impl UnitOfWork<'_> {
     }
 
     pub(in crate::admin) async fn revoke_token(&mut self, token: &Token) -> Result<(), ServiceError> {
+        self.revoke(token, None).await
+    }
+
+    /// Revokes a token and those that come from it.
+    pub(in crate::admin) async fn revoke(
+        &mut self,
+        token: &Token,
+        cause: Option<AuditCause>,
+    ) -> Result<(), ServiceError> {
+        for child in self.tx.descendants(token.id).await?.iter().rev() {
+            self.delete_token(child, Some(AuditCause::ParentRevoked(token.id))).await?;
+        }
+        self.delete_token(token, cause).await
+    }
+
+    /// Deletes a token. Those that come from it were deleted before.
+    async fn delete_token(&mut self, token: &Token, cause: Option<AuditCause>) -> Result<(), ServiceError> {
         self.tx.delete_token(token.id).await?;
-        self.invalidate(Tag::token(&token.digest));
+        token.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
         let details = json!({"name": token.name, "owner": token.owner()});
-        self.audit(AuditAction::TokenRevoked, AuditTarget::Token(token.id, token.kind()), details).await
+        let target = AuditTarget::Token(token.id, token.kind());
+        self.audit_with_cause(cause, AuditAction::TokenRevoked, target, details).await
+    }
+
+    /// Makes the principals of a token stale, by each of its secrets, and those of the tokens that come from it.
+    pub(super) async fn invalidate_token(&mut self, token: &Token) -> Result<(), ServiceError> {
+        token.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
+        for child in self.tx.descendants(token.id).await? {
+            child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
+        }
+        Ok(())
     }
 
     pub(super) async fn load_token(&mut self, id: TokenId) -> Result<Token, ServiceError> {

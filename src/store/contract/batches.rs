@@ -40,7 +40,11 @@ pub(super) async fn many_tokens_resolve_like_one<S: Backend>(store: &S) {
         }
         for n in 0..12 {
             let owner = owners[dice.below(owners.len())];
-            let grants = dice.permissions(4).into_iter().map(|p| Grant { scope: p.scope, chosen: p.when }).collect();
+            let grants = dice
+                .permissions(4)
+                .into_iter()
+                .map(|p| Grant { scope: p.scope, chosen: p.when, may_delegate: false })
+                .collect();
             let authority = match dice.below(4) {
                 0 => TokenAuthority::Session { owner, idle: Duration::from_millis(dice.below(5000) as u64) },
                 1 => TokenAuthority::Content { access: ContentAccess::ReadOnly },
@@ -69,7 +73,8 @@ pub(super) async fn many_tokens_resolve_like_one<S: Backend>(store: &S) {
         commit(tx).await;
         let used = digests[2 + dice.below(digests.len() - 2)];
         if let Some(record) = resolve(store, &used).await.record {
-            let used = Use { token: record.token.id, at: record.now, address: None, tool: None };
+            let used =
+                Use { token: record.token.id, digest: record.token.digest, at: record.now, address: None, tool: None };
             store.note_uses(&[used]).await.expect("a use is stored");
         }
 

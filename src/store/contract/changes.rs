@@ -1,14 +1,15 @@
 //! Changes and deletions of records.
 
 use super::fixtures::{
-    AWKWARD, admin, begin, commit, metadata, owner, permissions, resolve, role, service, session, token, view,
+    AWKWARD, admin, begin, commit, limits, metadata, owner, permissions, resolve, role, service, session, stored,
+    token, view,
 };
 use super::{Backend, StoreError, Transaction};
 use crate::domain::{
-    Action, AuditAction, AuditCause, AuditTarget, ContentAccess, Digest, Grant, Metadata, OwnerId, PasswordHash,
-    RoleId, SealedSecret, Timestamp, TokenAuthority, TokenId, TokenKind,
+    Action, AuditAction, AuditCause, AuditTarget, ContentAccess, Digest, Grant, LastUse, Metadata, OwnerId,
+    PasswordHash, RoleId, SealedSecret, Timestamp, TokenAuthority, TokenId, TokenKind, TokenLimits,
 };
-use crate::store::{NameScope, NewToken, Profile, Use};
+use crate::store::{NameScope, NewToken, Profile, REMEMBERED_SECRETS, Use};
 use std::time::Duration;
 
 fn conflict<T: std::fmt::Debug>(what: &str, answer: Result<T, StoreError>) {
@@ -202,12 +203,14 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
             "second" => Some(Metadata::from_iter([])),
             _ => None,
         };
-        tx.update_token(token, Some((name, NameScope::Installation)), AWKWARD, metadata.as_ref(), &authority)
+        let limits = if name == "first" { limits() } else { TokenLimits::none() };
+        tx.update_token(token, Some((name, NameScope::Installation)), AWKWARD, metadata.as_ref(), &authority, &limits)
             .await
             .expect("a token is changed");
         let found = tx.token(token).await.expect("a token can be read").expect("it exists");
         assert_eq!((found.name.as_str(), found.description.as_str()), (name, AWKWARD));
         assert!(found.metadata == metadata, "{name}: the new metadata replaces the old");
+        assert_eq!(found.limits, limits, "{name}: the new limits replace the old");
         assert_eq!(found.authority, authority, "the new list replaces the old one");
         assert!(found.digest == before.digest && found.created_at == before.created_at, "other columns are kept");
         assert!(found.updated_at >= before.updated_at);
@@ -215,10 +218,8 @@ pub(super) async fn tokens_are_changed_within_their_kind<S: Backend>(store: &S) 
         commit(tx).await;
     }
     let refused = async |what, token, name, authority: TokenAuthority| {
-        conflict(
-            what,
-            begin(store).await.update_token(token, Some((name, NameScope::Installation)), "", None, &authority).await,
-        );
+        let (name, limits) = (Some((name, NameScope::Installation)), TokenLimits::none());
+        conflict(what, begin(store).await.update_token(token, name, "", None, &authority, &limits).await);
     };
     let of = |owner| TokenAuthority::Admin { owner, grants: vec![] };
     refused("a name that is taken", of_admin, "second", of(id)).await;
@@ -242,9 +243,12 @@ pub(super) async fn new_secret_replaces_the_old_one<S: Backend>(store: &S) {
         assert_eq!(tx.sealed_secret(id).await.expect("it can be read"), Some(sealed.clone()));
     }
     commit(tx).await;
-    store.note_uses(&[Use { token: id, at: Timestamp(7), address: None, tool: None }]).await.expect("uses are noted");
+    let address = "192.0.2.7".parse().ok();
+    let used = |digest, at| Use { token: id, digest, at: Timestamp(at), address, tool: None };
+    store.note_uses(&[used(old.digest, 7)]).await.expect("uses are noted");
     let mut tx = begin(store).await;
-    tx.set_secret(id, &new.digest, &new.hash_key, &new.hint).await.expect("a secret is replaced");
+    let ends = tx.now().plus(Duration::from_secs(3600));
+    tx.replace_secret(id, &stored(&new), ends).await.expect("a secret is replaced");
     assert_eq!(
         tx.sealed_secret(id).await.expect("the query succeeds"),
         None,
@@ -256,11 +260,45 @@ pub(super) async fn new_secret_replaces_the_old_one<S: Backend>(store: &S) {
         "sealed secrets of other tokens are kept"
     );
     commit(tx).await;
-    assert!(resolve(store, &old.digest).await.record.is_none(), "the old secret does not resolve");
-    let found = resolve(store, &new.digest).await.record.expect("the new secret resolves").token;
-    assert_eq!((found.id, found.hint.as_str(), found.name.as_str()), (id, new.hint.as_str(), "token"));
-    assert_eq!((found.expires_at, found.lifespan), (before.expires_at, old.lifespan), "the expiry is kept");
-    assert_eq!(found.last_used_at, Some(Timestamp(7)), "its last use is kept");
+    for secret in [&old, &new] {
+        let found = resolve(store, &secret.digest).await.record.expect("both secrets resolve").token;
+        assert_eq!((found.id, found.hint.as_str(), found.name.as_str()), (id, new.hint.as_str(), "token"));
+        assert!(found.digest == new.digest, "the new secret is the present one");
+        assert_eq!((found.expires_at, found.lifespan), (before.expires_at, old.lifespan), "the expiry is kept");
+        assert_eq!(found.last_used_at, Some(Timestamp(7)), "its last use is kept");
+        assert_eq!(found.secret_used, None, "the new secret was not used");
+        let previous = found.previous.expect("the old secret is the previous one");
+        assert!(previous.digest == old.digest && previous.hint == old.hint);
+        assert_eq!((previous.ends_at, previous.used), (ends, Some(LastUse { at: Timestamp(7), address })));
+    }
+    // Each secret has its own last use, whichever was the later one.
+    store.note_uses(&[used(new.digest, 9), used(old.digest, 8)]).await.expect("uses are noted");
+    let found = resolve(store, &new.digest).await.record.expect("it resolves").token;
+    assert_eq!(found.last_used_at, Some(Timestamp(9)));
+    assert_eq!(found.secret_used, Some(LastUse { at: Timestamp(9), address }));
+    assert_eq!(found.previous.and_then(|p| p.used), Some(LastUse { at: Timestamp(8), address }));
+    // A third secret ends the first.
+    let third = admin("third", owner);
+    let mut tx = begin(store).await;
+    let now = tx.now();
+    tx.replace_secret(id, &stored(&third), ends).await.expect("a secret is replaced");
+    commit(tx).await;
+    let found = resolve(store, &old.digest).await.record.expect("it is remembered").token;
+    assert!(found.digest == third.digest && found.previous.is_some_and(|p| p.digest == new.digest));
+    let mut tx = begin(store).await;
+    tx.end_previous_secret(id).await.expect("a secret is ended");
+    commit(tx).await;
+    assert!(resolve(store, &new.digest).await.record.is_some_and(|r| r.token.previous.is_none() && r.now >= now));
+    // The last ones are remembered, and not more.
+    for n in 0..REMEMBERED_SECRETS {
+        let mut tx = begin(store).await;
+        let next = admin(&format!("next {n}"), owner);
+        let now = tx.now();
+        tx.replace_secret(id, &stored(&next), now).await.expect("a secret is replaced");
+        commit(tx).await;
+    }
+    assert!(resolve(store, &old.digest).await.record.is_none() && resolve(store, &new.digest).await.record.is_none());
+    assert!(resolve(store, &third.digest).await.record.is_some(), "the eighth last is remembered");
     let mut tx = begin(store).await;
     tx.seal_secret(its, &SealedSecret { text: "ff".into(), ..sealed.clone() }).await.expect("it is replaced");
     tx.delete_token(its).await.expect("a token is deleted");
@@ -272,11 +310,8 @@ pub(super) async fn new_secret_replaces_the_old_one<S: Backend>(store: &S) {
     drop(tx);
     let absent = TokenId(i64::MAX);
     conflict("no such token", begin(store).await.seal_secret(absent, &sealed).await);
-    conflict("no such token", begin(store).await.set_secret(absent, &old.digest, &old.hash_key, "").await);
-    conflict(
-        "the digest of another token",
-        begin(store).await.set_secret(id, &other.digest, &other.hash_key, "").await,
-    );
+    conflict("no such token", begin(store).await.replace_secret(absent, &stored(&old), Timestamp(0)).await);
+    conflict("the digest of another token", begin(store).await.replace_secret(id, &stored(&other), Timestamp(0)).await);
 }
 
 pub(super) async fn expired_sessions_are_deleted<S: Backend>(store: &S) {
@@ -318,7 +353,7 @@ pub(super) async fn dropped_transactions_change_nothing<S: Backend>(store: &S) {
     tx.insert_invitation(id, &digest, Timestamp(1)).await.expect("an invitation is given");
     tx.seal_secret(token, &SealedSecret { key: "k".into(), text: "00".into() }).await.expect("a secret is sealed");
     let none = TokenAuthority::Admin { owner: id, grants: vec![] };
-    tx.update_token(token, Some(("renamed", NameScope::Installation)), "", None, &none)
+    tx.update_token(token, Some(("renamed", NameScope::Installation)), "", None, &none, &TokenLimits::none())
         .await
         .expect("a token is changed");
     drop(tx);

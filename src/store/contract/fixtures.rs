@@ -3,10 +3,11 @@
 use super::Backend;
 use crate::domain::{
     Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, ConditionClause, Digest, Fields, Grant, HashKey,
-    Metadata, OsEntropy, OwnerId, Permission, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId, TokenKind,
-    TokenPrefix,
+    Metadata, OsEntropy, OwnerId, Permission, RateLimit, RoleId, SecretFormat, Tag, Timestamp, TokenAuthority, TokenId,
+    TokenKind, TokenLimits, TokenPrefix,
 };
-use crate::store::{NameScope, NewOwner, NewRole, NewToken, Snapshot, Transaction, View};
+use crate::store::{NameScope, NewOwner, NewRole, NewToken, Snapshot, StoredSecret, Transaction, View};
+use std::time::Duration;
 
 /// Text with quotes, placeholders, wildcards and letters outside ASCII.
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
@@ -95,11 +96,13 @@ pub(super) fn token(name: &str, authority: TokenAuthority) -> NewToken {
         hint: issued.secret.hint().into(),
         lifespan: None,
         authority,
+        limits: TokenLimits::none(),
+        parent: None,
     }
 }
 
 pub(super) fn session(owner: OwnerId) -> NewToken {
-    let idle = std::time::Duration::from_secs(1800);
+    let idle = Duration::from_secs(1800);
     token("", TokenAuthority::Session { owner, idle })
 }
 
@@ -122,6 +125,18 @@ pub(super) fn permissions() -> Vec<Permission> {
 }
 
 /// With texts, numbers and other values, and names that a path would read as its own signs.
+/// Limits of every kind.
+pub(super) fn limits() -> TokenLimits {
+    let networks = ["10.0.0.0/8", "2001:db8::/32", "192.0.2.1"].map(|text| text.parse().expect("it is a network"));
+    let rate = RateLimit::new(100, Duration::from_secs(60)).expect("it is a rate");
+    TokenLimits::none().enabled(false).networks(networks).rate(rate).idle_expiry(Duration::from_secs(86_400))
+}
+
+/// The secret of a token that is not added.
+pub(super) fn stored(new: &NewToken) -> StoredSecret {
+    StoredSecret { digest: new.digest, hash_key: new.hash_key.clone(), hint: new.hint.clone() }
+}
+
 pub(super) fn metadata() -> Metadata {
     let members = serde_json::json!({
         "team": "ci", AWKWARD: AWKWARD, "": "", "$.team": "path", "a.b": "dot", "[0]": "index", "0": "digit", "\"": "quote",
@@ -131,7 +146,7 @@ pub(super) fn metadata() -> Metadata {
 }
 
 pub(super) fn grants() -> Vec<Grant> {
-    let grant = |p: Permission| Grant { scope: p.scope, chosen: p.when };
+    let grant = |p: Permission| Grant { scope: p.scope, chosen: p.when, may_delegate: false };
     permissions().into_iter().map(grant).collect()
 }
 

@@ -2,7 +2,9 @@
 
 use super::fixtures::{AWKWARD, admin, begin, commit, grants, metadata, owner, resolve, seq, session, token};
 use super::{Backend, Timestamp, TokenId};
-use crate::domain::{Action, ContentAccess, Digest, Fields, Grant, Metadata, OwnerId, Token, TokenAuthority};
+use crate::domain::{
+    Action, ContentAccess, Digest, Fields, Grant, Metadata, OwnerId, Token, TokenAuthority, TokenLimits,
+};
 use crate::store::{NameScope, NewToken, StoreError, Use};
 use std::collections::HashSet;
 use std::net::IpAddr;
@@ -131,9 +133,11 @@ pub(super) async fn names_are_unique_in_their_scope<S: Backend>(store: &S) {
     }
     let mut tx = begin(store).await;
     let authority = admin("ci", bob).authority;
-    tx.update_token(second, None, "kept", None, &authority).await.expect("a token is changed");
+    tx.update_token(second, None, "kept", None, &authority, &TokenLimits::none()).await.expect("a token is changed");
     assert_eq!(tx.token_with_name("ci", own(bob)).await.expect("names can be queried"), Some(second));
-    tx.update_token(second, Some(("other", own(bob))), "", None, &authority).await.expect("a token is changed");
+    tx.update_token(second, Some(("other", own(bob))), "", None, &authority, &TokenLimits::none())
+        .await
+        .expect("a token is changed");
     assert_eq!(tx.token_with_name("ci", own(bob)).await.expect("names can be queried"), None);
     tx.delete_token(first).await.expect("a token is deleted");
     assert_eq!(tx.token_with_name("ci", NameScope::Installation).await.expect("names can be queried"), Some(third));
@@ -205,7 +209,10 @@ pub(super) async fn deleted_token_does_not_resolve<S: Backend>(store: &S) {
     let kept_id = tx.insert_token(kept.clone()).await.expect("a token is added");
     commit(tx).await;
     let at = Timestamp(1_000);
-    store.note_uses(&[Use { token: id, at, address: None, tool: None }]).await.expect("uses are noted");
+    store
+        .note_uses(&[Use { token: id, digest: new.digest, at, address: None, tool: None }])
+        .await
+        .expect("uses are noted");
     let mut tx = begin(store).await;
     tx.delete_token(id).await.expect("a token is deleted");
     tx.delete_token(id).await.expect("a token may be deleted twice");
@@ -248,8 +255,16 @@ pub(super) async fn recent_tokens_are_read_in_pages<S: Backend>(store: &S) {
     }
     let unused = tx.insert_token(admin("unused", owner)).await.expect("a token is added");
     commit(tx).await;
-    let uses: Vec<_> =
-        used.iter().map(|(at, token, ..)| Use { token: *token, at: *at, address: None, tool: None }).collect();
+    let uses: Vec<_> = used
+        .iter()
+        .map(|(at, token, ..)| Use {
+            token: *token,
+            digest: Digest::Native([0; 27]),
+            at: *at,
+            address: None,
+            tool: None,
+        })
+        .collect();
     store.note_uses(&uses).await.expect("uses are noted");
     used.retain(|(.., is_session)| !is_session);
     used.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
@@ -280,7 +295,8 @@ pub(super) async fn recent_tokens_are_read_in_pages<S: Backend>(store: &S) {
     let page = store.recent_tokens(250, None).await.expect("recent tokens can be read");
     if let Some(position) = page.next {
         let last = used[200].1;
-        let now = Use { token: last, at: Timestamp(9_000_000), address: None, tool: None };
+        let now =
+            Use { token: last, digest: Digest::Native([0; 27]), at: Timestamp(9_000_000), address: None, tool: None };
         store.note_uses(&[now]).await.expect("a use is noted");
         let rest = store.recent_tokens(250, Some(position)).await.expect("recent tokens can be read");
         assert_eq!(page.records.len() + rest.records.len(), 250, "no token is skipped or read twice");
@@ -296,7 +312,7 @@ pub(super) async fn latest_use_is_kept<S: Backend>(store: &S) {
     commit(tx).await;
     let before = seq(store).await;
     let [v4, v6]: [IpAddr; 2] = [[192, 0, 2, 1].into(), [0x2001, 0xdb8, 0, 0, 0, 0, 0, 1].into()];
-    let used = |token, at, address| Use { token, at: Timestamp(at), address, tool: None };
+    let used = |token, at, address| Use { token, digest: new.digest, at: Timestamp(at), address, tool: None };
     let absent = TokenId(i64::MAX);
     let batches = [
         (vec![], None),

@@ -3,8 +3,8 @@
 use super::Backend;
 use super::fixtures::{AWKWARD, admin, begin, commit, event, metadata, owner, role, session, token, view};
 use crate::domain::{
-    Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, Ceiling, ContentAccess, Metadata, OwnerId, OwnerState,
-    PasswordHash, Permission, RoleId, Timestamp, TokenAuthority, TokenId, TokenKind,
+    Actor, AuditAction, AuditEvent, AuditOrigin, AuditTarget, Ceiling, ContentAccess, Digest, Metadata, OwnerId,
+    OwnerState, PasswordHash, Permission, RoleId, Timestamp, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{
     EventQuery, EventsOfActor, Filter, MetadataFilter, NewOwner, NewToken, OwnerField, OwnerQuery, OwnerSort, Paging,
@@ -204,8 +204,8 @@ pub(super) async fn tokens_are_searched_sorted_and_paged<S: Backend>(store: &S) 
     commit(tx).await;
     let at = Timestamp(5_000);
     let uses = [
-        Use { token: ids[3], at, address: None, tool: None },
-        Use { token: ids[0], at: Timestamp(4_000), address: None, tool: None },
+        Use { token: ids[3], digest: Digest::Native([0; 27]), at, address: None, tool: None },
+        Use { token: ids[0], digest: Digest::Native([0; 27]), at: Timestamp(4_000), address: None, tool: None },
     ];
     store.note_uses(&uses).await.expect("uses are noted");
     let mut view = view(store).await;

@@ -1,18 +1,18 @@
 //! Mutations of the content.
 
-use super::{Lock, Open, conflict, unless};
+use super::{Lock, Open, Uses, conflict, unless};
 use crate::domain::{
-    AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Digest, HashKeyId, KeyCheck, Metadata, Owner,
-    OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority,
-    TokenId, TokenKind, comparable, email_key,
+    Ancestor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Digest, KeyCheck, Metadata, Owner,
+    OwnerId, OwnerState, PasswordHash, Permission, PreviousSecret, Role, RoleId, SealedSecret, Tag, Timestamp, Token,
+    TokenAuthority, TokenId, TokenKind, TokenLimits, comparable, email_key,
 };
 use crate::store::{
-    Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
-    Use, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, REMEMBERED_SECRETS, StoreError,
+    StoredSecret, TokenTimes, Transaction, Use, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles,
+    WriteTokens,
 };
 use crate::sync::Arc;
 use async_trait::async_trait;
-use rpds::HashTrieMapSync;
 use serde_json::json;
 
 impl Open<Lock> {
@@ -98,7 +98,24 @@ impl Open<Lock> {
         }
     }
 
+    /// Removes a token and those that come from it.
     fn remove(&mut self, token: &Token) {
+        let children = self.content.children.get(&token.id).cloned().unwrap_or_default();
+        for child in children.iter().filter_map(|id| self.content.tokens.get(id).cloned()).collect::<Vec<_>>() {
+            self.remove(&child);
+        }
+        self.content.children.remove_mut(&token.id);
+        if let Some(parent) = token.parent() {
+            let mut others = self.content.children.get(&parent).cloned().unwrap_or_default();
+            others.retain(|id| *id != token.id);
+            self.content.children.insert_mut(parent, others);
+        }
+        for digest in self.content.replaced.get(&token.id).cloned().unwrap_or_default() {
+            self.content.by_previous.remove_mut(&digest);
+            self.lock.forgotten.push(digest);
+        }
+        self.content.replaced.remove_mut(&token.id);
+        self.lock.forgotten.push(token.digest);
         self.content.by_digest.remove_mut(&token.digest);
         if token.kind() != TokenKind::Session {
             self.remove_token_name(&token.name, token.id);
@@ -245,7 +262,19 @@ impl WriteTokens for Open<Lock> {
             updated_at: created_at,
             last_used_at: None,
             last_used_tool: None,
+            limits: new.limits,
+            secret_used: None,
+            previous: None,
+            ancestors: Vec::new(),
             authority: new.authority,
+        };
+        let token = match new.parent {
+            Some(parent) => {
+                let parent = self.content.tokens.get(&parent).ok_or_else(|| conflict("there is no such parent"))?;
+                let ancestors = std::iter::once(Ancestor::of(parent)).chain(parent.ancestors.iter().cloned()).collect();
+                Token { ancestors, ..token }
+            }
+            None => token,
         };
         unless(token.owner().is_some_and(|id| !self.content.owners.contains_key(&id)), "there is no such owner")?;
         unless(self.content.by_digest.contains_key(&token.digest), "the digest is taken")?;
@@ -254,6 +283,11 @@ impl WriteTokens for Open<Lock> {
         }
         self.content.by_digest.insert_mut(token.digest, id);
         self.set_count(&token, |count| count + 1);
+        if let Some(parent) = token.parent() {
+            let mut children = self.content.children.get(&parent).cloned().unwrap_or_default();
+            children.push(id);
+            self.content.children.insert_mut(parent, children);
+        }
         self.content.tokens.insert_mut(id, Arc::new(token));
         self.content.hash_keys.insert_mut(id, new.hash_key);
         Ok(id)
@@ -266,6 +300,7 @@ impl WriteTokens for Open<Lock> {
         description: &str,
         metadata: Option<&Metadata>,
         authority: &TokenAuthority,
+        limits: &TokenLimits,
     ) -> Result<(), StoreError> {
         let before = self.content.tokens.get(&id).cloned().ok_or_else(|| conflict("there is no such token"))?;
         let after = Token { authority: authority.clone(), ..Token::clone(&before) };
@@ -280,30 +315,60 @@ impl WriteTokens for Open<Lock> {
                 name: name.map_or(token.name.as_str(), |(name, _)| name).to_owned(),
                 description: description.to_owned(),
                 metadata: metadata.cloned(),
+                limits: limits.clone(),
                 updated_at: token.updated_at,
                 ..after
             };
         })
     }
 
-    async fn set_secret(
-        &mut self,
-        id: TokenId,
-        digest: &Digest,
-        hash_key: &HashKeyId,
-        hint: &str,
-    ) -> Result<(), StoreError> {
-        let taken = self.content.by_digest.get(digest).is_some_and(|other| *other != id);
-        unless(taken, "the digest is taken")?;
-        let before = self.content.tokens.get(&id).map(|t| t.digest);
-        self.change_token(id, |token| (token.digest, token.hint) = (*digest, hint.to_owned()))?;
+    async fn replace_secret(&mut self, id: TokenId, new: &StoredSecret, ends: Timestamp) -> Result<(), StoreError> {
+        let StoredSecret { digest, hash_key, hint } = new;
+        unless(self.content.by_digest.contains_key(digest), "the digest is taken")?;
+        let (mut before, now) = (None, self.now());
+        self.change_token(id, |token| {
+            before = Some(token.digest);
+            token.previous = Some(PreviousSecret {
+                digest: token.digest,
+                hint: std::mem::replace(&mut token.hint, hint.clone()),
+                replaced_at: now,
+                ends_at: ends,
+                used: None,
+            });
+            token.digest = *digest;
+        })?;
         if let Some(before) = before {
             self.content.by_digest.remove_mut(&before);
+            self.content.by_previous.insert_mut(before, id);
+            let mut replaced = self.content.replaced.get(&id).cloned().unwrap_or_default();
+            replaced.push(before);
+            if replaced.len() > REMEMBERED_SECRETS as usize {
+                let oldest = replaced.remove(0);
+                self.content.by_previous.remove_mut(&oldest);
+                self.lock.forgotten.push(oldest);
+            }
+            self.content.replaced.insert_mut(id, replaced);
         }
         self.content.by_digest.insert_mut(*digest, id);
         self.content.hash_keys.insert_mut(id, hash_key.clone());
         self.content.sealed.remove_mut(&id);
         Ok(())
+    }
+
+    async fn end_previous_secret(&mut self, id: TokenId) -> Result<(), StoreError> {
+        let now = self.now();
+        if let Some(token) = self.content.tokens.get(&id) {
+            let mut token = Token::clone(token);
+            if let Some(previous) = &mut token.previous {
+                previous.ends_at = previous.ends_at.min(now);
+            }
+            self.content.tokens.insert_mut(id, Arc::new(token));
+        }
+        Ok(())
+    }
+
+    async fn set_expiry(&mut self, id: TokenId, expires_at: Timestamp) -> Result<(), StoreError> {
+        self.change_token(id, |token| token.expires_at = Some(expires_at))
     }
 
     async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError> {
@@ -381,8 +446,11 @@ impl WriteImports for Open<Lock> {
         let TokenTimes { created_at, expires_at, last_used_at } = times;
         self.change_token(id, |token| (token.created_at, token.expires_at) = (created_at, expires_at))?;
         if let Some(at) = last_used_at {
-            Arc::make_mut(&mut self.uses).insert_mut(id, imported_use(id, at));
-            self.lock.used.push((id, at));
+            if let Some(digest) = self.content.tokens.get(&id).map(|token| token.digest) {
+                let used = imported_use(id, digest, at);
+                Arc::make_mut(&mut self.uses).of_tokens.insert_mut(id, used.clone());
+                self.lock.used.push(used);
+            }
         }
         Ok(())
     }
@@ -409,17 +477,20 @@ impl Transaction for Open<Lock> {
     async fn commit(self: Box<Self>, _tags: &[Tag]) -> Result<(), StoreError> {
         let Self { store, content, lock, .. } = *self;
         store.content.store(Arc::new(content));
-        if !lock.removed.is_empty() || !lock.used.is_empty() {
+        if !lock.removed.is_empty() || !lock.forgotten.is_empty() || !lock.used.is_empty() {
             // After the tokens were deleted, so that no use of them is stored any more.
             store.uses.rcu(|uses| {
-                let mut uses = HashTrieMapSync::clone(uses);
-                for (id, at) in &lock.used {
-                    if uses.get(id).is_none_or(|noted| noted.at < *at) {
-                        uses.insert_mut(*id, imported_use(*id, *at));
+                let mut uses = Uses::clone(uses);
+                for used in &lock.used {
+                    if uses.of_tokens.get(&used.token).is_none_or(|noted| noted.at < used.at) {
+                        uses.of_tokens.insert_mut(used.token, used.clone());
                     }
                 }
                 for id in &lock.removed {
-                    uses.remove_mut(id);
+                    uses.of_tokens.remove_mut(id);
+                }
+                for digest in &lock.forgotten {
+                    uses.of_secrets.remove_mut(digest);
                 }
                 uses
             });
@@ -436,6 +507,6 @@ fn sorted(roles: &[RoleId]) -> Vec<RoleId> {
 }
 
 /// Returns the last use of an imported token. Only its time is known.
-fn imported_use(token: TokenId, at: Timestamp) -> Use {
-    Use { token, at, address: None, tool: None }
+fn imported_use(token: TokenId, digest: Digest, at: Timestamp) -> Use {
+    Use { token, digest, at, address: None, tool: None }
 }

@@ -1,6 +1,6 @@
 //! Reads of the content.
 
-use super::{Open, with_last_use};
+use super::Open;
 use crate::domain::{
     AccountKey, AccountKind, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse,
     Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
@@ -122,7 +122,20 @@ impl<L: Send> ReadAccounts for Open<L> {
 #[async_trait]
 impl<L: Send> ReadTokens for Open<L> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
-        Ok(self.content.tokens.get(&id).map(|t| with_last_use(t, &self.uses)))
+        Ok(self.content.tokens.get(&id).map(|t| self.content.with_uses(t, &self.uses, self.store.clock.now())))
+    }
+
+    async fn descendants(&mut self, id: TokenId) -> Result<Vec<Token>, StoreError> {
+        let mut found: Vec<Token> = Vec::new();
+        let mut generation = vec![id];
+        while !generation.is_empty() {
+            let children = generation.iter().filter_map(|id| self.content.children.get(id)).flatten();
+            generation = children.copied().collect();
+            generation.sort_unstable();
+            let tokens = generation.iter().filter_map(|id| self.content.tokens.get(id));
+            found.extend(tokens.map(|token| self.content.with_uses(token, &self.uses, self.store.clock.now())));
+        }
+        Ok(found)
     }
 
     async fn tokens(&mut self, query: &TokenQuery) -> Result<Page<Token>, StoreError> {
@@ -144,7 +157,7 @@ impl<L: Send> ReadTokens for Open<L> {
             TokenSort::Id => (String::new(), 0),
             TokenSort::Name => (t.name.to_ascii_lowercase(), 0),
             TokenSort::CreatedAt => (String::new(), t.created_at.0),
-            TokenSort::LastUsedAt => (String::new(), self.uses.get(&t.id).map_or(i64::MIN, |used| used.at.0)),
+            TokenSort::LastUsedAt => (String::new(), self.uses.of_tokens.get(&t.id).map_or(i64::MIN, |used| used.at.0)),
             TokenSort::ExpiresAt => (String::new(), t.expires_at.map_or(i64::MAX, |at| at.0)),
             TokenSort::Owner => (owner(t).unwrap_or_default().to_ascii_lowercase(), 0),
             TokenSort::Access => (t.access().map(|access| access.as_str().to_owned()).unwrap_or_default(), 0),
@@ -154,7 +167,7 @@ impl<L: Send> ReadTokens for Open<L> {
         if query.descending {
             found.reverse();
         }
-        Ok(page(query.paging, found.into_iter(), |t| with_last_use(t, &self.uses)))
+        Ok(page(query.paging, found.into_iter(), |t| self.content.with_uses(t, &self.uses, self.store.clock.now())))
     }
 
     async fn count_tokens(&mut self, kind: TokenKind, owner: Option<OwnerId>) -> Result<u64, StoreError> {

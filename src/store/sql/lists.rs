@@ -2,12 +2,14 @@
 
 use super::corrupt;
 use crate::domain::{
-    Action, ConditionClause, ConditionId, Field, Fields, Grant, OwnerId, Permission, Resource, RoleId, Scope, TokenId,
+    Action, Ancestor, ConditionClause, ConditionId, Digest, Field, Fields, Grant, LastUse, OwnerId, Permission,
+    PreviousSecret, RateLimit, Resource, RoleId, Scope, Timestamp, TokenId, TokenLimits,
 };
 use crate::store::list::{ColumnFilter, merged};
 use crate::store::{FilterTest, MetadataFilter, StoreError, Use};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
+use std::time::Duration;
 
 /// A permission or a grant without its fields.
 #[derive(Serialize)]
@@ -17,6 +19,8 @@ struct Line<'a> {
     resource: Option<&'a Resource>,
     all: u8,
     conditions: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delegate: Option<u8>,
 }
 
 /// A field, and the position of its permission or grant in the list.
@@ -34,6 +38,8 @@ struct ScopeRow {
     resource: Option<Resource>,
     all: u8,
     conditions: String,
+    #[serde(default)]
+    delegate: u8,
     fields: Vec<Field>,
 }
 
@@ -45,21 +51,21 @@ pub(super) struct List {
 
 impl List {
     pub(super) fn of_permissions(permissions: &[Permission]) -> Self {
-        Self::of(permissions.iter().map(|p| (&p.scope.action, p.scope.resource.as_ref(), &p.scope.fields, &p.when)))
+        Self::of(permissions.iter().map(|p| (&p.scope, &p.when, None)))
     }
 
     pub(super) fn of_grants(grants: &[Grant]) -> Self {
-        Self::of(grants.iter().map(|g| (&g.scope.action, g.scope.resource.as_ref(), &g.scope.fields, &g.chosen)))
+        Self::of(grants.iter().map(|g| (&g.scope, &g.chosen, Some(u8::from(g.may_delegate)))))
     }
 
-    fn of<'a>(
-        items: impl Iterator<Item = (&'a Action, Option<&'a Resource>, &'a Fields, &'a ConditionClause)>,
-    ) -> Self {
+    /// Makes a list of scopes, each with its conditions, and for a grant whether it may be passed on.
+    fn of<'a>(items: impl Iterator<Item = (&'a Scope, &'a ConditionClause, Option<u8>)>) -> Self {
         let (mut lines, mut fields) = (Vec::new(), Vec::new());
-        for (of, (action, resource, which, when)) in items.enumerate() {
-            let all = u8::from(matches!(which, Fields::All));
-            lines.push(Line { action, resource, all, conditions: json(&when.as_slice()) });
-            if let Fields::Only(set) = which {
+        for (of, (scope, when, delegate)) in items.enumerate() {
+            let all = u8::from(matches!(scope.fields, Fields::All));
+            let (action, resource) = (&scope.action, scope.resource.as_ref());
+            lines.push(Line { action, resource, all, conditions: json(&when.as_slice()), delegate });
+            if let Fields::Only(set) = &scope.fields {
                 fields.extend(set.as_slice().iter().map(|field| FieldLine { of, field }));
             }
         }
@@ -147,11 +153,18 @@ pub(in crate::store) fn uses(uses: &[Use]) -> String {
     #[derive(Serialize)]
     struct Line<'a> {
         token: i64,
+        digest: String,
         at: i64,
         address: Option<IpAddr>,
         tool: Option<&'a str>,
     }
-    let lines = uses.iter().map(|u| Line { token: u.token.0, at: u.at.0, address: u.address, tool: u.tool.as_deref() });
+    let lines = uses.iter().map(|u| Line {
+        token: u.token.0,
+        digest: u.digest.to_hex(),
+        at: u.at.0,
+        address: u.address,
+        tool: u.tool.as_deref(),
+    });
     json(&lines.collect::<Vec<_>>())
 }
 
@@ -161,19 +174,88 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 }
 
 pub(super) fn read_permissions(column: &'static str, text: &str) -> Result<Vec<Permission>, StoreError> {
-    read(column, text, |action, resource, fields, when| Permission { scope: Scope { action, resource, fields }, when })
+    read(column, parse(column, text)?, |scope, when, _| Permission { scope, when })
 }
 
 pub(super) fn read_grants(column: &'static str, text: &str) -> Result<Vec<Grant>, StoreError> {
-    read(column, text, |action, resource, fields, chosen| Grant { scope: Scope { action, resource, fields }, chosen })
+    grants(column, parse(column, text)?)
+}
+
+fn grants(column: &'static str, stored: Vec<ScopeRow>) -> Result<Vec<Grant>, StoreError> {
+    read(column, stored, |scope, chosen, may_delegate| Grant { scope, chosen, may_delegate })
+}
+
+/// Reads the secret before the present one.
+pub(super) fn read_previous(column: &'static str, text: &str) -> Result<PreviousSecret, StoreError> {
+    #[derive(Deserialize)]
+    struct Stored {
+        digest: String,
+        hint: String,
+        replaced_at: i64,
+        ends_at: i64,
+        used_at: Option<i64>,
+        address: Option<String>,
+    }
+    let Stored { digest, hint, replaced_at, ends_at, used_at, address } = parse(column, text)?;
+    let digest = Digest::from_hex(&digest).map_err(|error| corrupt(column, error))?;
+    let address = address.map(|text| text.parse().map_err(|error| corrupt(column, error))).transpose()?;
+    let used = used_at.map(|at| LastUse { at: Timestamp(at), address });
+    Ok(PreviousSecret { digest, hint, replaced_at: Timestamp(replaced_at), ends_at: Timestamp(ends_at), used })
+}
+
+/// Reads the tokens that a token comes from.
+pub(super) fn read_ancestors(column: &'static str, text: &str) -> Result<Vec<Ancestor>, StoreError> {
+    #[derive(Deserialize)]
+    struct Stored {
+        id: i64,
+        enabled: u8,
+        networks: Option<String>,
+        rate_limit: Option<i64>,
+        rate_window_ms: Option<i64>,
+        idle_expiry_ms: Option<i64>,
+        expires_at: Option<i64>,
+        created_at: i64,
+        last_used_at: Option<i64>,
+        grants: Vec<ScopeRow>,
+    }
+    let stored: Vec<Stored> = parse(column, text)?;
+    let ancestor = |s: Stored| {
+        Ok(Ancestor {
+            id: TokenId(s.id),
+            grants: grants(column, s.grants)?,
+            limits: read_limits(s.enabled == 1, s.networks, s.rate_limit.zip(s.rate_window_ms), s.idle_expiry_ms)?,
+            expires_at: s.expires_at.map(Timestamp),
+            created_at: Timestamp(s.created_at),
+            last_used_at: s.last_used_at.map(Timestamp),
+        })
+    };
+    stored.into_iter().map(ancestor).collect()
+}
+
+/// Reads limits: the networks as JSON, the rate as requests and milliseconds, and milliseconds.
+pub(super) fn read_limits(
+    enabled: bool,
+    networks: Option<String>,
+    rate: Option<(i64, i64)>,
+    idle_expiry: Option<i64>,
+) -> Result<TokenLimits, StoreError> {
+    let span = |column, ms: i64| u64::try_from(ms).map(Duration::from_millis).map_err(|error| corrupt(column, error));
+    let read_rate = |(limit, window)| {
+        let limit = u32::try_from(limit).map_err(|error| corrupt("rate_limit", error))?;
+        RateLimit::new(limit, span("rate_window_ms", window)?).map_err(|error| corrupt("rate_limit", error))
+    };
+    let mut limits = TokenLimits::none().enabled(enabled);
+    limits.networks = networks.map(|text| parse("networks", &text)).transpose()?.unwrap_or_default();
+    limits.rate = rate.map(read_rate).transpose()?;
+    limits.idle_expiry = idle_expiry.map(|ms| span("idle_expiry_ms", ms)).transpose()?;
+    Ok(limits)
 }
 
 fn read<T>(
     column: &'static str,
-    text: &str,
-    make: impl Fn(Action, Option<Resource>, Fields, ConditionClause) -> T,
+    stored: Vec<ScopeRow>,
+    make: impl Fn(Scope, ConditionClause, bool) -> T,
 ) -> Result<Vec<T>, StoreError> {
-    let stored: Vec<ScopeRow> = parse(column, text)?;
     let item = |s: ScopeRow| {
         let fields = match (s.all, s.fields) {
             (1, fields) if fields.is_empty() => Fields::All,
@@ -181,7 +263,8 @@ fn read<T>(
             _ => return Err(corrupt(column, "all fields and some")),
         };
         let conditions: Vec<ConditionId> = parse(column, &s.conditions)?;
-        Ok(make(s.action, s.resource, fields, ConditionClause::from_list(conditions)))
+        let scope = Scope { action: s.action, resource: s.resource, fields };
+        Ok(make(scope, ConditionClause::from_list(conditions), s.delegate == 1))
     };
     stored.into_iter().map(item).collect()
 }

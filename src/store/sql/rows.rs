@@ -2,12 +2,12 @@
 //! record.
 
 use super::error::query_error;
-use super::lists::{parse, read_grants, read_permissions};
+use super::lists::{parse, read_ancestors, read_grants, read_limits, read_permissions, read_previous};
 use super::{Engine, Row, corrupt};
 use crate::domain::{
     AccountKey, AccountKind, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess,
-    Digest, KeyCheck, KeyKind, KeyUse, Metadata, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId, SealedSecret,
-    Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind,
+    Digest, KeyCheck, KeyKind, KeyUse, LastUse, Metadata, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId,
+    SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind, TokenLimits,
 };
 use crate::store::{Imported, LoggedChange, Poll, Record, SignInPlace, Snapshot, StoreError};
 use serde::de::value::{Error as UnknownWord, StrDeserializer};
@@ -28,7 +28,7 @@ pub(super) fn snapshot(row: &Row, now: Timestamp) -> Result<Snapshot, StoreError
         Some(_) => Some((owner(row)?, ceiling(row)?)),
         None => None,
     };
-    Ok(Snapshot { seq, op_id, record: Some(Record { token: token(row)?, owner, now }) })
+    Ok(Snapshot { seq, op_id, record: Some(Record { token: token(row)?.at(now), owner, now }) })
 }
 
 /// Reads the snapshots of a list of `count` digests, in the order of the list.
@@ -63,8 +63,26 @@ pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
         updated_at: Timestamp(get(row, "updated_at")?),
         last_used_at: maybe::<i64>(row, "last_used_at")?.map(Timestamp),
         last_used_tool: tool(row, "last_used_tool")?,
+        limits: limits(row)?,
+        secret_used: secret_used(row)?,
+        previous: maybe::<String>(row, "previous")?.map(|text| read_previous("previous", &text)).transpose()?,
+        ancestors: match maybe::<String>(row, "ancestors")? {
+            Some(text) => read_ancestors("ancestors", &text)?,
+            None => Vec::new(),
+        },
         authority: authority(row, kind)?,
     })
+}
+
+fn limits(row: &Row) -> Result<TokenLimits, StoreError> {
+    let rate = maybe::<i64>(row, "rate_limit")?.zip(maybe::<i64>(row, "rate_window_ms")?);
+    read_limits(get(row, "enabled")?, maybe(row, "networks")?, rate, maybe(row, "idle_expiry_ms")?)
+}
+
+fn secret_used(row: &Row) -> Result<Option<LastUse>, StoreError> {
+    let at = maybe::<i64>(row, "secret_used_at")?;
+    let address = address(row, "secret_address")?;
+    Ok(at.map(|at| LastUse { at: Timestamp(at), address }))
 }
 
 fn metadata(row: &Row) -> Result<Option<Metadata>, StoreError> {
@@ -177,7 +195,7 @@ pub(super) fn sign_in_place(row: &Row) -> Result<SignInPlace, StoreError> {
     Ok(SignInPlace {
         owner: OwnerId(get(row, "doer_id")?),
         email: get(row, "email")?,
-        address: address(row)?.ok_or_else(|| corrupt("address", "no address"))?,
+        address: address(row, "address")?.ok_or_else(|| corrupt("address", "no address"))?,
         last: Timestamp(get(row, "last")?),
     })
 }
@@ -212,7 +230,7 @@ pub(super) fn imported(row: &Row) -> Result<(String, String, Imported), StoreErr
 
 #[cfg(any(test, feature = "testing"))]
 pub(super) fn last_use(row: &Row) -> Result<(Timestamp, Option<IpAddr>), StoreError> {
-    Ok((Timestamp(get(row, "last_used_at")?), address(row)?))
+    Ok((Timestamp(get(row, "last_used_at")?), address(row, "address")?))
 }
 
 /// Reads the name of an MCP tool.
@@ -220,9 +238,9 @@ fn tool(row: &Row, column: &'static str) -> Result<Option<Arc<str>>, StoreError>
     Ok(maybe::<String>(row, column)?.map(Arc::from))
 }
 
-fn address(row: &Row) -> Result<Option<IpAddr>, StoreError> {
-    let address = maybe::<String>(row, "address")?;
-    address.map(|text| text.parse().map_err(|error| corrupt("address", error))).transpose()
+fn address(row: &Row, column: &'static str) -> Result<Option<IpAddr>, StoreError> {
+    let address = maybe::<String>(row, column)?;
+    address.map(|text| text.parse().map_err(|error| corrupt(column, error))).transpose()
 }
 
 pub(super) fn event_with_id(row: &Row) -> Result<(i64, AuditEvent), StoreError> {
@@ -256,7 +274,7 @@ pub(super) fn audit_event(row: &Row) -> Result<AuditEvent, StoreError> {
     let what = word("what", &get::<String>(row, "what")?)?;
     let cause = maybe::<String>(row, "cause")?.map(|text| parse("cause", &text)).transpose()?;
     let details = parse("details", &get::<String>(row, "details")?)?;
-    let origin = AuditOrigin { actor, address: address(row)?, tool: tool(row, "tool")? };
+    let origin = AuditOrigin { actor, address: address(row, "address")?, tool: tool(row, "tool")? };
     Ok(AuditEvent { at: Timestamp(get(row, "at")?), origin, what, target, cause, details })
 }
 

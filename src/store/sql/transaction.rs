@@ -5,13 +5,14 @@ use super::lists::{self, List};
 use super::view::Writing;
 use super::{Arguments, Engine, events, rows, statements};
 use crate::domain::{
-    AccountKey, Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, HashKeyId, KeyCheck,
-    Metadata, OwnerId, OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority,
-    TokenId, TokenKind, comparable, email_key,
+    AccountKey, Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, KeyCheck, Metadata,
+    OwnerId, OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId,
+    TokenKind, TokenLimits, comparable, email_key,
 };
 use crate::store::{
-    Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoreError, TokenTimes, Transaction,
-    View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, REMEMBERED_SECRETS, StoreError,
+    StoredSecret, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles,
+    WriteTokens,
 };
 use async_trait::async_trait;
 use sqlx::query;
@@ -191,6 +192,7 @@ impl WriteTokens for Writing<'_> {
             .bind(name_key(&new.name, &new.authority))
             .bind(new.scope.number())
             .bind(new.metadata.as_ref().map(ToString::to_string));
+        let insert = bind_limits(insert, &new.limits).bind(new.parent.map(|id| id.0));
         let id = self.number("id", insert).await?;
         self.insert_list(id, &new.authority).await?;
         Ok(TokenId(id))
@@ -203,6 +205,7 @@ impl WriteTokens for Writing<'_> {
         description: &str,
         metadata: Option<&Metadata>,
         authority: &TokenAuthority,
+        limits: &TokenLimits,
     ) -> Result<(), StoreError> {
         let AuthorityColumns { kind, owner, access, idle } = AuthorityColumns::of(authority);
         let update = query(statements::UPDATE_TOKEN)
@@ -217,27 +220,37 @@ impl WriteTokens for Writing<'_> {
             .bind(self.now().0)
             .bind(name.map(|(_, scope)| scope.number()))
             .bind(metadata.map(ToString::to_string));
-        self.change("token of this kind and owner", update).await?;
+        self.change("token of this kind and owner", bind_limits(update, limits)).await?;
         self.execute(query(statements::CLEAR_GRANTS).bind(id.0)).await?;
         self.execute(query(statements::CLEAR_CONTENT_ACTIONS).bind(id.0)).await?;
         self.insert_list(id.0, authority).await
     }
 
-    async fn set_secret(
-        &mut self,
-        id: TokenId,
-        digest: &Digest,
-        hash_key: &HashKeyId,
-        hint: &str,
-    ) -> Result<(), StoreError> {
+    async fn replace_secret(&mut self, id: TokenId, new: &StoredSecret, ends: Timestamp) -> Result<(), StoreError> {
+        let now = self.now();
+        self.end_previous_secret(id).await?;
+        let remember = query(statements::REMEMBER_SECRET).bind(id.0).bind(now.0).bind(ends.0);
+        self.change("token", remember).await?;
+        self.execute(query(statements::FORGET_SECRETS).bind(id.0).bind(i64::from(REMEMBERED_SECRETS))).await?;
+        self.execute(query(statements::FORGET_SECRET_USE).bind(id.0)).await?;
         let set = query(statements::SET_SECRET)
             .bind(id.0)
-            .bind(digest.to_hex())
-            .bind(hash_key.as_str())
-            .bind(Tag::token(digest).0.cast_signed())
-            .bind(hint)
-            .bind(self.now().0);
+            .bind(new.digest.to_hex())
+            .bind(new.hash_key.as_str())
+            .bind(Tag::token(&new.digest).0.cast_signed())
+            .bind(&new.hint)
+            .bind(now.0);
         self.change("token", set).await
+    }
+
+    async fn end_previous_secret(&mut self, id: TokenId) -> Result<(), StoreError> {
+        let now = self.now();
+        self.execute(query(statements::END_PREVIOUS_SECRETS).bind(id.0).bind(now.0)).await.map(drop)
+    }
+
+    async fn set_expiry(&mut self, id: TokenId, expires_at: Timestamp) -> Result<(), StoreError> {
+        let now = self.now();
+        self.change("token", query(statements::SET_EXPIRY).bind(id.0).bind(expires_at.0).bind(now.0)).await
     }
 
     async fn seal_secret(&mut self, id: TokenId, sealed: &SealedSecret) -> Result<(), StoreError> {
@@ -346,6 +359,17 @@ impl Transaction for Writing<'_> {
             },
         }
     }
+}
+
+/// Binds the columns of limits.
+fn bind_limits<'q>(query: Query<'q, Engine, Arguments>, limits: &TokenLimits) -> Query<'q, Engine, Arguments> {
+    let TokenLimits { enabled, networks, rate, idle_expiry } = limits;
+    query
+        .bind(*enabled)
+        .bind((!networks.is_empty()).then(|| lists::json(networks)))
+        .bind(rate.map(|rate| i64::from(rate.limit())))
+        .bind(rate.map(|rate| millis(rate.window())))
+        .bind(idle_expiry.map(millis))
 }
 
 /// Returns the comparison key of a token's name. Sessions have none.

@@ -274,7 +274,13 @@ impl<C: Send> ReadAccounts for OpenTransaction<'_, C> {
 #[async_trait]
 impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
     async fn token(&mut self, id: TokenId) -> Result<Option<Token>, StoreError> {
-        self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()
+        let token = self.row(query(statements::TOKEN).bind(id.0)).await?.as_ref().map(rows::token).transpose()?;
+        Ok(token.map(|token| token.at(self.now)))
+    }
+
+    async fn descendants(&mut self, id: TokenId) -> Result<Vec<Token>, StoreError> {
+        let rows = self.rows(query(statements::DESCENDANTS).bind(id.0)).await?;
+        rows.iter().map(|row| Ok(rows::token(row)?.at(self.now))).collect()
     }
 
     async fn tokens(&mut self, asked: &TokenQuery) -> Result<Page<Token>, StoreError> {
@@ -290,7 +296,8 @@ impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
         if let Some(owner) = asked.owner {
             page = page.bind(owner.0);
         }
-        let items = self.rows(page).await?.iter().map(rows::token).collect::<Result<_, _>>()?;
+        let rows = self.rows(page).await?;
+        let items = rows.iter().map(|row| Ok(rows::token(row)?.at(self.now))).collect::<Result<_, StoreError>>()?;
         let selects = asked.search.is_some() || asked.unexpired_at.is_some() || asked.metadata.is_some();
         if !selects && asked.filters.is_empty() {
             let total = self.count_tokens(asked.kind, asked.owner).await?;

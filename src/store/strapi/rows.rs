@@ -3,7 +3,7 @@
 use super::data::{SealedKey, StrapiAuthority, StrapiData, StrapiRole, StrapiToken, StrapiUser, UnsupportedRow};
 use crate::domain::{
     Action, Ceiling, ConditionClause, ContentAccess, Digest, Fields, Grant, Owner, OwnerId, OwnerState, PasswordHash,
-    Permission, RoleId, Scope, Timestamp, Token, TokenAuthority, TokenId, date,
+    Permission, RoleId, Scope, Timestamp, Token, TokenAuthority, TokenId, TokenLimits, date,
 };
 use crate::store::{Record, StoreError};
 use serde::Deserialize;
@@ -168,6 +168,10 @@ impl TokenRow {
             updated_at: converted.created_at,
             last_used_at: converted.last_used_at,
             last_used_tool: None,
+            limits: TokenLimits::none(),
+            secret_used: None,
+            previous: None,
+            ancestors: Vec::new(),
             authority,
         };
         Ok(Record { token, owner, now })
@@ -373,7 +377,7 @@ impl PermissionRow {
 
 fn grant(permission: Permission) -> Grant {
     let Permission { scope, when } = permission;
-    Grant { scope, chosen: when }
+    Grant { scope, chosen: when, may_delegate: false }
 }
 
 /// Parses an object in a column; NULL is an empty one.

@@ -121,7 +121,13 @@ pub(crate) async fn last_use_and_password_do_not_make_an_update_stale(setup: Set
     let (tokens, _, owners) = services(&setup, super_admin);
     let seen = token(&setup, super_admin, &["a"]).await;
     setup.clock.advance(Duration::from_secs(60));
-    let used = Use { token: seen.id, at: keyward::time::Clock::now(&*setup.clock), address: None, tool: None };
+    let used = Use {
+        token: seen.id,
+        digest: seen.digest,
+        at: keyward::time::Clock::now(&*setup.clock),
+        address: None,
+        tool: None,
+    };
     setup.keyward.store().note_uses(&[used]).await.unwrap();
     assert!(tokens.read(seen.id).await.unwrap().token.last_used_at.is_some());
     tokens.if_version(seen.version()).update(seen.id, named("new")).await.unwrap();

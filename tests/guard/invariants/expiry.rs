@@ -53,7 +53,13 @@ async fn idle_session_is_reloaded_before_it_is_rejected() {
 
     // Another node recorded a use in the meantime.
     world.clock.advance(20 * MINUTE);
-    let elsewhere = Use { token: session.id, at: world.clock.now(), address: None, tool: None };
+    let elsewhere = Use {
+        token: session.id,
+        digest: keyward::store::Digest::Native([0; 27]),
+        at: world.clock.now(),
+        address: None,
+        tool: None,
+    };
     shim.note_uses(&[elsewhere]).await.unwrap();
     world.clock.advance(15 * MINUTE);
     request().await.assert_ok();
@@ -124,7 +130,13 @@ async fn idle_session_is_reloaded_after_five_seconds() {
     world.clock.advance(32 * MINUTE);
     request().await.assert_rejected(Reason::Expired);
     // Another node writes its use late.
-    let elsewhere = Use { token: session.id, at: world.clock.now(), address: None, tool: None };
+    let elsewhere = Use {
+        token: session.id,
+        digest: keyward::store::Digest::Native([0; 27]),
+        at: world.clock.now(),
+        address: None,
+        tool: None,
+    };
     shim.inner.note_uses(&[elsewhere]).await.unwrap();
     world.clock.advance(Duration::from_secs(5));
     request().await.assert_ok();

@@ -10,7 +10,7 @@ use keyward::authz::{
 use keyward::guard::Principal;
 use keyward::testing::World;
 use keyward::time::Timestamp;
-use keyward::token::{Token, TokenAuthority, TokenId, TokenKind};
+use keyward::token::{Token, TokenAuthority, TokenId, TokenKind, TokenLimits};
 use keyward::{Decision, Grant, GuardedRouter, OwnerId, Permission, RoleId, action};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -41,7 +41,7 @@ fn permission() -> impl Strategy<Value = Permission> {
 }
 
 fn grant() -> impl Strategy<Value = Grant> {
-    permission().prop_map(|Permission { scope, when }| Grant { scope, chosen: when })
+    permission().prop_map(|Permission { scope, when }| Grant { scope, chosen: when, may_delegate: false })
 }
 
 fn row() -> impl Strategy<Value = Value> {
@@ -102,6 +102,10 @@ fn token(grants: Vec<Grant>) -> Token {
         lifespan: None,
         last_used_at: None,
         last_used_tool: None,
+        limits: TokenLimits::none(),
+        secret_used: None,
+        previous: None,
+        ancestors: Vec::new(),
         expires_at: None,
         authority: TokenAuthority::Admin { owner: OwnerId(ME), grants },
     }

@@ -234,6 +234,8 @@ pub async fn insert(store: &impl WriteStore, digest: Digest, authority: TokenAut
         hint: String::new(),
         lifespan: None,
         authority,
+        limits: keyward::token::TokenLimits::none(),
+        parent: None,
     };
     let id = tx.insert_token(new).await.unwrap();
     tx.commit(&[Tag::token(&digest)]).await.unwrap();

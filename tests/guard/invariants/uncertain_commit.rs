@@ -7,12 +7,12 @@ use keyward::authz::Ceiling;
 use keyward::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NameScope, NewOwner, NewRole, NewToken,
     OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
-    SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports,
-    WriteKeys, WriteRoles, WriteTokens,
+    SignInPlace, StoreError, StoredSecret, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit,
+    WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
 use keyward::time::Timestamp;
-use keyward::token::{HashKeyId, Metadata, Token, TokenAuthority, TokenId, TokenKind};
+use keyward::token::{Metadata, Token, TokenAuthority, TokenId, TokenKind, TokenLimits};
 use keyward::{OwnerId, Permission, RoleId};
 
 pub struct UncertainCommit {
@@ -66,6 +66,7 @@ forward! {
     }
     ReadTokens {
         token(id: TokenId) -> Option<Token>;
+        descendants(id: TokenId) -> Vec<Token>;
         tokens(query: &TokenQuery) -> Page<Token>;
         count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
         token_with_name(name: &str, scope: NameScope) -> Option<TokenId>;
@@ -107,8 +108,10 @@ forward! {
     }
     WriteTokens {
         insert_token(token: NewToken) -> TokenId;
-        update_token(id: TokenId, name: Option<(&str, NameScope)>, description: &str, metadata: Option<&Metadata>, authority: &TokenAuthority) -> ();
-        set_secret(id: TokenId, digest: &Digest, hash_key: &HashKeyId, hint: &str) -> ();
+        update_token(id: TokenId, name: Option<(&str, NameScope)>, description: &str, metadata: Option<&Metadata>, authority: &TokenAuthority, limits: &TokenLimits) -> ();
+        replace_secret(id: TokenId, new: &StoredSecret, ends: Timestamp) -> ();
+        end_previous_secret(id: TokenId) -> ();
+        set_expiry(id: TokenId, expires_at: Timestamp) -> ();
         seal_secret(id: TokenId, sealed: &SealedSecret) -> ();
         delete_token(id: TokenId) -> ();
         delete_sessions(id: OwnerId) -> Vec<Digest>;

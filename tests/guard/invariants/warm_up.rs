@@ -28,7 +28,16 @@ struct Restarted {
 /// Starts a node after these tokens were used.
 async fn restart(before: &World<Shim>, used: &[TokenId]) -> Restarted {
     let at = before.clock.now();
-    let uses: Vec<_> = used.iter().map(|token| Use { token: *token, at, address: None, tool: None }).collect();
+    let uses: Vec<_> = used
+        .iter()
+        .map(|token| Use {
+            token: *token,
+            digest: keyward::store::Digest::Native([0; 27]),
+            at,
+            address: None,
+            tool: None,
+        })
+        .collect();
     before.store.note_uses(&uses).await.unwrap();
     let shim = before.store.clone();
     // Secrets of its own, not those of the other node once more.

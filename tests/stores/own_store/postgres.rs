@@ -10,7 +10,7 @@ use keyward::store::{
     Applied, ChangeLog, Digest, Following, KeyCheck, LoggedChange, Poll, Record, Snapshot, Store, StoreError, Tag, Use,
 };
 use keyward::time::Timestamp;
-use keyward::token::{Token, TokenAuthority, TokenId, TokenKind};
+use keyward::token::{Token, TokenAuthority, TokenId, TokenKind, TokenLimits};
 use keyward::{Grant, OwnerId, Permission};
 use keyward_test_support::postgres;
 use sqlx::postgres::{PgListener, PgRow};
@@ -162,6 +162,10 @@ fn record(row: &PgRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
         updated_at: Timestamp(0),
         last_used_at: None,
         last_used_tool: None,
+        limits: TokenLimits::none(),
+        secret_used: None,
+        previous: None,
+        ancestors: Vec::new(),
         authority: TokenAuthority::Admin {
             owner: OwnerId(person),
             grants: scopes.split_whitespace().map(Grant::new).collect(),

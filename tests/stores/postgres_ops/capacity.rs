@@ -134,7 +134,7 @@ async fn cancelled_writers_free_their_connections() {
         assert!(writer.await.unwrap_err().is_cancelled());
     }
     // A change without the epoch needs only a connection.
-    let used = [Use { token: key.token.id, at: Timestamp(7), address: None, tool: None }];
+    let used = [Use { token: key.token.id, digest: key.token.digest, at: Timestamp(7), address: None, tool: None }];
     let began = Instant::now();
     node.keyward.store().note_uses(&used).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(2), "it waited {:?}", began.elapsed());

@@ -120,7 +120,13 @@ async fn moved_file_is_used_again_when_it_is_back() {
     app.get("/admin/any").bearer(&cold.secret).await.assert_status(503);
     let message = chain(&world.keyward.tokens().revoke(key.id).await.unwrap_err());
     assert!(message.contains(&*file.to_string_lossy()) && message.contains("no longer there"), "{message}");
-    let now = [keyward::store::Use { token: key.id, at: Timestamp(1), address: None, tool: None }];
+    let now = [keyward::store::Use {
+        token: key.id,
+        digest: keyward::store::Digest::Native([0; 27]),
+        at: Timestamp(1),
+        address: None,
+        tool: None,
+    }];
     assert!(world.keyward.store().note_uses(&now).await.is_err());
     assert!(world.keyward.store().sign_in_candidate("ada@example.test").await.is_err());
     assert!(!file.exists(), "no connection created a new file");

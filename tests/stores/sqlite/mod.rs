@@ -274,7 +274,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
     use keyward::authz::Ceiling;
     use keyward::guard::Principal;
     use keyward::time::Timestamp;
-    use keyward::token::{Token, TokenAuthority, TokenId};
+    use keyward::token::{Token, TokenAuthority, TokenId, TokenLimits};
     let owner = Owner {
         account: None,
         kind: keyward::accounts::AccountKind::Person,
@@ -300,6 +300,10 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         lifespan: None,
         last_used_at: None,
         last_used_tool: None,
+        limits: TokenLimits::none(),
+        secret_used: None,
+        previous: None,
+        ancestors: Vec::new(),
         expires_at: None,
         authority: TokenAuthority::Admin { owner: me, grants },
     };

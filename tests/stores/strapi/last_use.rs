@@ -30,7 +30,8 @@ async fn last_use_is_written_once_an_hour() {
         for (at, kept) in
             [(10 * hour, 10 * hour), (11 * hour, 10 * hour), (9 * hour, 10 * hour), (11 * hour + 1, 11 * hour + 1)]
         {
-            let used = |token| Use { token: TokenId(token), at: Timestamp(at), address: None, tool: None };
+            let digest = keyward::store::Digest::Native([0; 27]);
+            let used = |token| Use { token: TokenId(token), digest, at: Timestamp(at), address: None, tool: None };
             store.note_uses(&[used(1), used(99)]).await.unwrap();
             let found = format!("{LAST_USE} AND last_used_at = {}", setup.time(kept));
             assert_eq!(setup.number(&found).await, 1, "{at}");

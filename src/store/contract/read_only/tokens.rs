@@ -112,7 +112,7 @@ pub(super) async fn uses_are_no_changes(backend: &impl ReadOnlyBackend) {
     let digest = insert(backend, "used").await;
     let record = resolve_valid(backend, &digest).await;
     let before = resolve(backend, &digest).await;
-    let used = |token| Use { token, at: record.now, address: None, tool: None };
+    let used = |token| Use { token, digest: record.token.digest, at: record.now, address: None, tool: None };
     let uses = [used(record.token.id), used(TokenId(i64::MAX))];
     backend.store().note_uses(&uses).await.expect("uses are stored or ignored, those of absent tokens skipped");
     let after = resolve(backend, &digest).await;

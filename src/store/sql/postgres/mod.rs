@@ -342,9 +342,11 @@ impl Store for PostgresStore {
             ManagedConnection::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
         connection.set_busy(true);
         self.check_installation(&mut connection).await?;
-        let note = self.prepared(query(statements::NOTE_USES).bind(uses))?;
-        let abandoned = connection.wait_until_abandoned();
-        unless_abandoned(abandoned, note.execute(&mut *connection)).await.map_err(query_error)?;
+        for statement in [statements::NOTE_USES, statements::NOTE_PREVIOUS_USES] {
+            let note = self.prepared(query(statement).bind(&uses))?;
+            let abandoned = connection.wait_until_abandoned();
+            unless_abandoned(abandoned, note.execute(&mut *connection)).await.map_err(query_error)?;
+        }
         connection.set_busy(false);
         connection.commit().await.map_err(query_error)
     }

@@ -263,8 +263,11 @@ impl Store for SqliteStore {
             return Ok(());
         }
         self.check_location()?;
-        let query = sqlx::query(statements::NOTE_USES).bind(lists::uses(uses));
-        query.execute(&self.writer).await.map(drop).map_err(query_error)
+        let uses = lists::uses(uses);
+        for statement in [statements::NOTE_USES, statements::NOTE_PREVIOUS_USES] {
+            sqlx::query(statement).bind(&uses).execute(&self.writer).await.map_err(query_error)?;
+        }
+        Ok(())
     }
 }
 

@@ -75,7 +75,7 @@ macro_rules! statements {
             owner!($word),
             ", ",
             owner_permissions!($word),
-            " FROM keyward_epoch x LEFT JOIN (SELECT n.token_id, n.last_used_at, n.tool FROM keyward_token_use n ",
+            " FROM keyward_epoch x LEFT JOIN (SELECT n.token_id, n.last_used_at, n.tool, n.secret_used_at, n.secret_address FROM keyward_token_use n ",
             "JOIN keyward_token s ON s.id = n.token_id ",
             "WHERE n.last_used_at >= $1 AND n.token_id > $2 AND s.kind <> 'session' ",
             "ORDER BY n.token_id LIMIT $3) AS u ON TRUE ",
@@ -84,17 +84,32 @@ macro_rules! statements {
             "WHERE x.id = 1 ORDER BY u.token_id"
         );
 
-        /// Of two uses in one batch the later one counts; of two at the same time, the one noted last.
+        /// Of two uses in one batch the later one counts; of two at the same time, the one noted last. Which secret is the
+        /// present one is decided here: a token may have got another one since its use.
         pub const NOTE_USES: &str = concat!(
-            "INSERT INTO keyward_token_use (token_id, last_used_at, address, tool) ",
-            "SELECT n.token_id, n.at, n.address, n.tool FROM (",
+            "INSERT INTO keyward_token_use (token_id, last_used_at, address, tool, secret_used_at, secret_address) ",
+            "SELECT n.token_id, n.at, n.address, n.tool, CASE WHEN n.digest = t.digest THEN n.at END, ",
+            "CASE WHEN n.digest = t.digest THEN n.address END FROM (",
             "SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, CAST(e.value ->> 'at' AS BIGINT) AS at, ",
-            "e.value ->> 'address' AS address, e.value ->> 'tool' AS tool, row_number() OVER (PARTITION BY e.value ->> 'token' ",
+            "e.value ->> 'address' AS address, e.value ->> 'tool' AS tool, e.value ->> 'digest' AS digest, ",
+            "row_number() OVER (PARTITION BY e.value ->> 'token' ",
             "ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
             $word!(elements "$1"),
             ") AS n JOIN keyward_token t ON t.id = n.token_id WHERE n.place = 1 ",
-            "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address, tool = excluded.tool ",
+            "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address, tool = excluded.tool, ",
+            "secret_used_at = COALESCE(excluded.secret_used_at, keyward_token_use.secret_used_at), ",
+            "secret_address = CASE WHEN excluded.secret_used_at IS NULL THEN keyward_token_use.secret_address ELSE excluded.secret_address END ",
             "WHERE excluded.last_used_at >= keyward_token_use.last_used_at"
+        );
+        /// Notes uses of secrets that were replaced.
+        pub const NOTE_PREVIOUS_USES: &str = concat!(
+            "UPDATE keyward_previous_secret SET last_used_at = n.at, address = n.address FROM (",
+            "SELECT e.value ->> 'digest' AS digest, CAST(e.value ->> 'at' AS BIGINT) AS at, e.value ->> 'address' AS address, ",
+            "row_number() OVER (PARTITION BY e.value ->> 'digest' ",
+            "ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
+            $word!(elements "$1"),
+            ") AS n WHERE n.place = 1 AND n.digest = keyward_previous_secret.digest ",
+            "AND (keyward_previous_secret.last_used_at IS NULL OR keyward_previous_secret.last_used_at <= n.at)"
         );
         #[cfg(any(test, feature = "testing"))]
         pub const LAST_USE: &str = "SELECT last_used_at, address, tool FROM keyward_token_use WHERE token_id = $1";
@@ -118,7 +133,8 @@ macro_rules! statements {
         pub const CLEAR_PERMISSIONS: &str = "DELETE FROM keyward_role_permission WHERE role_id = $1";
         pub const INSERT_PERMISSIONS: &str = insert_list!(
             $word,
-            "keyward_role_permission (role_id, position, action, subject, all_fields, conditions)"
+            "keyward_role_permission (role_id, position, action, subject, all_fields, conditions)",
+            ""
         );
         pub const INSERT_PERMISSION_FIELDS: &str = concat!(
             "INSERT INTO keyward_role_permission_field (permission_id, field) SELECT p.id, e.value ->> 'field' FROM ",
@@ -219,10 +235,15 @@ macro_rules! statements {
 
         pub const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
              (kind, name, description, digest, salt_id, tag, hint, owner_id, access, idle_ms, lifespan_ms, expires_at, \
-             created_at, updated_at, name_key, name_scope, metadata) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16) RETURNING id";
-        pub const INSERT_GRANTS: &str =
-            insert_list!($word, "keyward_grant (token_id, position, action, subject, all_fields, chosen)");
+             created_at, updated_at, name_key, name_scope, metadata, enabled, networks, rate_limit, rate_window_ms, \
+             idle_expiry_ms, parent_id) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
+             RETURNING id";
+        pub const INSERT_GRANTS: &str = insert_list!(
+            $word,
+            "keyward_grant (token_id, position, action, subject, all_fields, chosen, may_delegate)",
+            ", CAST(e.value ->> 'delegate' AS BOOLEAN)"
+        );
         pub const INSERT_GRANT_FIELDS: &str = concat!(
             "INSERT INTO keyward_grant_field (grant_id, field) SELECT g.id, e.value ->> 'field' FROM ",
             $word!(elements "$2"),
@@ -234,6 +255,12 @@ macro_rules! statements {
             $word!(elements "$2")
         );
         pub const TOKEN: &str = concat!(tokens!($word), "WHERE t.id = $1");
+        pub const DESCENDANTS: &str = concat!(
+            "WITH RECURSIVE line (id, depth) AS (SELECT k.id, 1 FROM keyward_token k WHERE k.parent_id = $1 ",
+            "UNION ALL SELECT k.id, l.depth + 1 FROM line l JOIN keyward_token k ON k.parent_id = l.id) ",
+            tokens!($word),
+            "JOIN line l ON l.id = t.id ORDER BY l.depth, t.id"
+        );
         pub const TOKENS_BY_NAME_ASCENDING: &str = tokens_page!($word, "", tokens_by_name!("ASC"));
         pub const TOKENS_BY_NAME_DESCENDING: &str = tokens_page!($word, "", tokens_by_name!("DESC"));
         pub const TOKENS_OF_OWNER_BY_NAME_ASCENDING: &str =
@@ -268,12 +295,24 @@ macro_rules! statements {
         pub const SEALED_SECRET: &str = "SELECT sealed_secret, sealed_with FROM keyward_token WHERE id = $1";
         pub const UPDATE_TOKEN: &str = "UPDATE keyward_token \
              SET name = COALESCE($4, name), name_key = COALESCE($5, name_key), description = $6, access = $7, idle_ms = $8, \
-             updated_at = $9, name_scope = COALESCE($10, name_scope), metadata = $11 \
+             updated_at = $9, name_scope = COALESCE($10, name_scope), metadata = $11, enabled = $12, networks = $13, \
+             rate_limit = $14, rate_window_ms = $15, idle_expiry_ms = $16 \
              WHERE id = $1 AND kind = $2 AND owner_id IS NOT DISTINCT FROM $3";
         pub const CLEAR_GRANTS: &str = "DELETE FROM keyward_grant WHERE token_id = $1";
         pub const CLEAR_CONTENT_ACTIONS: &str = "DELETE FROM keyward_content_action WHERE token_id = $1";
         pub const SET_SECRET: &str = "UPDATE keyward_token SET digest = $2, salt_id = $3, tag = $4, hint = $5, \
              sealed_secret = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
+        pub const REMEMBER_SECRET: &str = "INSERT INTO keyward_previous_secret \
+             (token_id, digest, salt_id, hint, replaced_at, ends_at, last_used_at, address) \
+             SELECT t.id, t.digest, t.salt_id, t.hint, CAST($2 AS BIGINT), CAST($3 AS BIGINT), u.secret_used_at, u.secret_address \
+             FROM keyward_token t LEFT JOIN keyward_token_use u ON u.token_id = t.id WHERE t.id = $1";
+        pub const END_PREVIOUS_SECRETS: &str =
+            "UPDATE keyward_previous_secret SET ends_at = $2 WHERE token_id = $1 AND ends_at > $2";
+        pub const FORGET_SECRETS: &str = "DELETE FROM keyward_previous_secret WHERE token_id = $1 AND id NOT IN (\
+             SELECT p.id FROM keyward_previous_secret p WHERE p.token_id = $1 ORDER BY p.id DESC LIMIT $2)";
+        pub const FORGET_SECRET_USE: &str =
+            "UPDATE keyward_token_use SET secret_used_at = NULL, secret_address = NULL WHERE token_id = $1";
+        pub const SET_EXPIRY: &str = "UPDATE keyward_token SET expires_at = $2, updated_at = $3 WHERE id = $1";
         pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
 

@@ -43,23 +43,77 @@ macro_rules! role {
     };
 }
 
-/// The columns of the token `t`, with its grants and actions, and its last use `u`.
-macro_rules! token {
-    ($word:ident) => {
+/// The grants `g` of a token as JSON.
+macro_rules! grants {
+    ($word:ident, $which:literal) => {
         concat!(
-            "t.id AS token_id, t.kind, t.name, t.description, t.metadata, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
-            "t.created_at, t.updated_at, u.last_used_at, u.tool AS last_used_tool, t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST((SELECT ",
+            "(SELECT ",
             $word!(array concat!(
                 $word!(object),
                 "('action', g.action, 'subject', g.subject, 'all', CASE WHEN g.all_fields THEN 1 ELSE 0 END, ",
-                "'conditions', g.chosen, 'fields', ",
+                "'conditions', g.chosen, 'delegate', CASE WHEN g.may_delegate THEN 1 ELSE 0 END, 'fields', ",
                 $word!(json),
                 "((SELECT ",
                 $word!(array "f.field"),
                 " FROM keyward_grant_field f WHERE f.grant_id = g.id))",
                 ") ORDER BY g.position"
             )),
-            " FROM keyward_grant g WHERE g.token_id = t.id) AS TEXT) AS grants, CAST((SELECT ",
+            " FROM keyward_grant g WHERE ",
+            $which,
+            ")"
+        )
+    };
+}
+
+/// The secret before the present one of the token `t` as JSON, or null.
+macro_rules! previous_secret {
+    ($word:ident) => {
+        concat!(
+            "CAST((SELECT ",
+            $word!(object),
+            "('digest', p.digest, 'hint', p.hint, 'replaced_at', p.replaced_at, 'ends_at', p.ends_at, ",
+            "'used_at', p.last_used_at, 'address', p.address) FROM keyward_previous_secret p ",
+            "WHERE p.token_id = t.id ORDER BY p.id DESC LIMIT 1) AS TEXT) AS previous"
+        )
+    };
+}
+
+/// The tokens from which the token `t` comes as JSON, its parent first; null if it comes from none.
+macro_rules! ancestors {
+    ($word:ident) => {
+        concat!(
+            "CASE WHEN t.parent_id IS NOT NULL THEN CAST((WITH RECURSIVE line (id, depth) AS (",
+            "SELECT CAST(t.parent_id AS BIGINT), 1 UNION ALL SELECT k.parent_id, l.depth + 1 FROM line l ",
+            "JOIN keyward_token k ON k.id = l.id WHERE k.parent_id IS NOT NULL) SELECT ",
+            $word!(array concat!(
+                $word!(object),
+                "('id', a.id, 'enabled', CASE WHEN a.enabled THEN 1 ELSE 0 END, 'networks', a.networks, ",
+                "'rate_limit', a.rate_limit, 'rate_window_ms', a.rate_window_ms, 'idle_expiry_ms', a.idle_expiry_ms, ",
+                "'expires_at', a.expires_at, 'created_at', a.created_at, 'last_used_at', v.last_used_at, 'grants', ",
+                $word!(json),
+                "(",
+                grants!($word, "g.token_id = a.id AND g.may_delegate"),
+                ")) ORDER BY l.depth"
+            )),
+            " FROM line l JOIN keyward_token a ON a.id = l.id ",
+            "LEFT JOIN keyward_token_use v ON v.token_id = a.id) AS TEXT) END AS ancestors"
+        )
+    };
+}
+
+/// The columns of the token `t`, with its grants and actions, its secrets and its last use `u`.
+macro_rules! token {
+    ($word:ident) => {
+        concat!(
+            "t.id AS token_id, t.kind, t.name, t.description, t.metadata, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
+            "t.created_at, t.updated_at, u.last_used_at, u.tool AS last_used_tool, u.secret_used_at, u.secret_address, ",
+            "t.enabled, t.networks, t.rate_limit, t.rate_window_ms, t.idle_expiry_ms, ",
+            previous_secret!($word),
+            ", ",
+            ancestors!($word),
+            ", t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST(",
+            grants!($word, "g.token_id = t.id"),
+            " AS TEXT) AS grants, CAST((SELECT ",
             $word!(array "c.action ORDER BY c.action"),
             " FROM keyward_content_action c WHERE c.token_id = t.id) AS TEXT) AS content_actions"
         )
@@ -230,23 +284,27 @@ macro_rules! resolve {
             owner_permissions!($word),
             " FROM keyward_epoch x ",
             $from,
-            "LEFT JOIN keyward_token t ON t.digest = ",
+            "LEFT JOIN keyward_token t ON t.id = COALESCE((SELECT d.id FROM keyward_token d WHERE d.digest = ",
             $digest,
-            " LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
+            "), (SELECT d.token_id FROM keyward_previous_secret d WHERE d.digest = ",
+            $digest,
+            ")) LEFT JOIN keyward_owner o ON o.id = t.owner_id ",
             "LEFT JOIN keyward_token_use u ON u.token_id = t.id ",
             "WHERE x.id = 1"
         )
     };
 }
 
-/// Inserts a list of permissions or grants: `$1` id of the role or token, `$2` the list.
+/// Inserts a list of permissions or grants: `$1` id of the role or token, `$2` the list; `$more` are further columns.
 macro_rules! insert_list {
-    ($word:ident, $into:literal) => {
+    ($word:ident, $into:literal, $more:literal) => {
         concat!(
             "INSERT INTO ",
             $into,
             " SELECT CAST($1 AS BIGINT), e.key, e.value ->> 'action', e.value ->> 'subject', ",
-            "CAST(e.value ->> 'all' AS BOOLEAN), e.value ->> 'conditions' FROM ",
+            "CAST(e.value ->> 'all' AS BOOLEAN), e.value ->> 'conditions'",
+            $more,
+            " FROM ",
             $word!(elements "$2"),
             " ORDER BY e.key"
         )

@@ -3,7 +3,7 @@
 use crate::store::{Applied, ChangeLog, Following, LoggedChange, Poll, Record, Snapshot, Use};
 use crate::store::{Digest, Store, StoreError, Tag};
 use crate::time::Timestamp;
-use crate::token::{ContentAccess, Token, TokenAuthority, TokenId};
+use crate::token::{ContentAccess, Token, TokenAuthority, TokenId, TokenLimits};
 use async_trait::async_trait;
 use shuttle::sync::Mutex;
 use shuttle::sync::atomic::{AtomicUsize, Ordering};
@@ -73,6 +73,10 @@ fn token() -> Token {
         updated_at: Timestamp(0),
         last_used_at: None,
         last_used_tool: None,
+        limits: TokenLimits::none(),
+        secret_used: None,
+        previous: None,
+        ancestors: Vec::new(),
         authority: TokenAuthority::Content { access: ContentAccess::ReadOnly },
     }
 }

@@ -39,7 +39,8 @@ impl Installation {
     async fn warming_up() -> Arc<Self> {
         let before = Self::new().await;
         let store = before.keyward.store().clone();
-        let used = Use { token: before.token.id, at: Timestamp(1), address: None, tool: None };
+        let used =
+            Use { token: before.token.id, digest: before.token.digest, at: Timestamp(1), address: None, tool: None };
         store.note_uses(&[used]).await.unwrap();
         let keyward = Self::start(store, Arc::new(ManualClock::default()), 1);
         Arc::new(Self { keyward, token: before.token.clone() })
