@@ -202,6 +202,7 @@ fn record(row: &SqliteRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
         secret_used: None,
         previous: None,
         ancestors: Vec::new(),
+        parent_secret: None,
         authority: TokenAuthority::Admin { owner: OwnerId(person), grants },
     };
     // Without roles, which are of keyward's tables: this application's role is in the ceiling.

@@ -65,7 +65,7 @@ pub(super) fn new_token(new: &NewToken) -> Value {
     if new.limits != TokenLimits::none() {
         details["limits"] = limits(&new.limits);
     }
-    if let Some(parent) = new.parent {
+    if let Some((parent, _)) = new.parent {
         details["parent"] = json!(parent);
     }
     match &new.authority {

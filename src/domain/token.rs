@@ -182,6 +182,8 @@ pub struct Token {
     pub previous: Option<PreviousSecret>,
     /// The token that made this one, the token that made that one, and so on. All of them bound it.
     pub ancestors: Vec<Ancestor>,
+    /// The keyed hash of the secret by which its parent made it. It ends with that secret.
+    pub parent_secret: Option<Digest>,
     /// The authority.
     pub authority: TokenAuthority,
 }

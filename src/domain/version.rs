@@ -227,6 +227,7 @@ mod tests {
             secret_used: None,
             previous: None,
             ancestors: Vec::new(),
+            parent_secret: None,
             authority: TokenAuthority::Admin { owner: OwnerId(3), grants: grants() },
         }
     }

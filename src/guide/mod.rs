@@ -15,6 +15,7 @@
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
+//! | [`key_life`] | rotation with a grace period, limits, rules, tokens for sub-agents |
 //! | [`migrating`] | running beside a Strapi 5, and importing from it |
 //! | [`adopting_keys`] | taking over the keys of your own table |
 //! | [`testing`] | tests of a service that keyward guards |
@@ -127,6 +128,7 @@ page!(
         "SqliteStore::restore" => "crate::SqliteStore::restore",
     ],
 );
+page!(key_life, "key_life.md");
 page!(
     migrating,
     "migrating.md",

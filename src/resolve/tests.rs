@@ -76,6 +76,7 @@ pub(super) fn record(digest: Digest) -> Record {
         secret_used: None,
         previous: None,
         ancestors: Vec::new(),
+        parent_secret: None,
         authority: TokenAuthority::Content { access: ContentAccess::Custom(vec![Action::new("find"); 9].into()) },
     };
     Record { token, owner: None, now: Timestamp(0) }

@@ -196,8 +196,8 @@ pub struct NewToken {
     pub authority: TokenAuthority,
     /// The limits.
     pub limits: TokenLimits,
-    /// The token that makes it, if one does.
-    pub parent: Option<TokenId>,
+    /// The token that makes it, if one does, and the digest of that one's secret.
+    pub parent: Option<(TokenId, Digest)>,
 }
 
 /// A secret as a store keeps it.

@@ -55,6 +55,7 @@ mod roles;
 mod sign_in;
 mod state;
 mod time;
+mod token_limits;
 mod tokens;
 mod user_list;
 mod users;

@@ -10,6 +10,7 @@ use super::list::{ColumnHead, PAGE_SIZE, PageQuery, Pager, Sort, address, column
 use super::page::{render, require};
 use super::state::Pages;
 use super::time::RelativeTime;
+use super::token_limits::{FormerKey, describe_limits};
 use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, SecretAccess, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{OwnerId, Requirement, Secret, Token, TokenId, TokenKind, authenticated};
@@ -152,6 +153,7 @@ pub(super) struct Row {
     /// The owner of an admin token.
     pub(super) owner: Option<TokenOwner>,
     pub(super) expiry: Expiry,
+    pub(super) enabled: bool,
     pub(super) can_update: bool,
     pub(super) can_delete: bool,
 }
@@ -189,6 +191,9 @@ pub(super) struct ExistingToken {
     pub(super) expiry: Expiry,
     pub(super) lifespan: String,
     pub(super) hint: String,
+    pub(super) enabled: bool,
+    pub(super) limits: Vec<(&'static str, String)>,
+    pub(super) former: Option<FormerKey>,
     pub(super) can_view: bool,
     pub(super) can_regenerate: bool,
     pub(super) can_delete: bool,
@@ -231,7 +236,8 @@ pub(super) fn routes<P: TokenPages>() -> GuardedRouter<Pages> {
         .route(&one, read(), get(show::<P>))
         .route(&one, update, post(save::<P>))
         .route(&format!("{one}/view"), read(), post(reveal::<P>))
-        .route(&format!("{one}/regenerate"), regenerate, post(regenerate_key::<P>))
+        .route(&format!("{one}/regenerate"), regenerate.clone(), post(regenerate_key::<P>))
+        .route(&format!("{one}/end-grace"), regenerate, post(end_former_key::<P>))
         .route(&format!("{one}/delete"), delete, post(delete_token::<P>))
 }
 
@@ -278,6 +284,7 @@ async fn show_list<P: TokenPages>(
             used: token.last_used_at.map(|at| RelativeTime::past(at, now)),
             owner: None,
             expiry: Expiry::new(token, now),
+            enabled: token.limits.enabled,
             can_update: may::<P>(&viewer, |actions| actions.update),
             can_delete: may::<P>(&viewer, |actions| actions.delete),
         };
@@ -423,6 +430,9 @@ fn describe_existing<P: TokenPages>(
         expiry: Expiry::new(token, now),
         lifespan: format_lifespan(token.lifespan),
         hint: token.hint.clone(),
+        enabled: token.limits.enabled,
+        limits: describe_limits(&token.limits),
+        former: FormerKey::of(token, now),
         can_view: pages.keeps_keys(),
         can_regenerate: may::<P>(viewer, |actions| actions.regenerate),
         can_delete: may::<P>(viewer, |actions| actions.delete),
@@ -483,6 +493,12 @@ async fn regenerate_key<P: TokenPages>(
     let id = listed::<P>(&viewer, id).await?;
     let issued = viewer.tokens(P::KIND).if_version(form.version()?).regenerate(id).await?;
     show_new_key::<P>(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
+}
+
+async fn end_former_key<P: TokenPages>(viewer: Viewer, Id(id): Id) -> Result<Response, Failure> {
+    let id = listed::<P>(&viewer, id).await?;
+    viewer.tokens(P::KIND).end_grace(id).await?;
+    Ok(redirect(&format!("{}/{id}?done=saved", P::LIST)).into_response())
 }
 
 async fn delete_token<P: TokenPages>(viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {

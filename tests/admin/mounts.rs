@@ -169,7 +169,7 @@ async fn openapi_has_the_paths_of_each_mount() {
     assert_eq!(all["/one"].0, all["/two/api"].0);
     assert!(all["/one"].0.contains(&"/users/{id}".to_owned()) && all["/one"].0.len() > 25);
     let (own, schemas) = &all["/settings/keys"];
-    assert_eq!(own, &["", "/openapi.json", "/{id}", "/{id}/regenerate"]);
+    assert_eq!(own, &["", "/openapi.json", "/{id}", "/{id}/end-grace", "/{id}/regenerate"]);
     for other in ["User", "Role", "ContentToken", "Event"] {
         assert!(schemas.get(other).is_none() && all["/one"].1.get(other).is_some(), "{other}");
     }

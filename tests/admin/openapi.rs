@@ -18,7 +18,7 @@ enum For {
 use For::{Anyone, Holders, SignedIn};
 
 /// Every route of `src/api/mod.rs`.
-const ROUTES: [(&str, &str, For); 43] = [
+const ROUTES: [(&str, &str, For); 50] = [
     ("post", "/admin/login", Anyone),
     ("post", "/admin/register", Anyone),
     ("post", "/admin/register-admin", Anyone),
@@ -47,10 +47,16 @@ const ROUTES: [(&str, &str, For); 43] = [
     ("get", "/admin/admin-tokens", Holders),
     ("post", "/admin/admin-tokens", Holders),
     ("get", "/admin/admin-tokens/self", SignedIn),
+    ("post", "/admin/admin-tokens/self/regenerate", SignedIn),
+    ("post", "/admin/admin-tokens/self/end-grace", SignedIn),
+    ("get", "/admin/admin-tokens/self/children", SignedIn),
+    ("post", "/admin/admin-tokens/self/children", SignedIn),
+    ("get", "/admin/admin-tokens/violations", Holders),
     ("get", "/admin/admin-tokens/{id}", Holders),
     ("put", "/admin/admin-tokens/{id}", Holders),
     ("delete", "/admin/admin-tokens/{id}", Holders),
     ("post", "/admin/admin-tokens/{id}/regenerate", Holders),
+    ("post", "/admin/admin-tokens/{id}/end-grace", Holders),
     ("get", "/admin/admin-tokens/{id}/owner-permissions", Holders),
     ("get", "/admin/admin-tokens/{id}/audit-logs", Holders),
     ("get", "/admin/api-tokens", Holders),
@@ -59,6 +65,7 @@ const ROUTES: [(&str, &str, For); 43] = [
     ("put", "/admin/api-tokens/{id}", Holders),
     ("delete", "/admin/api-tokens/{id}", Holders),
     ("post", "/admin/api-tokens/{id}/regenerate", Holders),
+    ("post", "/admin/api-tokens/{id}/end-grace", Holders),
     ("get", "/admin/audit-logs", Holders),
     ("get", "/admin/audit-logs/{id}", Holders),
     ("get", "/admin/audit-logs/export", Holders),
@@ -257,7 +264,11 @@ async fn responses_match_their_schemas() {
     let read = api.call(("get", "/admin/admin-tokens/{id}"), &token, me, Value::Null, 200).await;
     assert!(read["data"]["accessKey"].is_string());
     api.call(("put", "/admin/admin-tokens/{id}"), &token, me, json!({"name": "b"}), 200).await;
-    api.call(("post", "/admin/admin-tokens/{id}/regenerate"), &token, me, Value::Null, 201).await;
+    let grace = json!({"gracePeriod": 60_000});
+    api.call(("post", "/admin/admin-tokens/{id}/regenerate"), &token, me, grace.clone(), 201).await;
+    api.call(("get", "/admin/admin-tokens/{id}"), &token, me, Value::Null, 200).await;
+    api.call(("post", "/admin/admin-tokens/{id}/end-grace"), &token, me, Value::Null, 200).await;
+    api.call(("get", "/admin/admin-tokens/violations"), none, me, Value::Null, 200).await;
     api.call(("get", "/admin/admin-tokens/{id}/owner-permissions"), &token, me, Value::Null, 200).await;
     api.call(("get", "/admin/admin-tokens/{id}/audit-logs"), &token, me, Value::Null, 200).await;
     api.call(("delete", "/admin/admin-tokens/{id}"), &token, me, Value::Null, 200).await;
@@ -269,6 +280,7 @@ async fn responses_match_their_schemas() {
     assert!(read["data"]["accessKey"].is_string());
     api.call(("put", "/admin/api-tokens/{id}"), &token, me, json!({"type": "read-only"}), 200).await;
     api.call(("post", "/admin/api-tokens/{id}/regenerate"), &token, me, Value::Null, 201).await;
+    api.call(("post", "/admin/api-tokens/{id}/end-grace"), &token, me, Value::Null, 200).await;
     api.call(("delete", "/admin/api-tokens/{id}"), &token, me, Value::Null, 200).await;
 
     api.call(("delete", "/admin/users/{id}"), &user, me, Value::Null, 200).await;
@@ -282,6 +294,12 @@ async fn responses_match_their_schemas() {
     // The errors of each route.
     let bare = api.call(("post", "/admin/admin-tokens"), none, me, json!({"name": "bare"}), 201).await;
     let bare = text(&bare, "/data/accessKey");
+    let own = ("post", "/admin/admin-tokens/self/regenerate");
+    let bare = text(&api.call(own, none, Some(&bare), grace, 201).await, "/data/accessKey");
+    api.call(("post", "/admin/admin-tokens/self/end-grace"), none, Some(&bare), Value::Null, 200).await;
+    let child = json!({"name": "child", "networks": ["10.0.0.0/8"], "rateLimit": {"limit": 1, "window": 1000}, "idleExpiry": 120_000});
+    api.call(("post", "/admin/admin-tokens/self/children"), none, Some(&bare), child, 201).await;
+    api.call(("get", "/admin/admin-tokens/self/children"), none, Some(&bare), Value::Null, 200).await;
     let itself = api.call(("get", "/admin/admin-tokens/self"), none, Some(&bare), Value::Null, 200).await;
     assert_eq!((&itself["data"]["name"], &itself["data"]["adminUserOwner"]), (&json!("bare"), none));
     api.call(("get", "/admin/admin-tokens/self"), none, me, Value::Null, 403).await;

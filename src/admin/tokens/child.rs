@@ -183,7 +183,7 @@ async fn issue_child(
         lifespan: Some(lifespan),
         authority: TokenAuthority::Admin { owner, grants },
         limits,
-        parent: Some(parent.id),
+        parent: Some((parent.id, parent.digest)),
     };
     insert(unit, (new, secret)).await
 }

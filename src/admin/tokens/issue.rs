@@ -437,9 +437,9 @@ pub(super) async fn admin_token(
     if !unit.manages(&grantor, owner).await? {
         return Err(ServiceError::Forbidden(NOT_YOURS));
     }
-    tokens.check_registered(&grants, &[], &mut errors);
-    check_limits(&limits, &mut errors);
     tokens.check_lifespan(lifespan, unit.now(), &mut errors)?;
+    check_limits(&limits, &mut errors);
+    tokens.check_registered(&grants, &[], &mut errors);
     let (span, count) = (lifespan.from(unit.now()), unit.view().count_tokens(TokenKind::Admin, Some(owner)).await?);
     unit.rules_of(Some(owner)).await?.check_new((&name, span, &limits), Some(count + 1), &mut errors);
     errors.into_result()?;
@@ -494,9 +494,9 @@ pub(super) async fn content_token(
     if !unit.grantor().await?.reaches_content_tokens(CREATE_CONTENT) {
         return Err(ServiceError::Forbidden("issuing content tokens takes the action admin::api-tokens.create"));
     }
-    tokens.check_access(&access, None, &mut errors);
-    check_limits(&limits, &mut errors);
     tokens.check_lifespan(lifespan, unit.now(), &mut errors)?;
+    check_limits(&limits, &mut errors);
+    tokens.check_access(&access, None, &mut errors);
     let span = lifespan.from(unit.now());
     unit.rules_of(None).await?.check_new((&name, span, &limits), None, &mut errors);
     errors.into_result()?;

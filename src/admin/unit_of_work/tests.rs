@@ -507,7 +507,7 @@ async fn child(world: &World, unit: &mut UnitOfWork<'_>) -> Result<Token, Servic
     let authority = TokenAuthority::Admin { owner: world.ada.id, grants: Vec::new() };
     let issued = world.issue(TokenKind::Admin);
     let (new, secret) = new_token(issued, "child".into(), String::new(), Some(2 * HOUR), authority);
-    unit.issue_token(NewToken { parent: Some(world.token.id), ..new }, &secret).await
+    unit.issue_token(NewToken { parent: Some((world.token.id, world.token.digest)), ..new }, &secret).await
 }
 
 fn check_committed(method: &str, committed: &Committed) {

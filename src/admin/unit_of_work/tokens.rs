@@ -132,11 +132,7 @@ impl UnitOfWork<'_> {
             self.skip_commit();
             return Ok(());
         };
-        for child in self.tx.descendants(token.id).await? {
-            if child.created_at <= previous.replaced_at {
-                self.delete_token(&child, Some(AuditCause::ParentRegenerated(token.id))).await?;
-            }
-        }
+        self.delete_line(token, &previous.digest).await?;
         self.tx.end_previous_secret(token.id).await?;
         self.invalidate(Tag::token(&previous.digest));
         let target = AuditTarget::Token(token.id, token.kind());
@@ -146,15 +142,26 @@ impl UnitOfWork<'_> {
     /// Ends the tokens that come from a token whose secret is replaced: when the secret that made them ends, which is now
     /// for those of a former one.
     async fn end_children(&mut self, token: &Token, ends: Timestamp) -> Result<(), ServiceError> {
-        let now = self.tx.now();
-        let replaced_at = token.previous.as_ref().map(|previous| previous.replaced_at);
-        for child in self.tx.descendants(token.id).await? {
-            if ends <= now || replaced_at.is_some_and(|at| child.created_at <= at) {
-                self.delete_token(&child, Some(AuditCause::ParentRegenerated(token.id))).await?;
-            } else if child.expires_at.is_none_or(|expires| ends < expires) {
+        if let Some(previous) = &token.previous {
+            self.delete_line(token, &previous.digest).await?;
+        }
+        if ends <= self.tx.now() {
+            return self.delete_line(token, &token.digest).await;
+        }
+        for child in made_by(&self.tx.descendants(token.id).await?, token, &token.digest) {
+            if child.expires_at.is_none_or(|expires| ends < expires) {
                 self.tx.set_expiry(child.id, ends).await?;
                 child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
             }
+        }
+        Ok(())
+    }
+
+    /// Deletes the tokens that come from this secret of a token.
+    async fn delete_line(&mut self, token: &Token, secret: &Digest) -> Result<(), ServiceError> {
+        let descendants = self.tx.descendants(token.id).await?;
+        for child in made_by(&descendants, token, secret).into_iter().rev() {
+            self.delete_token(child, Some(AuditCause::ParentRegenerated(token.id))).await?;
         }
         Ok(())
     }
@@ -255,4 +262,16 @@ impl UnitOfWork<'_> {
         self.tx.seal_secret(token.id, &sealed).await?;
         Ok(true)
     }
+}
+
+/// Returns the tokens that come from this secret of a token, parents first.
+fn made_by<'t>(descendants: &'t [Token], token: &Token, secret: &Digest) -> Vec<&'t Token> {
+    let mut line: Vec<&Token> = Vec::new();
+    for child in descendants {
+        let is_made = child.parent() == Some(token.id) && child.parent_secret.as_ref() == Some(secret);
+        if is_made || line.iter().any(|parent| child.parent() == Some(parent.id)) {
+            line.push(child);
+        }
+    }
+    line
 }

@@ -266,10 +266,11 @@ impl WriteTokens for Open<Lock> {
             secret_used: None,
             previous: None,
             ancestors: Vec::new(),
+            parent_secret: new.parent.map(|(_, secret)| secret),
             authority: new.authority,
         };
         let token = match new.parent {
-            Some(parent) => {
+            Some((parent, _)) => {
                 let parent = self.content.tokens.get(&parent).ok_or_else(|| conflict("there is no such parent"))?;
                 let ancestors = std::iter::once(Ancestor::of(parent)).chain(parent.ancestors.iter().cloned()).collect();
                 Token { ancestors, ..token }

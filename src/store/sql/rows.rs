@@ -70,6 +70,9 @@ pub(super) fn token(row: &Row) -> Result<Token, StoreError> {
             Some(text) => read_ancestors("ancestors", &text)?,
             None => Vec::new(),
         },
+        parent_secret: maybe::<String>(row, "parent_digest")?
+            .map(|text| parse_digest("parent_digest", &text))
+            .transpose()?,
         authority: authority(row, kind)?,
     })
 }
@@ -111,7 +114,11 @@ fn access(row: &Row) -> Result<ContentAccess, StoreError> {
 }
 
 pub(super) fn digest(row: &Row) -> Result<Digest, StoreError> {
-    Digest::from_hex(&get::<String>(row, "digest")?).map_err(|error| corrupt("digest", error))
+    parse_digest("digest", &get::<String>(row, "digest")?)
+}
+
+fn parse_digest(column: &'static str, text: &str) -> Result<Digest, StoreError> {
+    Digest::from_hex(text).map_err(|error| corrupt(column, error))
 }
 
 pub(super) fn owner(row: &Row) -> Result<Owner, StoreError> {

@@ -192,7 +192,8 @@ impl WriteTokens for Writing<'_> {
             .bind(name_key(&new.name, &new.authority))
             .bind(new.scope.number())
             .bind(new.metadata.as_ref().map(ToString::to_string));
-        let insert = bind_limits(insert, &new.limits).bind(new.parent.map(|id| id.0));
+        let insert = bind_limits(insert, &new.limits).bind(new.parent.map(|(id, _)| id.0));
+        let insert = insert.bind(new.parent.map(|(_, secret)| secret.to_hex()));
         let id = self.number("id", insert).await?;
         self.insert_list(id, &new.authority).await?;
         Ok(TokenId(id))

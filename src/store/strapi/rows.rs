@@ -172,6 +172,7 @@ impl TokenRow {
             secret_used: None,
             previous: None,
             ancestors: Vec::new(),
+            parent_secret: None,
             authority,
         };
         Ok(Record { token, owner, now })

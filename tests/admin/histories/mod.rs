@@ -2,6 +2,8 @@
 //! clamps: it evaluates each action, field and row.
 
 mod actors;
+#[cfg(feature = "full")]
+mod life;
 mod lifecycle;
 mod names;
 mod race;

@@ -34,7 +34,7 @@ const PAGES: [(&str, &str); 17] = [
 ];
 
 /// Forms for a session, likewise.
-const FORMS: [(&str, &str); 23] = [
+const FORMS: [(&str, &str); 25] = [
     ("/admin/auth/logout", ""),
     ("/admin/me", ""),
     ("/admin/me/email", ""),
@@ -44,11 +44,13 @@ const FORMS: [(&str, &str); 23] = [
     ("/admin/settings/admin-tokens/7", "admin-tokens.access+read+update"),
     ("/admin/settings/admin-tokens/7/view", "admin-tokens.access+read"),
     ("/admin/settings/admin-tokens/7/regenerate", "admin-tokens.access+read+regenerate"),
+    ("/admin/settings/admin-tokens/7/end-grace", "admin-tokens.access+read+regenerate"),
     ("/admin/settings/admin-tokens/7/delete", "admin-tokens.access+read+delete"),
     ("/admin/settings/api-tokens/create", "api-tokens.access+read+create"),
     ("/admin/settings/api-tokens/7", "api-tokens.access+read+update"),
     ("/admin/settings/api-tokens/7/view", "api-tokens.access+read"),
     ("/admin/settings/api-tokens/7/regenerate", "api-tokens.access+read+regenerate"),
+    ("/admin/settings/api-tokens/7/end-grace", "api-tokens.access+read+regenerate"),
     ("/admin/settings/api-tokens/7/delete", "api-tokens.access+read+delete"),
     ("/admin/settings/roles/create", "roles.read+create"),
     ("/admin/settings/roles/7", "roles.read+update"),

@@ -7,6 +7,7 @@ use keyward::authz::Catalogue;
 use keyward::testing::{Answer, App, Key, World};
 use keyward::token::{ContentAccess, EncryptionKeys, TokenAuthority, TokenId, TokenKind};
 use keyward::{Grant, NewAdminToken, ui};
+use std::time::Duration;
 
 const ADMIN_TOKENS: &str = "/admin/settings/admin-tokens";
 const TOKENS: &str = "/admin/settings/api-tokens";
@@ -388,4 +389,31 @@ async fn audit_log_page_links_where_its_reader_may_go_and_has_no_digest() {
     let token = world.keyward.tokens().read(bob.id).await.unwrap().token;
     assert!(!log.contains(&token.digest.to_hex()));
     page(&app, &world.editor().sign_in().await, LOG).await.assert_status(403);
+}
+
+#[tokio::test]
+async fn a_token_page_shows_limits_and_the_former_key() {
+    let (world, app) = app();
+    let root = world.super_admin().sign_in().await;
+    let limits = keyward::token::TokenLimits::none()
+        .networks(["10.0.0.0/8".parse().unwrap()])
+        .rate(keyward::token::RateLimit::new(100, Duration::from_secs(60)).unwrap())
+        .idle_expiry(Duration::from_secs(30 * 24 * 60 * 60));
+    let new = keyward::NewContentToken::new("bounded", ContentAccess::ReadOnly).limits(limits);
+    let token = world.keyward.tokens().issue_content(new).await.unwrap().token;
+    let one = format!("{TOKENS}/{}", token.id);
+    let shown = read(&page(&app, &root, &one).await);
+    for text in ["10.0.0.0/8", "100 per 1 minute, on each server", "30 days"] {
+        assert!(shown.contains(text), "{text}: {shown}");
+    }
+    assert!(!shown.contains("former key") && !shown.contains("disabled"), "{shown}");
+    world.keyward.tokens().regenerate_with_grace(token.id, Duration::from_secs(7200)).await.unwrap();
+    let disable = TokenUpdate { enabled: Some(false), ..TokenUpdate::default() };
+    world.keyward.tokens().update(token.id, disable).await.unwrap();
+    let shown = read(&page(&app, &root, &one).await);
+    assert!(shown.contains(&format!("The former key …{} is still valid", token.hint)), "{shown}");
+    assert!(shown.contains("in 2 hours") && shown.contains("This token is disabled."), "{shown}");
+    assert!(read(&page(&app, &root, TOKENS).await).contains("bounded disabled"));
+    send(&app, &root, &format!("{one}/end-grace"), &[]).await.assert_status(303);
+    assert!(!read(&page(&app, &root, &one).await).contains("former key"));
 }

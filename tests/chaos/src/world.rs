@@ -4,7 +4,7 @@ use crate::BoxError;
 use crate::client::{Answer, Client};
 use crate::history::{ChangeId, Decision, History, NodeId, Outcome, TokenId, Verdict};
 use crate::node::{PATH, READ, SALT, limits, session_of};
-use crate::thing::{Deed, Target, Thing};
+use crate::thing::{Deed, Switch, Target, Thing, tokens_of};
 use http::Method;
 use keyward::admin::{IssuedToken, Lifespan, Password};
 use keyward::{Grant, HashKey, Keyward, NewAdminToken, NewOwner, NewRole, OwnerId, Permission, PostgresStore, RoleId};
@@ -124,7 +124,7 @@ impl World {
         for _ in 0..own {
             let issued = self.issue(self.root).await?;
             let target = self.target(&issued);
-            self.known().things.push(Thing::Own { id: issued.token.id.0, target, granted: true });
+            self.known().things.push(Thing::Own { id: issued.token.id.0, targets: vec![target], off: None });
         }
         for n in 0..people + roles {
             let role = NewRole::new(self.name("role")).permissions([Permission::new(READ)]);
@@ -229,25 +229,32 @@ impl World {
         let deed = match &thing {
             Thing::Person { active, .. } => Deed::Switch { active: !active },
             Thing::Role { .. } => Deed::Shrink,
-            Thing::Own { granted, .. } => match random.u8(..10) {
+            Thing::Own { off: Some(switch), .. } => Deed::Turn { switch: *switch, on: true },
+            Thing::Own { off: None, targets, .. } => match random.u8(..12) {
                 0 => Deed::Revoke,
-                1 if *granted => Deed::Regenerate,
-                _ => Deed::Grant { granted: !granted },
+                1 => Deed::Regenerate,
+                2 | 3 => Deed::Rotate,
+                4..=7 if targets.len() > 1 => Deed::EndGrace,
+                8 => Deed::Turn { switch: Switch::Enabled, on: false },
+                9 => Deed::Turn { switch: Switch::Networks, on: false },
+                _ => Deed::Turn { switch: Switch::Grants, on: false },
             },
         };
         let (method, path, body) = deed.request(&thing);
-        let passes = matches!(deed, Deed::Switch { active: true } | Deed::Grant { granted: true });
+        let passes = matches!(deed, Deed::Switch { active: true } | Deed::Turn { on: true, .. });
+        let affected = tokens_of(deed.affected(&thing));
         let asked = now();
-        let change = self.known().begin(&thing, passes, Some(node), asked);
+        let change = self.known().begin(deed.affected(&thing), passes, Some(node), asked);
         let answer = self.client.send(method, self.nodes[node], &path, &self.session, &body).await;
         let answered = now();
         self.note_change(node, asked, answered, answer.as_ref().map(|answer| answer.status));
         match answer {
             Some(answer) if (200..300).contains(&answer.status) => {
                 let mut known = self.known();
-                known.history.settle(&thing.tokens(), change, Outcome::Acknowledged(answered));
+                known.history.settle(&affected, change, Outcome::Acknowledged(answered));
                 let key = answer.body["data"]["accessKey"].as_str().map(Into::into);
-                let new_key = key.filter(|_| matches!(deed, Deed::Regenerate)).map(|key| known.add_target(key, asked));
+                let is_new = matches!(deed, Deed::Regenerate | Deed::Rotate);
+                let new_key = key.filter(|_| is_new).map(|key| known.add_target(key, asked));
                 known.things.extend(deed.done(thing, new_key));
             }
             answer => {
@@ -280,7 +287,7 @@ impl World {
     }
 
     async fn switch_by_hand(&self, thing: Thing, id: i64, active: bool) {
-        let change = self.known().begin(&thing, active, None, now());
+        let change = self.known().begin(thing.targets(), active, None, now());
         let deed = Deed::Switch { active };
         let done = async {
             let state = if active { "active" } else { "deactivated" };
@@ -307,7 +314,7 @@ impl World {
         if let (Some(id), Some(key)) = (id, key) {
             let mut known = self.known();
             let target = known.add_target(key.into(), asked);
-            known.things.push(Thing::Own { id, target, granted: true });
+            known.things.push(Thing::Own { id, targets: vec![target], off: None });
         }
     }
 
@@ -336,13 +343,13 @@ impl World {
             tx.commit().await?;
             let mut known = self.known();
             let outcome = if happened { Outcome::Seen(seen) } else { Outcome::Never };
-            known.history.settle(&thing.tokens(), change, outcome);
+            known.history.settle(&tokens_of(deed.affected(&thing)), change, outcome);
             match (happened, &deed) {
                 (false, _) if by_hand => known.put_back_by_hand(Some(thing)),
                 (true, _) if by_hand => known.put_back_by_hand(deed.done(thing, None)),
                 (false, _) => known.things.push(thing),
                 // Its new secret was lost.
-                (true, Deed::Regenerate) => {}
+                (true, Deed::Regenerate | Deed::Rotate) => {}
                 (true, _) => known.things.extend(deed.done(thing, None)),
             }
         }
@@ -445,9 +452,9 @@ impl Known {
         self.targets[random.usize(..self.targets.len())].clone()
     }
 
-    fn begin(&mut self, thing: &Thing, passes: bool, node: Option<NodeId>, asked: Instant) -> ChangeId {
-        self.recent.extend(thing.targets().iter().map(|target| (target.clone(), asked)));
-        self.history.ask(&thing.tokens(), passes, node, asked)
+    fn begin(&mut self, targets: &[Target], passes: bool, node: Option<NodeId>, asked: Instant) -> ChangeId {
+        self.recent.extend(targets.iter().map(|target| (target.clone(), asked)));
+        self.history.ask(&tokens_of(targets), passes, node, asked)
     }
 }
 

@@ -106,6 +106,7 @@ fn token(grants: Vec<Grant>) -> Token {
         secret_used: None,
         previous: None,
         ancestors: Vec::new(),
+        parent_secret: None,
         expires_at: None,
         authority: TokenAuthority::Admin { owner: OwnerId(ME), grants },
     }

@@ -166,6 +166,7 @@ fn record(row: &PgRow, digest: &Digest) -> sqlx::Result<Option<Record>> {
         secret_used: None,
         previous: None,
         ancestors: Vec::new(),
+        parent_secret: None,
         authority: TokenAuthority::Admin {
             owner: OwnerId(person),
             grants: scopes.split_whitespace().map(Grant::new).collect(),

@@ -304,6 +304,7 @@ fn decide(permissions: Vec<Permission>, grants: Vec<Grant>, me: keyward::OwnerId
         secret_used: None,
         previous: None,
         ancestors: Vec::new(),
+        parent_secret: None,
         expires_at: None,
         authority: TokenAuthority::Admin { owner: me, grants },
     };

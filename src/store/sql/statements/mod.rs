@@ -236,8 +236,8 @@ macro_rules! statements {
         pub const INSERT_TOKEN: &str = "INSERT INTO keyward_token \
              (kind, name, description, digest, salt_id, tag, hint, owner_id, access, idle_ms, lifespan_ms, expires_at, \
              created_at, updated_at, name_key, name_scope, metadata, enabled, networks, rate_limit, rate_window_ms, \
-             idle_expiry_ms, parent_id) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22) \
+             idle_expiry_ms, parent_id, parent_digest) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) \
              RETURNING id";
         pub const INSERT_GRANTS: &str = insert_list!(
             $word,

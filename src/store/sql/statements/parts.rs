@@ -107,7 +107,7 @@ macro_rules! token {
         concat!(
             "t.id AS token_id, t.kind, t.name, t.description, t.metadata, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
             "t.created_at, t.updated_at, u.last_used_at, u.tool AS last_used_tool, u.secret_used_at, u.secret_address, ",
-            "t.enabled, t.networks, t.rate_limit, t.rate_window_ms, t.idle_expiry_ms, ",
+            "t.parent_digest, t.enabled, t.networks, t.rate_limit, t.rate_window_ms, t.idle_expiry_ms, ",
             previous_secret!($word),
             ", ",
             ancestors!($word),

@@ -77,6 +77,7 @@ fn token() -> Token {
         secret_used: None,
         previous: None,
         ancestors: Vec::new(),
+        parent_secret: None,
         authority: TokenAuthority::Content { access: ContentAccess::ReadOnly },
     }
 }

@@ -6,6 +6,7 @@ ALTER TABLE keyward_token ADD COLUMN rate_limit BIGINT CHECK (rate_limit > 0); -
 ALTER TABLE keyward_token ADD COLUMN rate_window_ms BIGINT CHECK (rate_window_ms > 0);
 ALTER TABLE keyward_token ADD COLUMN idle_expiry_ms BIGINT CHECK (idle_expiry_ms > 0);
 ALTER TABLE keyward_token ADD COLUMN parent_id BIGINT REFERENCES keyward_token (id) ON DELETE CASCADE;
+ALTER TABLE keyward_token ADD COLUMN parent_digest TEXT COLLATE "C"; -- of the secret of the parent that made it
 CREATE INDEX keyward_token_parent ON keyward_token (parent_id) WHERE parent_id IS NOT NULL;
 
 ALTER TABLE keyward_grant ADD COLUMN may_delegate BOOLEAN NOT NULL DEFAULT FALSE;
@@ -35,6 +36,6 @@ CREATE TRIGGER keyward_by_hand AFTER INSERT OR UPDATE OF token_id, digest, ends_
 -- Records this migration. The program does the same by itself, by its own means.
 INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
     80, 'life', TRUE,
-    decode('5e81a9da667cc9a56dd5f9eddd1d4fd94b5c85ed367655fb40a4bae7d050212ec376d64fe0b3e1e4a5f14d72d9646983', 'hex'),
+    decode('7b4d3e68bc4f7ca844b0aefaeb34423702f16a16b4c4dd2e67e4944cc2294c5cfe9481466a26204308898e1646b10e82', 'hex'),
     0
 );

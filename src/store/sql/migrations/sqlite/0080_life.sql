@@ -6,6 +6,7 @@ ALTER TABLE keyward_token ADD COLUMN rate_limit BIGINT CHECK (rate_limit > 0); -
 ALTER TABLE keyward_token ADD COLUMN rate_window_ms BIGINT CHECK (rate_window_ms > 0);
 ALTER TABLE keyward_token ADD COLUMN idle_expiry_ms BIGINT CHECK (idle_expiry_ms > 0);
 ALTER TABLE keyward_token ADD COLUMN parent_id BIGINT REFERENCES keyward_token (id) ON DELETE CASCADE;
+ALTER TABLE keyward_token ADD COLUMN parent_digest TEXT; -- of the secret of the parent that made it
 CREATE INDEX keyward_token_parent ON keyward_token (parent_id) WHERE parent_id IS NOT NULL;
 
 ALTER TABLE keyward_grant ADD COLUMN may_delegate BOOLEAN NOT NULL DEFAULT FALSE;
@@ -54,6 +55,6 @@ END;
 -- Records this migration. The program does the same by itself, by its own means.
 INSERT INTO keyward_migrations (version, description, success, checksum, execution_time) VALUES (
     80, 'life', TRUE,
-    x'f383708ea0ba60931aeefe726afc3b6ffcde0327042d57443d583c74247b65034c6fffd4b101d482c32eb9b1ffd39b8e',
+    x'c942e741598e362b63695fba8409e1871181222027429b16d037c7a12f8dfa4722abbd032933a6e39bd3724f70d36cc2',
     0
 );
