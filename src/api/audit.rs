@@ -73,7 +73,7 @@ pub(super) struct EventUser {
 #[serde(deny_unknown_fields)]
 pub(super) struct EventObject {
     /// For a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. For a cause:
-    /// `role-permissions`, `user-roles`, `user-deleted`, `account-changed`, `catalogue`.
+    /// `role-permissions`, `user-roles`, `user-deleted`, `account-changed`, `catalogue`, `leaked`.
     pub(super) kind: &'static str,
     pub(super) id: Option<i64>,
 }
@@ -99,6 +99,7 @@ impl From<AuditCause> for EventObject {
             AuditCause::AccountChanged(OwnerId(id)) => ("account-changed", Some(id)),
             AuditCause::Catalogue => ("catalogue", None),
             AuditCause::Renamed => ("renamed", None),
+            AuditCause::Leaked => ("leaked", None),
         };
         Self { kind, id }
     }

@@ -93,11 +93,13 @@ pub enum AuditAction {
     EventsDeleted,
     /// Roles, owners and tokens were imported from another system.
     Imported,
+    /// A secret was reported as found in public. It stays valid.
+    SecretLeaked,
 }
 
 impl AuditAction {
     /// All actions.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::OwnerCreated,
         Self::OwnerInvited,
         Self::OwnerInvitedAgain,
@@ -125,6 +127,7 @@ impl AuditAction {
         Self::RetentionSet,
         Self::EventsDeleted,
         Self::Imported,
+        Self::SecretLeaked,
     ];
 }
 
@@ -219,6 +222,8 @@ pub enum AuditCause {
     Catalogue,
     /// The catalogue has another name for an action, a resource or a field.
     Renamed,
+    /// The secret was reported as found in public.
+    Leaked,
 }
 
 /// An audit event. It contains ids and plain facts, never a secret or a digest.

@@ -15,6 +15,7 @@
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
+//! | [`leaks`] | what to do when a key leaks: finding it, revoking many, reports of secret scanning |
 //! | [`migrating`] | running beside a Strapi 5, and importing from it |
 //! | [`adopting_keys`] | taking over the keys of your own table |
 //! | [`testing`] | tests of a service that keyward guards |
@@ -125,6 +126,13 @@ page!(
     "sqlite": [
         "SqliteStore::backup" => "crate::SqliteStore::backup",
         "SqliteStore::restore" => "crate::SqliteStore::restore",
+    ],
+);
+page!(
+    leaks,
+    "leaks.md",
+    "secret-scanning": [
+        "SecretScanning::report_only" => "crate::admin::SecretScanning::report_only",
     ],
 );
 page!(

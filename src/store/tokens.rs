@@ -1,6 +1,6 @@
 //! Tokens and sessions in a store.
 
-use super::{NameScope, NewToken, Page, Record, StoreError, TokenQuery};
+use super::{NameScope, NewToken, Page, Record, SelectedToken, StoreError, TokenQuery, TokenSelection};
 use crate::domain::{
     Action, AuditCause, AuditOrigin, Digest, HashKeyId, Metadata, OwnerId, Permission, RoleId, SealedSecret, Token,
     TokenAuthority, TokenId, TokenKind,
@@ -34,6 +34,12 @@ pub trait ReadTokens {
     /// Counts the tokens and grants that [`clamp`](WriteTokens::clamp) would change after a proposed change. It only reads: it takes no
     /// writer's lock. A role or an owner that does not exist loses nothing.
     async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError>;
+    /// Returns the tokens of a selection, by id: the first `limit` of them.
+    async fn selected_tokens(
+        &mut self,
+        selection: &TokenSelection,
+        limit: u32,
+    ) -> Result<Vec<SelectedToken>, StoreError>;
 }
 
 /// Writes tokens and sessions.
@@ -72,6 +78,12 @@ pub trait WriteTokens {
     /// `{"action", "subject", "fields"}`, where `fields` is null for all and otherwise a list.
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause)
     -> Result<Clamped, StoreError>;
+    /// Deletes these tokens like [`delete_token`](Self::delete_token). It is a conflict if one of them does not exist, or is named twice.
+    ///
+    /// For each it adds an event [`AuditAction::TokenRevoked`](crate::admin::AuditAction::TokenRevoked) without a cause, with the details
+    /// `{"name", "owner", "selection"}`.
+    async fn revoke_tokens(&mut self, ids: &[TokenId], origin: &AuditOrigin, selection: &str)
+    -> Result<(), StoreError>;
 }
 
 /// A selection of grants to delete.

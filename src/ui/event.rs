@@ -43,6 +43,7 @@ pub(super) fn action_label(action: AuditAction) -> &'static str {
         AuditAction::RetentionSet => "Retention of events changed",
         AuditAction::EventsDeleted => "Old events deleted",
         AuditAction::Imported => "Data imported",
+        AuditAction::SecretLeaked => "Key found in public",
     }
 }
 
@@ -55,6 +56,7 @@ pub(super) fn describe_cause(cause: AuditCause) -> (&'static str, Option<AuditTa
         AuditCause::AccountChanged(id) => ("The account was changed", Some(AuditTarget::Owner(id))),
         AuditCause::Catalogue => ("The service removed the action", None),
         AuditCause::Renamed => ("The service renamed the action", None),
+        AuditCause::Leaked => ("The key was found in public", None),
     }
 }
 

@@ -10,6 +10,8 @@ mod histories;
 #[cfg(feature = "full")]
 mod host_document;
 #[cfg(feature = "full")]
+mod leaks;
+#[cfg(feature = "full")]
 mod lists;
 #[cfg(feature = "full")]
 mod metadata;

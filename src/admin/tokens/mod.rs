@@ -2,11 +2,13 @@
 
 mod adopt;
 mod change;
+mod find;
 mod issue;
 mod load;
 mod read;
 #[cfg(feature = "reveal")]
 mod reveal;
+mod revoke_all;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod within;
 
@@ -17,6 +19,7 @@ pub use issue::{IssuedToken, NewAdminToken, NewContentToken, NewSession, TokenOw
 pub use read::DescribedToken;
 #[cfg(feature = "reveal")]
 pub use reveal::{SecretAccess, TokenWithSecret};
+pub use revoke_all::{Confirmation, ExpectedTokens, MalformedConfirmation, RevocationPreview};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use within::TokensWithin;
 
@@ -32,7 +35,7 @@ use std::collections::HashMap;
 /// The tokens service: issues, adopts, changes, reads and revokes tokens. Returned by [`Keyward::tokens`](crate::Keyward::tokens).
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    context: ServiceContext,
+    pub(super) context: ServiceContext,
     kinds: TokenKinds,
 }
 

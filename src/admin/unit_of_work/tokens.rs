@@ -10,7 +10,7 @@ use crate::store::{Imported, NewToken};
 use serde_json::{Value, json};
 
 /// The source under which adopted keys are remembered.
-const LEGACY: &str = "legacy keys";
+pub(super) const LEGACY: &str = "legacy keys";
 
 impl UnitOfWork<'_> {
     /// Adds a token, and seals its secret if there is an encryption key. A new session ends the oldest ones beyond the limit.

@@ -98,7 +98,7 @@ impl Open<Lock> {
         }
     }
 
-    fn remove(&mut self, token: &Token) {
+    pub(super) fn remove(&mut self, token: &Token) {
         self.content.by_digest.remove_mut(&token.digest);
         if token.kind() != TokenKind::Session {
             self.remove_token_name(&token.name, token.id);
@@ -345,6 +345,15 @@ impl WriteTokens for Open<Lock> {
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, origin, cause)
+    }
+
+    async fn revoke_tokens(
+        &mut self,
+        ids: &[TokenId],
+        origin: &AuditOrigin,
+        selection: &str,
+    ) -> Result<(), StoreError> {
+        self.revoke(ids, origin, selection)
     }
 }
 

@@ -9,8 +9,8 @@ use crate::domain::{
 use crate::store::list::ColumnFilter;
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
-    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError,
-    TokenField, TokenQuery, TokenSort, View,
+    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SelectedToken,
+    SignInPlace, StoreError, TokenField, TokenQuery, TokenSelection, TokenSort, View,
 };
 use crate::sync::Arc;
 use async_trait::async_trait;
@@ -226,6 +226,14 @@ impl<L: Send> ReadTokens for Open<L> {
                 Ok(content.count_beyond(|owner| owner.id == id))
             }
         }
+    }
+
+    async fn selected_tokens(
+        &mut self,
+        selection: &TokenSelection,
+        limit: u32,
+    ) -> Result<Vec<SelectedToken>, StoreError> {
+        Ok(self.select(selection, limit))
     }
 }
 

@@ -7,8 +7,8 @@ use keyward::authz::Ceiling;
 use keyward::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NameScope, NewOwner, NewRole, NewToken,
     OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
-    SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports,
-    WriteKeys, WriteRoles, WriteTokens,
+    SelectedToken, SignInPlace, StoreError, TokenQuery, TokenSelection, TokenTimes, Transaction, View, WriteAccounts,
+    WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
 use keyward::time::Timestamp;
@@ -75,6 +75,7 @@ forward! {
         tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
         token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
         preview_clamp(proposed: Proposed<'_>) -> Clamped;
+        selected_tokens(selection: &TokenSelection, limit: u32) -> Vec<SelectedToken>;
     }
     ReadAudit {
         events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
@@ -114,6 +115,7 @@ forward! {
         delete_sessions(id: OwnerId) -> Vec<Digest>;
         delete_ended_sessions() -> u64;
         clamp(clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause) -> Clamped;
+        revoke_tokens(ids: &[TokenId], origin: &AuditOrigin, selection: &str) -> ();
     }
     WriteAudit {
         audit(event: AuditEvent) -> ();

@@ -276,6 +276,21 @@ macro_rules! statements {
              sealed_secret = NULL, sealed_with = NULL, updated_at = $6 WHERE id = $1";
         pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
+        pub const SELECTED_TOKENS: &str = selected_tokens!("");
+        pub const SELECTED_TOKENS_OF_OWNER: &str = selected_tokens!(" AND t.owner_id = $7");
+        pub const AUDIT_REVOKED_TOKENS: &str = concat!(
+            insert_events!("'token', t.id, t.kind"),
+            "CAST(",
+            $word!(object),
+            "('name', t.name, 'owner', t.owner_id, 'selection', CAST($9 AS TEXT)) AS TEXT) FROM keyward_token t WHERE t.id IN (",
+            listed_tokens!($word, "$8"),
+            ") ORDER BY t.id"
+        );
+        /// Deleted before their tokens, whose cascade would take a statement for each token.
+        pub const DELETE_GRANTS_OF_TOKENS: &str =
+            concat!("DELETE FROM keyward_grant WHERE token_id IN (", listed_tokens!($word, "$1"), ")");
+        pub const DELETE_TOKENS: &str =
+            concat!("DELETE FROM keyward_token WHERE id IN (", listed_tokens!($word, "$1"), ")");
 
         pub const HAS_OWNERS: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
              WHERE EXISTS (SELECT 1 FROM keyward_owner WHERE account IS NULL AND kind = 'person')";
