@@ -127,6 +127,10 @@ pub enum BuildError {
     /// [`signed_in`](Builder::signed_in) is set, but [`accounts`](Builder::accounts) is missing.
     #[error("`.signed_in(..)` names accounts of yours, which keyward has to know: add `.accounts(..)`")]
     NoAccounts,
+    /// [`secret_scanning`](Builder::secret_scanning) is set, but the management API that takes the reports is mounted nowhere.
+    #[cfg(feature = "secret-scanning")]
+    #[error("`.secret_scanning(..)` needs the management API, which takes the reports: add `.api(\"/admin\")`")]
+    NoSecretScanningRoute,
     /// The key of the cache could not be drawn.
     #[error(transparent)]
     NoEntropy(#[from] NoEntropy),
@@ -605,6 +609,27 @@ impl<T> Builder<T> {
         self
     }
 
+    /// Takes reports of secrets that GitHub's secret scanning found in public, at `POST /secret-scanning` of each whole mount of the
+    /// [management API](Self::api). The guide has [what to do when a key leaks](crate::guide::leaks).
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// use keyward::admin::SecretScanning;
+    /// use keyward::{HashKey, Keyward, MemoryStore};
+    /// let (hash_key, _) = HashKey::generate()?;
+    /// # let pem = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEsz9ugWDj5jK5ELBK42ynytbo38gP\nHzZFI03Exwz8Lh/tCfL3YxwMdLjB+bMznsanlhK0RwcGP3IDb34kQDIo3Q==\n-----END PUBLIC KEY-----";
+    /// let scanning = SecretScanning::keys([("f9525bf0", pem)])?;
+    /// let keyward =
+    ///     Keyward::builder(MemoryStore::default()).hash_key(hash_key).api("/admin").secret_scanning(scanning).build()?;
+    /// # Ok::<_, Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    #[cfg(feature = "secret-scanning")]
+    pub fn secret_scanning(mut self, scanning: crate::admin::SecretScanning) -> Self {
+        self.settings.secret_scanning = Some(scanning);
+        self
+    }
+
     /// Sets the limits of the cache and of look-ups.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -891,7 +916,12 @@ impl<T> Builder<T> {
     /// Returns a [`BuildError`] if the hash key or a tokio runtime is missing. Also if groups, limits, proxies, legacy
     /// formats, credential headers or the realm are invalid. Also if [`signed_in`](Self::signed_in) or
     /// [`accounts`](Self::accounts) is missing where another setting needs it.
-    pub fn build(self) -> Result<T, BuildError> {
+    pub fn build(#[cfg_attr(not(feature = "secret-scanning"), allow(unused_mut))] mut self) -> Result<T, BuildError> {
+        #[cfg(feature = "secret-scanning")]
+        if self.settings.secret_scanning.is_some() {
+            let groups = crate::api::secret_scanning_groups(&self.mounts.api);
+            self.groups.extend(groups.ok_or(BuildError::NoSecretScanningRoute)?);
+        }
         let hash_keys = self.hash_keys.ok_or(BuildError::NoHashKey)?;
         tokio::runtime::Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         if !self.token_prefix.is_short() {

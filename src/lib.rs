@@ -103,6 +103,7 @@
 //! | `people` | no | passwords, sign-in, invitations |
 //! | `postgres` | no | `PostgresStore`, for many nodes |
 //! | `reveal` | no | sealed copies: owners view their secrets again |
+//! | `secret-scanning` | no | reports of GitHub's secret scanning; includes `api` |
 //! | `sqlite` | no | `SqliteStore`, with SQLite bundled |
 //! | `strapi` | no | reading the database of a Strapi 5, and importing its people and tokens |
 //! | `ui` | no | the settings pages |

@@ -9,7 +9,7 @@ use http::{Request, Response};
 use http_body_util::Empty;
 use keyward::authz::Fields;
 use keyward::store::WriteStore;
-use keyward::store::{NameScope, NewToken, TokenQuery, Transaction};
+use keyward::store::{NameScope, NewToken, TokenQuery, TokenSelection, Transaction};
 use keyward::testing::SecretFormat;
 use keyward::token::{HashKeyRing, OsEntropy, TokenAuthority, TokenKind, TokenPrefix};
 use keyward::{
@@ -125,6 +125,15 @@ async fn run<S: WriteStore>(engine: &str, store: S, other: Option<S>) {
         .await
         .unwrap();
     print_time("the role grows: nothing is clamped", began.elapsed(), "");
+
+    let selection = TokenSelection { role: Some(role), ..TokenSelection::default() };
+    let tokens = world.keyward.tokens();
+    let began = Instant::now();
+    let preview = tokens.preview_revoke_all(&selection).await.unwrap();
+    print_time("preview the revocation of all tokens of a role: 100 000", began.elapsed(), "");
+    let began = Instant::now();
+    assert_eq!(tokens.revoke_all(&selection, &preview).await.unwrap(), (PEOPLE * TOKENS_EACH) as u64);
+    print_time("revoke all tokens of a role: 100 000", began.elapsed(), "3 s");
 
     let mut owners = Vec::new();
     for _ in 0..5 {

@@ -45,6 +45,10 @@ mod profile;
 #[cfg(feature = "people")]
 mod registration;
 mod roles;
+#[cfg(feature = "secret-scanning")]
+mod scanning_keys;
+#[cfg(feature = "secret-scanning")]
+mod secret_scanning;
 #[cfg(feature = "people")]
 mod sessions;
 mod set_up;
@@ -74,6 +78,14 @@ pub use owners::{OwnerUpdate, Owners};
 pub use password::Password;
 pub use policy::{Durations, Lifespan, Policy, TokenNames};
 pub use roles::{RoleUpdate, Roles};
+#[cfg(feature = "secret-scanning")]
+pub use scanning_keys::InvalidScanningKey;
+#[cfg(feature = "secret-scanning")]
+pub(crate) use scanning_keys::{NoKey, is_signed, parse_signature};
+#[cfg(feature = "secret-scanning")]
+pub(crate) use secret_scanning::LeakReport;
+#[cfg(feature = "secret-scanning")]
+pub use secret_scanning::SecretScanning;
 #[cfg(feature = "people")]
 pub use sessions::{FirstAdmin, ProfileUpdate, Registration, Sessions, SignedIn};
 pub use set_up::SetUp;
@@ -85,8 +97,8 @@ pub(crate) use tokens::NETWORKS;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use tokens::TokensWithin;
 pub use tokens::{
-    DescribedToken, IssuedToken, NewAdminToken, NewAdoptedToken, NewChildToken, NewContentToken, NewSession,
-    TokenOwner, TokenUpdate, TokenViolations, Tokens,
+    Confirmation, DescribedToken, ExpectedTokens, IssuedToken, MalformedConfirmation, NewAdminToken, NewAdoptedToken,
+    NewChildToken, NewContentToken, NewSession, RevocationPreview, TokenOwner, TokenUpdate, TokenViolations, Tokens,
 };
 #[cfg(feature = "reveal")]
 pub use tokens::{SecretAccess, TokenWithSecret};

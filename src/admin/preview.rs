@@ -11,9 +11,9 @@ use crate::domain::{
 };
 use crate::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, NameScope, NewOwner, NewRole, NewToken, OwnerQuery, Page,
-    Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace,
-    StoreError, StoredSecret, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports,
-    WriteKeys, WriteRoles, WriteTokens,
+    Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SelectedToken,
+    SignInPlace, StoreError, StoredSecret, TokenQuery, TokenSelection, TokenTimes, Transaction, View, WriteAccounts,
+    WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
@@ -112,7 +112,7 @@ macro_rules! delegate_reads {
         }
         ReadTokens {
             token(id: TokenId) -> Option<Token>;
-            descendants(id: TokenId) -> Vec<Token>;
+            descendants(ids: &[TokenId]) -> Vec<Token>;
             tokens(query: &TokenQuery) -> Page<Token>;
             count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
             token_with_name(name: &str, scope: NameScope) -> Option<TokenId>;
@@ -122,6 +122,7 @@ macro_rules! delegate_reads {
             tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
             token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
             preview_clamp(proposed: Proposed<'_>) -> Clamped;
+            selected_tokens(selection: &TokenSelection, limit: u32) -> Vec<SelectedToken>;
         }
         ReadAudit {
             events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
@@ -220,6 +221,7 @@ fail! {
         delete_token(TokenId) -> ();
         delete_sessions(OwnerId) -> Vec<Digest>;
         delete_ended_sessions() -> u64;
+        revoke_tokens(&[TokenId], &AuditOrigin, &str) -> ();
     }
     WriteAudit [
         async fn audit(&mut self, _: AuditEvent) -> Result<(), StoreError> {

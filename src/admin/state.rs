@@ -49,6 +49,9 @@ pub(crate) struct Settings {
     /// Whether the first super admin needs no setup code.
     #[cfg(feature = "people")]
     pub(crate) open_setup: bool,
+    /// How reports of secrets found in public are taken, if they are.
+    #[cfg(feature = "secret-scanning")]
+    pub(crate) secret_scanning: Option<super::SecretScanning>,
 }
 
 /// A permission or a grant: its scope and its conditions.

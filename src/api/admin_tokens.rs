@@ -71,7 +71,7 @@ pub(super) struct AdminToken {
 /// The owner of a token.
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct TokenOwner {
+pub(super) struct TokenOwner {
     id: i64,
     firstname: String,
     lastname: String,

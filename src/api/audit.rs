@@ -73,7 +73,7 @@ pub(super) struct EventUser {
 #[serde(deny_unknown_fields)]
 pub(super) struct EventObject {
     /// For a target: `user`, `role`, `admin-token`, `api-token`, `session`, `installation`. For a cause:
-    /// `role-permissions`, `user-roles`, `user-deleted`, `account-changed`, `catalogue`.
+    /// `role-permissions`, `user-roles`, `user-deleted`, `account-changed`, `catalogue`, `leaked`.
     pub(super) kind: &'static str,
     pub(super) id: Option<i64>,
 }
@@ -102,6 +102,7 @@ impl From<AuditCause> for EventObject {
             AuditCause::ParentRevoked(TokenId(id)) => ("parent-revoked", Some(id)),
             AuditCause::ParentRegenerated(TokenId(id)) => ("parent-regenerated", Some(id)),
             AuditCause::SecretReused => ("secret-reused", None),
+            AuditCause::Leaked => ("leaked", None),
         };
         Self { kind, id }
     }

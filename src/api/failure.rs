@@ -107,7 +107,13 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, "NotFoundError", "Not Found")
     }
 
-    fn unavailable(message: &str) -> Self {
+    /// Returns a rejection without a reason.
+    #[cfg(feature = "secret-scanning")]
+    pub(super) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, "ForbiddenError", "Forbidden")
+    }
+
+    pub(super) fn unavailable(message: &str) -> Self {
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message);
         Self { retry_after: Some(Duration::from_secs(1)), ..failure }
     }

@@ -31,6 +31,7 @@ mod catalogue;
 mod content_tokens;
 mod export;
 mod failure;
+mod find;
 mod json;
 mod limits;
 mod me;
@@ -39,9 +40,12 @@ mod own_tokens;
 mod permission;
 mod query;
 mod request;
+mod revoke_all;
 mod roles;
 mod route_security;
 mod schema;
+#[cfg(feature = "secret-scanning")]
+mod secret_scanning;
 mod sessions;
 mod state;
 mod token;
@@ -50,6 +54,8 @@ mod user;
 mod users;
 
 pub use route_security::RouteSecurity;
+#[cfg(feature = "secret-scanning")]
+pub(crate) use secret_scanning::secret_scanning_groups;
 
 use crate::domain::{Requirement, action, authenticated};
 use crate::guard::{Group, GuardedRouter, Mount, RejectionFormat};
@@ -94,6 +100,8 @@ fn routes(keyward: &Keyward, mount: &Mount) -> GuardedRouter {
         openapi: openapi::render(mount, keyward.gate().credential_headers()),
     };
     let routes = if mount.is_whole() { all_routes() } else { own_token_routes() };
+    #[cfg(feature = "secret-scanning")]
+    let routes = if mount.is_whole() { secret_scanning::with_route(routes, keyward) } else { routes };
     routes.public(DOCUMENT, get(openapi::document)).with_state(Api::new(keyward, documents))
 }
 
@@ -106,6 +114,8 @@ fn all_routes() -> GuardedRouter<Api> {
         .merge(people_routes())
         .merge(admin_token_routes())
         .merge(content_token_routes())
+        .post("/tokens/find", authenticated(), find::find)
+        .post("/tokens/revoke-all", require("admin::admin-tokens.delete"), revoke_all::revoke_all)
         .route("/audit-logs", require("admin::audit-logs.read"), get(audit::list))
         .route("/audit-logs/export", require("admin::audit-logs.export"), get(export::export))
         .route("/audit-logs/{id}", require("admin::audit-logs.read"), get(audit::read))

@@ -2,7 +2,9 @@
 
 use super::failure::ErrorAnswer;
 use super::state::Api;
-use super::{admin_tokens, audit, catalogue, content_tokens, export, me, own_tokens, roles, sessions, users};
+use super::{
+    admin_tokens, audit, catalogue, content_tokens, export, find, me, own_tokens, revoke_all, roles, sessions, users,
+};
 use crate::guard::{Base, CredentialHeaders, Mount, title_case};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -35,7 +37,7 @@ const NO_SCOPES: [&str; 0] = [];
         admin_tokens::regenerate, admin_tokens::owner_permissions, admin_tokens::regenerate_self, admin_tokens::end_grace,
         admin_tokens::end_own_grace, admin_tokens::children, admin_tokens::create_child, admin_tokens::violations,
         content_tokens::list, content_tokens::create, content_tokens::read, content_tokens::update,
-        content_tokens::delete, content_tokens::regenerate, content_tokens::end_grace,
+        content_tokens::delete, content_tokens::end_grace, content_tokens::regenerate, find::find, revoke_all::revoke_all,
         audit::list, audit::list_by_admin_token, audit::read, export::export, catalogue::list, document,
     ),
     components(schemas(ErrorAnswer)),

@@ -99,11 +99,13 @@ pub enum AuditAction {
     EventsDeleted,
     /// Roles, owners and tokens were imported from another system.
     Imported,
+    /// A secret was reported as found in public. It stays valid.
+    SecretLeaked,
 }
 
 impl AuditAction {
     /// All actions.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::OwnerCreated,
         Self::OwnerInvited,
         Self::OwnerInvitedAgain,
@@ -134,6 +136,7 @@ impl AuditAction {
         Self::RetentionSet,
         Self::EventsDeleted,
         Self::Imported,
+        Self::SecretLeaked,
     ];
 }
 
@@ -234,6 +237,8 @@ pub enum AuditCause {
     Catalogue,
     /// The catalogue has another name for an action, a resource or a field.
     Renamed,
+    /// The secret was reported as found in public.
+    Leaked,
 }
 
 /// An audit event. It contains ids and plain facts, never a secret or a digest.

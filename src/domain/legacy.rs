@@ -9,7 +9,7 @@
 //! its database is read too.
 
 use super::hash_key::mac;
-use super::secret::LONGEST;
+use super::secret::{LONGEST, occurrences};
 use super::{Digest, HashKeyId, MalformedDigest, StrapiHashKey};
 use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256, Sha512};
@@ -219,6 +219,42 @@ impl LegacyFormat {
             Hasher::HmacSha256(mac) => stored(LegacyHash::HmacSha256, &finish(mac, key)),
             Hasher::HmacSha512(mac) => stored(LegacyHash::HmacSha512, &finish(mac, key)),
             Hasher::Strapi(hash_key) => hash_key.digest(key),
+        }
+    }
+
+    /// Adds the parts of a text that have the shape of a key, each with its end: whole runs of the format's characters, also without what
+    /// may follow or precede a key in a sentence or an assignment.
+    pub(super) fn candidates<'t>(&self, text: &'t [u8], parts: &mut Vec<(usize, &'t [u8])>) {
+        let run = |from: usize| text[from..].iter().take_while(|b| self.characters.has(**b)).count();
+        let mut add = |start: usize, end: usize| {
+            let whole = &text[start..end];
+            let is_mark = |b: &u8| !b.is_ascii_alphanumeric();
+            let trimmed = whole.len() - whole.iter().rev().take_while(|b| is_mark(b)).count();
+            for part in [whole, &whole[..trimmed]] {
+                if self.fits(part) && parts.last() != Some(&(start + part.len(), part)) {
+                    parts.push((start + part.len(), part));
+                }
+            }
+        };
+        if !self.prefix.is_empty() {
+            let stands_alone = |at: &usize| *at == 0 || !text[at - 1].is_ascii_alphanumeric();
+            for at in occurrences(text, self.prefix.as_bytes()).filter(stands_alone) {
+                let from = at + self.prefix.len();
+                add(at, from + run(from));
+            }
+            return;
+        }
+        let mut at = 0;
+        while at < text.len() {
+            let end = at + run(at);
+            if end > at {
+                add(at, end);
+                // After the name in `key=..`.
+                if let Some(sign) = text[at..end].iter().position(|b| *b == b'=') {
+                    add(at + sign + 1, end);
+                }
+            }
+            at = end + 1;
         }
     }
 

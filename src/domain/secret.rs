@@ -371,6 +371,34 @@ impl SecretFormat {
         let (prefix, [admin, content, session]) = (word(0, 0), [0, 1, 2].map(|n| word(n, 1)));
         format!(r"\b{prefix}_({admin}|{content}|{session}|{INVITE})_[0-9A-Za-z]{{{}}}\b", RANDOM + CHECK)
     }
+
+    /// Returns the parts of a text that may be credentials of this installation, invitations included, in the order of their ends: the text
+    /// itself without white space around it, everything that the [regular expression](Self::scanner_regex) finds, and what has the shape
+    /// of a key of another system. Most of them are to be rejected by [`verify`](Self::verify).
+    pub(crate) fn candidates<'t>(&self, text: &'t [u8]) -> Vec<&'t [u8]> {
+        let (text, mut parts) = (text.trim_ascii(), Vec::new());
+        let prefixes = self.prefixes.iter().map(|(_, prefix)| prefix).chain([&self.invitation]);
+        for prefix in prefixes {
+            let length = prefix.len() + RANDOM + CHECK;
+            let starts = occurrences(text, prefix.as_bytes());
+            let secret = |at: usize| text.get(at..at + length).filter(|part| is_random(&part[prefix.len()..]));
+            parts.extend(starts.filter_map(|at| Some((at + length, secret(at)?))));
+        }
+        for format in &self.foreign {
+            format.candidates(text, &mut parts);
+        }
+        parts.sort_unstable_by_key(|(end, _)| *end);
+        let parts = parts.into_iter().map(|(_, part)| part);
+        let whole = (1..=LONGEST).contains(&text.len()).then_some(text);
+        let mut all: Vec<&[u8]> = whole.into_iter().chain(parts).collect();
+        all.dedup();
+        all
+    }
+}
+
+/// Returns the places at which a text has this part, which is not empty.
+pub(super) fn occurrences<'t>(text: &'t [u8], part: &'t [u8]) -> impl Iterator<Item = usize> + 't {
+    text.windows(part.len()).enumerate().filter(move |(_, window)| *window == part).map(|(at, _)| at)
 }
 
 /// Returns true if this can be the random part and the check characters.

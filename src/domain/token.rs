@@ -69,6 +69,11 @@ impl TokenKinds {
         Self(self.0 & !(1 << kind as u8))
     }
 
+    /// Returns the kinds that are in both sets.
+    pub(crate) const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Returns true if a kind is in both sets.
     pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0

@@ -89,7 +89,7 @@ pub(crate) use declared::DeclaredRoute;
 pub(crate) use gate::{Gate, GateSettings};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use mount::Mounts;
-#[cfg(feature = "mcp")]
+#[cfg(any(feature = "mcp", feature = "secret-scanning"))]
 pub(crate) use receive::Received;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};

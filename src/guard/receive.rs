@@ -36,6 +36,11 @@ const STRANGERS_SHARE: (usize, usize) = (8 * 1024 * 1024, 8);
 /// The bytes of all other bodies, and the part of the free bytes that one owner may hold.
 const MEMBERS_SHARE: (usize, usize) = (64 * 1024 * 1024, 2);
 
+/// The bytes of all signed notices, whose senders are unknown before the whole body has arrived, and the part of the free bytes that one
+/// network address may hold: enough for one notice.
+#[cfg(feature = "secret-scanning")]
+const NOTICES_SHARE: (usize, usize) = (16 * 1024 * 1024, 8);
+
 /// Error for a body that was not received.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BodyError {
@@ -56,6 +61,8 @@ pub(crate) struct BodyReader {
     addresses: Addresses,
     strangers: Arc<Share>,
     members: Arc<Share>,
+    #[cfg(feature = "secret-scanning")]
+    notices: Arc<Share>,
 }
 
 /// A complete body. Its bytes count until it is dropped.
@@ -89,7 +96,30 @@ impl Client {
 impl BodyReader {
     pub(crate) fn new(deadline: Duration, addresses: Addresses) -> Self {
         let share = |(bytes, part)| Arc::new(Share { bytes, part, used: Mutex::default() });
-        Self { deadline, addresses, strangers: share(STRANGERS_SHARE), members: share(MEMBERS_SHARE) }
+        Self {
+            deadline,
+            addresses,
+            strangers: share(STRANGERS_SHARE),
+            members: share(MEMBERS_SHARE),
+            #[cfg(feature = "secret-scanning")]
+            notices: share(NOTICES_SHARE),
+        }
+    }
+
+    /// Receives the body of a notice that has no credential, but will prove to be signed. Notices have a share of their own.
+    ///
+    /// # Errors
+    /// As [`receive`](Self::receive).
+    #[cfg(feature = "secret-scanning")]
+    pub(crate) async fn receive_notice(&self, request: Request, limit: usize) -> Result<Received, BodyError> {
+        let (parts, body) = request.into_parts();
+        if usize::try_from(body.size_hint().lower()).map_or(true, |length| length > limit) {
+            return Err(BodyError::TooLarge(limit));
+        }
+        let client = Client::Network(self.addresses.of(&parts.headers, &parts.extensions).map(network));
+        let reservation = Share::reserve(&self.notices, client, OVERHEAD).ok_or(BodyError::Busy)?;
+        let whole = tokio::time::timeout(self.deadline, collect(body, limit, reservation));
+        whole.await.unwrap_or(Err(BodyError::TooSlow(self.deadline)))
     }
 
     /// Receives the body of a request.

@@ -16,6 +16,7 @@
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
 //! | [`key_life`] | rotation with a grace period, limits, rules, tokens for sub-agents |
+//! | [`leaks`] | what to do when a key leaks: finding it, revoking many, reports of secret scanning |
 //! | [`migrating`] | running beside a Strapi 5, and importing from it |
 //! | [`adopting_keys`] | taking over the keys of your own table |
 //! | [`testing`] | tests of a service that keyward guards |
@@ -129,6 +130,13 @@ page!(
     ],
 );
 page!(key_life, "key_life.md");
+page!(
+    leaks,
+    "leaks.md",
+    "secret-scanning": [
+        "SecretScanning::report_only" => "crate::admin::SecretScanning::report_only",
+    ],
+);
 page!(
     migrating,
     "migrating.md",

@@ -18,6 +18,7 @@ mod importing;
 mod keys;
 mod people;
 mod read_only;
+mod selection;
 mod tokens;
 mod views;
 mod writing;
@@ -133,4 +134,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     clamping::clamping_agrees_with_the_ceiling(&fresh().await).await;
     clamping::preview_counts_as_many_as_the_clamp_deletes(&fresh().await).await;
     clamping::unknown_actions_are_clamped_for_all_owners(&fresh().await).await;
+    selection::selections_agree_with_the_tokens(&fresh().await).await;
+    selection::revoked_tokens_are_gone_with_an_event_each(&fresh().await).await;
+    selection::tokens_are_revoked_together_or_not_at_all(&fresh().await).await;
 }

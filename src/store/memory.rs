@@ -1,6 +1,7 @@
 //! A store in memory, for tests, demonstrations and tools. Its content ends with the process.
 
 mod clamp;
+mod selection;
 mod transaction;
 mod view;
 

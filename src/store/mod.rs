@@ -17,6 +17,7 @@ mod memory;
 mod new;
 mod recent;
 mod roles;
+mod selection;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "strapi")]
@@ -42,6 +43,7 @@ pub use memory::MemoryStore;
 pub use new::{Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoredSecret, TokenTimes};
 pub use recent::{RecentPosition, RecentTokens};
 pub use roles::{ReadRoles, WriteRoles};
+pub use selection::{SelectedToken, TokenSelection};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use sql::MigrationFile;
 #[cfg(feature = "postgres")]

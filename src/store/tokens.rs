@@ -1,6 +1,6 @@
 //! Tokens and sessions in a store.
 
-use super::{NameScope, NewToken, Page, Record, StoreError, StoredSecret, TokenQuery};
+use super::{NameScope, NewToken, Page, Record, SelectedToken, StoreError, StoredSecret, TokenQuery, TokenSelection};
 use crate::domain::{
     Action, AuditCause, AuditOrigin, Digest, Metadata, OwnerId, Permission, RoleId, SealedSecret, Timestamp, Token,
     TokenAuthority, TokenId, TokenKind, TokenLimits,
@@ -22,8 +22,8 @@ pub trait ReadTokens {
     /// Returns the token of any kind with this digest, with its owner and ceiling: as [`Store::resolve`](crate::store::Store::resolve), but
     /// as this view shows it.
     async fn record(&mut self, digest: &Digest) -> Result<Option<Record>, StoreError>;
-    /// Returns the tokens that come from this one: those that it made, those that these made, and so on; parents first.
-    async fn descendants(&mut self, id: TokenId) -> Result<Vec<Token>, StoreError>;
+    /// Returns the tokens that come from these: those that they made, those that these made, and so on; parents first, each once.
+    async fn descendants(&mut self, ids: &[TokenId]) -> Result<Vec<Token>, StoreError>;
     /// Returns the sealed secret of a token, if there is one.
     async fn sealed_secret(&mut self, id: TokenId) -> Result<Option<SealedSecret>, StoreError>;
     /// Lists every role by id, each with the number of its members' admin tokens.
@@ -36,6 +36,12 @@ pub trait ReadTokens {
     /// Counts the tokens and grants that [`clamp`](WriteTokens::clamp) would change after a proposed change. It only reads: it takes no
     /// writer's lock. A role or an owner that does not exist loses nothing.
     async fn preview_clamp(&mut self, proposed: Proposed<'_>) -> Result<Clamped, StoreError>;
+    /// Returns the tokens of a selection, by id: the first `limit` of them.
+    async fn selected_tokens(
+        &mut self,
+        selection: &TokenSelection,
+        limit: u32,
+    ) -> Result<Vec<SelectedToken>, StoreError>;
 }
 
 /// Writes tokens and sessions.
@@ -76,6 +82,12 @@ pub trait WriteTokens {
     /// `{"action", "subject", "fields"}`, where `fields` is null for all and otherwise a list.
     async fn clamp(&mut self, clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause)
     -> Result<Clamped, StoreError>;
+    /// Deletes these tokens like [`delete_token`](Self::delete_token). It is a conflict if one of them does not exist, or is named twice.
+    ///
+    /// For each it adds an event [`AuditAction::TokenRevoked`](crate::admin::AuditAction::TokenRevoked) without a cause, with the details
+    /// `{"name", "owner", "selection"}`.
+    async fn revoke_tokens(&mut self, ids: &[TokenId], origin: &AuditOrigin, selection: &str)
+    -> Result<(), StoreError>;
 }
 
 /// How many replaced secrets of a token a store remembers.

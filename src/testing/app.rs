@@ -106,6 +106,14 @@ impl TestRequest {
         self.header(header::CONTENT_TYPE, "application/json")
     }
 
+    /// Sets this body, without a content type.
+    pub fn body(mut self, body: impl Into<Bytes>) -> Self {
+        if let Ok(request) = &mut self.request {
+            *request.body_mut() = Body::from(body.into());
+        }
+        self
+    }
+
     /// Sets a form body with these fields.
     pub fn form(mut self, fields: &[(&str, &str)]) -> Self {
         let encoded = |text: &str| -> String {

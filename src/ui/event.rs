@@ -46,6 +46,7 @@ pub(super) fn action_label(action: AuditAction) -> &'static str {
         AuditAction::RetentionSet => "Retention of events changed",
         AuditAction::EventsDeleted => "Old events deleted",
         AuditAction::Imported => "Data imported",
+        AuditAction::SecretLeaked => "Key found in public",
     }
 }
 
@@ -65,6 +66,7 @@ pub(super) fn describe_cause(cause: AuditCause) -> (&'static str, Option<AuditTa
             ("The key that made it was replaced", Some(AuditTarget::Token(id, TokenKind::Admin)))
         }
         AuditCause::SecretReused => ("A replaced key was used", None),
+        AuditCause::Leaked => ("The key was found in public", None),
     }
 }
 

@@ -95,6 +95,8 @@ impl Api {
         let first = json!({"email": "a@example.test", "firstname": "f", "lastname": "l", "password": "Passw0rd!"});
         let register =
             json!({"registrationToken": "t", "userInfo": {"firstname": "f", "lastname": "l", "password": "Passw0rd!"}});
+        let all = json!({"owner": 1, "role": 1, "kind": "admin", "createdBefore": "2026-01-31", "usedFrom": "10.0.0.0/8",
+            "confirmation": "0".repeat(32)});
         vec![
             ("POST", "/admin/admin-tokens".into(), token),
             ("PUT", self.admin_token.clone(), token_update),
@@ -109,6 +111,8 @@ impl Api {
             ("POST", "/admin/register-admin".into(), first),
             ("POST", "/admin/register".into(), register),
             ("POST", "/admin/login".into(), json!({"email": "a@example.test", "password": "x"})),
+            ("POST", "/admin/tokens/find".into(), json!({"secret": "kw_admin_0"})),
+            ("POST", "/admin/tokens/revoke-all".into(), all),
         ]
     }
 }
@@ -148,6 +152,8 @@ async fn invalid_fields_are_named_and_nothing_changes() {
             ("POST", "/admin/register-admin") => &["email", "password"],
             ("POST", "/admin/register") => &["registrationToken", "userInfo"],
             ("POST", "/admin/users") => &["email"],
+            ("POST", "/admin/tokens/find") => &["secret"],
+            ("POST", "/admin/tokens/revoke-all") => &["confirmation"],
             ("POST", "/admin/api-tokens") => &["name", "type", "permissions"],
             ("POST", _) => &["name"],
             (_, path) if path.ends_with("/permissions") => &["permissions"],

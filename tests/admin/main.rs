@@ -9,6 +9,7 @@ mod escalation;
 mod histories;
 #[cfg(feature = "full")]
 mod host_document;
+mod leaks;
 #[cfg(feature = "full")]
 mod life;
 #[cfg(feature = "full")]

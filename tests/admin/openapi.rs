@@ -18,7 +18,7 @@ enum For {
 use For::{Anyone, Holders, SignedIn};
 
 /// Every route of `src/api/mod.rs`.
-const ROUTES: [(&str, &str, For); 50] = [
+const ROUTES: [(&str, &str, For); 52] = [
     ("post", "/admin/login", Anyone),
     ("post", "/admin/register", Anyone),
     ("post", "/admin/register-admin", Anyone),
@@ -66,6 +66,8 @@ const ROUTES: [(&str, &str, For); 50] = [
     ("delete", "/admin/api-tokens/{id}", Holders),
     ("post", "/admin/api-tokens/{id}/regenerate", Holders),
     ("post", "/admin/api-tokens/{id}/end-grace", Holders),
+    ("post", "/admin/tokens/find", SignedIn),
+    ("post", "/admin/tokens/revoke-all", Holders),
     ("get", "/admin/audit-logs", Holders),
     ("get", "/admin/audit-logs/{id}", Holders),
     ("get", "/admin/audit-logs/export", Holders),
@@ -272,6 +274,25 @@ async fn responses_match_their_schemas() {
     api.call(("get", "/admin/admin-tokens/{id}/owner-permissions"), &token, me, Value::Null, 200).await;
     api.call(("get", "/admin/admin-tokens/{id}/audit-logs"), &token, me, Value::Null, 200).await;
     api.call(("delete", "/admin/admin-tokens/{id}"), &token, me, Value::Null, 200).await;
+
+    let issued = api.call(("post", "/admin/admin-tokens"), none, me, json!({"name": "leaked"}), 201).await;
+    for secret in [text(&issued, "/data/accessKey"), session.clone()] {
+        api.call(("post", "/admin/tokens/find"), none, me, json!({"secret": secret}), 200).await;
+    }
+    api.call(("post", "/admin/tokens/find"), none, me, json!({"secret": "none"}), 404).await;
+    let content = json!({"name": "leaked too", "type": "read-only"});
+    let content = api.call(("post", "/admin/api-tokens"), none, me, content, 201).await;
+    let secret = text(&content, "/data/accessKey");
+    api.call(("post", "/admin/tokens/find"), none, me, json!({"secret": secret}), 200).await;
+    let revoke_all = ("post", "/admin/tokens/revoke-all");
+    let all = json!({"usedFrom": "0.0.0.0/0", "createdBefore": "2100-01-01", "preview": true});
+    api.call(revoke_all, none, me, all, 200).await;
+    let before = json!({"createdBefore": "2100-01-01", "preview": true});
+    let preview = api.call(revoke_all, none, me, before, 200).await;
+    assert!(preview["data"]["count"].as_u64() >= Some(3), "of each kind: {preview}");
+    let content = json!({"kind": "content-api", "expectedCount": 1});
+    api.call(revoke_all, none, me, content.clone(), 200).await;
+    api.call(revoke_all, none, me, content, 409).await;
 
     let new = json!({"name": "c", "type": "custom", "permissions": ["article.find"]});
     let token = api.call(("post", "/admin/api-tokens"), none, me, new, 201).await["data"]["id"].take();

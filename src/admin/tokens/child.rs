@@ -108,7 +108,7 @@ impl Tokens {
     pub async fn children(&self) -> Result<Vec<Token>, ServiceError> {
         let mut view = self.context.view().await?;
         let parent = parent(self.context.actor(&mut *view).await?)?;
-        Ok(view.descendants(parent.id).await?)
+        Ok(view.descendants(&[parent.id]).await?)
     }
 }
 
@@ -158,7 +158,7 @@ async fn issue_child(
     check_grants(unit, owner, &grants).await?;
     let (ended, alive): (Vec<Token>, Vec<Token>) = unit
         .view()
-        .descendants(parent.id)
+        .descendants(&[parent.id])
         .await?
         .into_iter()
         .partition(|token| token.expires_at.is_some_and(|expires| expires <= now));

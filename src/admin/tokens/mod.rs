@@ -3,12 +3,14 @@
 mod adopt;
 mod change;
 mod child;
+mod find;
 mod issue;
 mod limits;
 mod load;
 mod read;
 #[cfg(feature = "reveal")]
 mod reveal;
+mod revoke_all;
 mod violations;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod within;
@@ -23,6 +25,7 @@ pub(crate) use limits::NETWORKS;
 pub use read::DescribedToken;
 #[cfg(feature = "reveal")]
 pub use reveal::{SecretAccess, TokenWithSecret};
+pub use revoke_all::{Confirmation, ExpectedTokens, MalformedConfirmation, RevocationPreview};
 pub use violations::TokenViolations;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use within::TokensWithin;
@@ -39,7 +42,7 @@ use std::collections::HashMap;
 /// The tokens service: issues, adopts, changes, reads and revokes tokens. Returned by [`Keyward::tokens`](crate::Keyward::tokens).
 #[derive(Clone, Debug)]
 pub struct Tokens {
-    context: ServiceContext,
+    pub(super) context: ServiceContext,
     kinds: TokenKinds,
 }
 

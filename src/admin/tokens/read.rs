@@ -176,7 +176,7 @@ pub(super) async fn describe_one(
     describe(view, accounts, vec![token]).await?.pop().ok_or(ServiceError::NotFound("token"))
 }
 
-async fn describe(
+pub(super) async fn describe(
     view: &mut dyn View,
     accounts: &HostAccounts,
     tokens: Vec<Token>,

@@ -10,6 +10,9 @@ mod host_accounts;
 #[cfg(feature = "strapi")]
 mod imports;
 mod installation;
+#[cfg(feature = "secret-scanning")]
+mod leaks;
+mod revoke_all;
 mod roles;
 mod sessions;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -20,6 +23,8 @@ mod tokens;
 
 #[cfg(feature = "strapi")]
 pub(super) use imports::ImportKey;
+#[cfg(feature = "secret-scanning")]
+pub(super) use leaks::was_adopted;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use staged_change::StagedChange;
 

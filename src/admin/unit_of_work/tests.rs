@@ -47,6 +47,7 @@ enum Mutation {
     BackdateOwner(OwnerId),
     BackdateToken(Digest),
     SetKeyCheck,
+    RevokeTokens(Vec<Tag>),
 }
 
 impl Mutation {
@@ -72,6 +73,7 @@ impl Mutation {
             Self::SetExpiry(digest) => vec![Tag::token(digest)],
             Self::DeleteSessions(digests) => digests.iter().map(Tag::token).collect(),
             Self::ClampUnknown { deleted: true } => vec![Tag::ALL],
+            Self::RevokeTokens(tags) => tags.clone(),
             // Principals hold none of these.
             Self::UpdateRole
             | Self::SetPassword
@@ -135,6 +137,8 @@ impl Mutation {
             Self::BackdateToken(_) => &[AuditAction::TokenIssued],
             // The store adds the events of a clamp itself.
             Self::ClampMembers(_) | Self::ClampOwner(_) | Self::ClampUnknown { .. } => &[],
+            // And those of tokens that are revoked together.
+            Self::RevokeTokens(_) => &[],
             // Part of issuing or regenerating, which have events.
             Self::SealSecret => &[AuditAction::TokenIssued, AuditAction::TokenRegenerated],
             // The end of a session needs no event where it expired.
@@ -367,6 +371,20 @@ impl WriteTokens for RecordingTransaction {
         });
         Ok(clamped)
     }
+
+    async fn revoke_tokens(
+        &mut self,
+        ids: &[TokenId],
+        origin: &AuditOrigin,
+        selection: &str,
+    ) -> Result<(), StoreError> {
+        let mut tags = Vec::new();
+        for id in ids {
+            tags.push(Tag::token(&self.digest_of(*id).await));
+        }
+        self.note(Mutation::RevokeTokens(tags));
+        self.tx.revoke_tokens(ids, origin, selection).await
+    }
 }
 
 #[async_trait]
@@ -528,6 +546,9 @@ fn mutating_methods() -> BTreeSet<&'static str> {
         include_str!("host_accounts.rs"),
         include_str!("imports.rs"),
         include_str!("installation.rs"),
+        #[cfg(feature = "secret-scanning")]
+        include_str!("leaks.rs"),
+        include_str!("revoke_all.rs"),
         include_str!("roles.rs"),
         include_str!("sessions.rs"),
         include_str!("tokens.rs"),
@@ -545,6 +566,7 @@ fn mutating_methods() -> BTreeSet<&'static str> {
         "manages",
         "manages_account",
         "delete_account_reports",
+        "was_adopted",
     ];
     names.filter(|name| !others.contains(name)).collect()
 }
@@ -659,6 +681,23 @@ async fn every_mutation_commits_its_tags_and_its_event() {
     check!(seen, methods, record_reveal, |world, unit| unit.record_reveal(&world.token).await);
     check!(seen, methods, revoke_token, |world, unit| unit.revoke_token(&world.token).await);
 
+    check!(seen, methods, revoke_selected, |world, unit| {
+        let selected = unit.view().selected_tokens(&TokenSelection::of_owner(world.ada.id), 10).await?;
+        assert_eq!(selected.len(), 2, "a token and a session");
+        unit.revoke_selected(&selected, "owner 1").await
+    });
+    #[cfg(feature = "secret-scanning")]
+    {
+        let details = || serde_json::json!({});
+        check!(seen, methods, revoke_leaked, |world, unit| unit.revoke_leaked(&world.token, details()).await);
+        check!(seen, methods, withdraw_leaked_invitation, |world, unit| unit
+            .withdraw_leaked_invitation(world.bob.id, details())
+            .await);
+        check!(seen, methods, record_leak, |world, unit| unit
+            .record_leak(AuditTarget::Token(world.token.id, TokenKind::Admin), details())
+            .await);
+    }
+
     check!(seen, methods, clamp_unknown_actions, |world, unit| { unit.clamp_unknown_actions(&["write".into()]).await });
     check!(seen, methods, record_retention, |world, unit| { unit.record_retention(serde_json::Value::Null).await });
     check!(seen, methods, record_failed_sign_ins, |world, unit| {
@@ -703,6 +742,7 @@ async fn every_mutation_commits_its_tags_and_its_event() {
             "InsertToken",
             "RememberImported",
             "ReplaceSecret",
+            "RevokeTokens",
             "SealSecret",
             "SetExpiry",
             "SetOwnerRoles",

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The source under which adopted keys are remembered.
-const LEGACY: &str = "legacy keys";
+pub(super) const LEGACY: &str = "legacy keys";
 
 impl UnitOfWork<'_> {
     /// Adds a token, and seals its secret if there is an encryption key. A new session ends the oldest ones beyond the limit.
@@ -148,7 +148,7 @@ impl UnitOfWork<'_> {
         if ends <= self.tx.now() {
             return self.delete_line(token, &token.digest).await;
         }
-        for child in made_by(&self.tx.descendants(token.id).await?, token, &token.digest) {
+        for child in made_by(&self.tx.descendants(&[token.id]).await?, token, &token.digest) {
             if child.expires_at.is_none_or(|expires| ends < expires) {
                 self.tx.set_expiry(child.id, ends).await?;
                 child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
@@ -159,7 +159,7 @@ impl UnitOfWork<'_> {
 
     /// Deletes the tokens that come from this secret of a token.
     async fn delete_line(&mut self, token: &Token, secret: &Digest) -> Result<(), ServiceError> {
-        let descendants = self.tx.descendants(token.id).await?;
+        let descendants = self.tx.descendants(&[token.id]).await?;
         for child in made_by(&descendants, token, secret).into_iter().rev() {
             self.delete_token(child, Some(AuditCause::ParentRegenerated(token.id))).await?;
         }
@@ -224,7 +224,7 @@ impl UnitOfWork<'_> {
         token: &Token,
         cause: Option<AuditCause>,
     ) -> Result<(), ServiceError> {
-        for child in self.tx.descendants(token.id).await?.iter().rev() {
+        for child in self.tx.descendants(&[token.id]).await?.iter().rev() {
             self.delete_token(child, Some(AuditCause::ParentRevoked(token.id))).await?;
         }
         self.delete_token(token, cause).await
@@ -242,7 +242,7 @@ impl UnitOfWork<'_> {
     /// Makes the principals of a token stale, by each of its secrets, and those of the tokens that come from it.
     pub(super) async fn invalidate_token(&mut self, token: &Token) -> Result<(), ServiceError> {
         token.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
-        for child in self.tx.descendants(token.id).await? {
+        for child in self.tx.descendants(&[token.id]).await? {
             child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
         }
         Ok(())

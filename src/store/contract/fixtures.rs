@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
 
 /// Every kind of event.
-pub(super) const ALL_ACTIONS: [AuditAction; 27] = [
+pub(super) const ALL_ACTIONS: [AuditAction; 28] = [
     AuditAction::OwnerCreated,
     AuditAction::OwnerInvited,
     AuditAction::OwnerInvitedAgain,
@@ -41,6 +41,7 @@ pub(super) const ALL_ACTIONS: [AuditAction; 27] = [
     AuditAction::RetentionSet,
     AuditAction::EventsDeleted,
     AuditAction::Imported,
+    AuditAction::SecretLeaked,
 ];
 
 /// The host program as the origin.

@@ -99,7 +99,7 @@ impl Open<Lock> {
     }
 
     /// Removes a token and those that come from it.
-    fn remove(&mut self, token: &Token) {
+    pub(super) fn remove(&mut self, token: &Token) {
         let children = self.content.children.get(&token.id).cloned().unwrap_or_default();
         for child in children.iter().filter_map(|id| self.content.tokens.get(id).cloned()).collect::<Vec<_>>() {
             self.remove(&child);
@@ -411,6 +411,15 @@ impl WriteTokens for Open<Lock> {
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, origin, cause)
+    }
+
+    async fn revoke_tokens(
+        &mut self,
+        ids: &[TokenId],
+        origin: &AuditOrigin,
+        selection: &str,
+    ) -> Result<(), StoreError> {
+        self.revoke(ids, origin, selection)
     }
 }
 

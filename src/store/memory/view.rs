@@ -9,8 +9,8 @@ use crate::domain::{
 use crate::store::list::ColumnFilter;
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
-    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError,
-    TokenField, TokenQuery, TokenSort, View,
+    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SelectedToken,
+    SignInPlace, StoreError, TokenField, TokenQuery, TokenSelection, TokenSort, View,
 };
 use crate::sync::Arc;
 use async_trait::async_trait;
@@ -125,13 +125,14 @@ impl<L: Send> ReadTokens for Open<L> {
         Ok(self.content.tokens.get(&id).map(|t| self.content.with_uses(t, &self.uses, self.store.clock.now())))
     }
 
-    async fn descendants(&mut self, id: TokenId) -> Result<Vec<Token>, StoreError> {
+    async fn descendants(&mut self, ids: &[TokenId]) -> Result<Vec<Token>, StoreError> {
         let mut found: Vec<Token> = Vec::new();
-        let mut generation = vec![id];
+        let mut generation = ids.to_vec();
         while !generation.is_empty() {
             let children = generation.iter().filter_map(|id| self.content.children.get(id)).flatten();
-            generation = children.copied().collect();
+            generation = children.copied().filter(|id| found.iter().all(|known| known.id != *id)).collect();
             generation.sort_unstable();
+            generation.dedup();
             let tokens = generation.iter().filter_map(|id| self.content.tokens.get(id));
             found.extend(tokens.map(|token| self.content.with_uses(token, &self.uses, self.store.clock.now())));
         }
@@ -239,6 +240,14 @@ impl<L: Send> ReadTokens for Open<L> {
                 Ok(content.count_beyond(|owner| owner.id == id))
             }
         }
+    }
+
+    async fn selected_tokens(
+        &mut self,
+        selection: &TokenSelection,
+        limit: u32,
+    ) -> Result<Vec<SelectedToken>, StoreError> {
+        Ok(self.select(selection, limit))
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) fn digest(row: &Row) -> Result<Digest, StoreError> {
     parse_digest("digest", &get::<String>(row, "digest")?)
 }
 
-fn parse_digest(column: &'static str, text: &str) -> Result<Digest, StoreError> {
+pub(super) fn parse_digest(column: &'static str, text: &str) -> Result<Digest, StoreError> {
     Digest::from_hex(text).map_err(|error| corrupt(column, error))
 }
 

@@ -280,6 +280,15 @@ impl WriteTokens for Writing<'_> {
     ) -> Result<Clamped, StoreError> {
         self.clamp_grants(clamp, origin, cause).await
     }
+
+    async fn revoke_tokens(
+        &mut self,
+        ids: &[TokenId],
+        origin: &AuditOrigin,
+        selection: &str,
+    ) -> Result<(), StoreError> {
+        self.revoke(ids, origin, selection).await
+    }
 }
 
 #[async_trait]

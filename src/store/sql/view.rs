@@ -12,8 +12,8 @@ use crate::domain::{
 };
 use crate::store::{
     Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
-    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace, StoreError,
-    TokenField, TokenQuery, TokenSort, View,
+    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SelectedToken,
+    SignInPlace, StoreError, TokenField, TokenQuery, TokenSelection, TokenSort, View,
 };
 use async_trait::async_trait;
 use sqlx::query::Query;
@@ -278,8 +278,8 @@ impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
         Ok(token.map(|token| token.at(self.now)))
     }
 
-    async fn descendants(&mut self, id: TokenId) -> Result<Vec<Token>, StoreError> {
-        let rows = self.rows(query(statements::DESCENDANTS).bind(id.0)).await?;
+    async fn descendants(&mut self, ids: &[TokenId]) -> Result<Vec<Token>, StoreError> {
+        let rows = self.rows(query(statements::DESCENDANTS).bind(lists::tokens(ids))).await?;
         rows.iter().map(|row| Ok(rows::token(row)?.at(self.now))).collect()
     }
 
@@ -366,6 +366,14 @@ impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
         let row = self.row_planned_anew(count).await?.ok_or_else(|| corrupt("grants", "no row"))?;
         let number = |column| rows::unsigned(column, rows::get(&row, column)?);
         Ok(Clamped { tokens: number("tokens")?, grants: number("grants")?, permissions: 0 })
+    }
+
+    async fn selected_tokens(
+        &mut self,
+        selection: &TokenSelection,
+        limit: u32,
+    ) -> Result<Vec<SelectedToken>, StoreError> {
+        self.select(selection, limit).await
     }
 }
 

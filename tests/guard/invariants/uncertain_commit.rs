@@ -7,8 +7,8 @@ use keyward::authz::Ceiling;
 use keyward::store::{
     Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NameScope, NewOwner, NewRole, NewToken,
     OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
-    SignInPlace, StoreError, StoredSecret, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit,
-    WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    SelectedToken, SignInPlace, StoreError, StoredSecret, TokenQuery, TokenSelection, TokenTimes, Transaction, View,
+    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
 };
 use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
 use keyward::time::Timestamp;
@@ -66,7 +66,7 @@ forward! {
     }
     ReadTokens {
         token(id: TokenId) -> Option<Token>;
-        descendants(id: TokenId) -> Vec<Token>;
+        descendants(ids: &[TokenId]) -> Vec<Token>;
         tokens(query: &TokenQuery) -> Page<Token>;
         count_tokens(kind: TokenKind, owner: Option<OwnerId>) -> u64;
         token_with_name(name: &str, scope: NameScope) -> Option<TokenId>;
@@ -76,6 +76,7 @@ forward! {
         tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
         token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
         preview_clamp(proposed: Proposed<'_>) -> Clamped;
+        selected_tokens(selection: &TokenSelection, limit: u32) -> Vec<SelectedToken>;
     }
     ReadAudit {
         events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
@@ -117,6 +118,7 @@ forward! {
         delete_sessions(id: OwnerId) -> Vec<Digest>;
         delete_ended_sessions() -> u64;
         clamp(clamp: Clamp<'_>, origin: &AuditOrigin, cause: AuditCause) -> Clamped;
+        revoke_tokens(ids: &[TokenId], origin: &AuditOrigin, selection: &str) -> ();
     }
     WriteAudit {
         audit(event: AuditEvent) -> ();

@@ -24,6 +24,8 @@ mod recent;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
+#[path = "../selection.rs"]
+mod selection;
 #[cfg(any(test, feature = "testing"))]
 #[path = "../test_queries.rs"]
 mod test_queries;

@@ -19,6 +19,8 @@ mod recent;
 #[path = "../rows.rs"]
 mod rows;
 mod schema;
+#[path = "../selection.rs"]
+mod selection;
 mod stray_log;
 #[cfg(any(test, feature = "testing"))]
 #[path = "../test_queries.rs"]

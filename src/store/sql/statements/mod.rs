@@ -256,10 +256,12 @@ macro_rules! statements {
         );
         pub const TOKEN: &str = concat!(tokens!($word), "WHERE t.id = $1");
         pub const DESCENDANTS: &str = concat!(
-            "WITH RECURSIVE line (id, depth) AS (SELECT k.id, 1 FROM keyward_token k WHERE k.parent_id = $1 ",
-            "UNION ALL SELECT k.id, l.depth + 1 FROM line l JOIN keyward_token k ON k.parent_id = l.id) ",
+            "WITH RECURSIVE line (id) AS (SELECT k.id FROM keyward_token k WHERE k.parent_id IN (",
+            listed_tokens!($word, "$1"),
+            ") UNION SELECT k.id FROM line l JOIN keyward_token k ON k.parent_id = l.id) ",
             tokens!($word),
-            "JOIN line l ON l.id = t.id ORDER BY l.depth, t.id"
+            // A token is younger than its parent.
+            "WHERE t.id IN (SELECT l.id FROM line l) ORDER BY t.id"
         );
         pub const TOKENS_BY_NAME_ASCENDING: &str = tokens_page!($word, "", tokens_by_name!("ASC"));
         pub const TOKENS_BY_NAME_DESCENDING: &str = tokens_page!($word, "", tokens_by_name!("DESC"));
@@ -315,6 +317,21 @@ macro_rules! statements {
         pub const SET_EXPIRY: &str = "UPDATE keyward_token SET expires_at = $2, updated_at = $3 WHERE id = $1";
         pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
+        pub const SELECTED_TOKENS: &str = selected_tokens!("");
+        pub const SELECTED_TOKENS_OF_OWNER: &str = selected_tokens!(" AND t.owner_id = $7");
+        pub const AUDIT_REVOKED_TOKENS: &str = concat!(
+            insert_events!("'token', t.id, t.kind"),
+            "CAST(",
+            $word!(object),
+            "('name', t.name, 'owner', t.owner_id, 'selection', CAST($9 AS TEXT)) AS TEXT) FROM keyward_token t WHERE t.id IN (",
+            listed_tokens!($word, "$8"),
+            ") ORDER BY t.id"
+        );
+        /// Deleted before their tokens, whose cascade would take a statement for each token.
+        pub const DELETE_GRANTS_OF_TOKENS: &str =
+            concat!("DELETE FROM keyward_grant WHERE token_id IN (", listed_tokens!($word, "$1"), ")");
+        pub const DELETE_TOKENS: &str =
+            concat!("DELETE FROM keyward_token WHERE id IN (", listed_tokens!($word, "$1"), ")");
 
         pub const HAS_OWNERS: &str = "SELECT COUNT(*) AS n FROM keyward_epoch \
              WHERE EXISTS (SELECT 1 FROM keyward_owner WHERE account IS NULL AND kind = 'person')";
