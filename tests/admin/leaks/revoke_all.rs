@@ -96,7 +96,8 @@ async fn what_was_previewed_is_revoked_and_nothing_else() {
 async fn selections_combine() {
     let service = Service::new(|b| b.trusted_proxies(["10.0.0.0/8"], keyward::guard::ProxyHeader::XForwardedFor));
     let world = &service.world;
-    let root = world.super_admin().sign_in().await.secret;
+    let admin = world.super_admin().issue().await;
+    let root = service.session(admin.owner()).await.secret;
     let (old, other) = (world.editor().issue().await, world.editor().issue().await);
     let content = world.content(ContentAccess::FullAccess).await;
     world.clock.advance(DAY / 2);
@@ -118,7 +119,7 @@ async fn selections_combine() {
         (json!({"role": old.role()}), vec![&old, &new]),
         (json!({"role": old.role(), "owner": other.owner()}), vec![]),
         (json!({"owner": old.owner(), "createdBefore": time}), vec![&old]),
-        (json!({"kind": "admin", "createdBefore": time}), vec![&old, &other]),
+        (json!({"kind": "admin", "createdBefore": time}), vec![&admin, &old, &other]),
         (json!({"usedFrom": "203.0.113.0/24"}), vec![&old, &other, &content]),
         (json!({"usedFrom": "203.0.113.7", "kind": "admin"}), vec![&old]),
         (json!({"usedFrom": "2001:db8::/32"}), vec![&new]),
