@@ -219,7 +219,7 @@ impl AuditVisibility {
             AuditCause::OwnerRoles(id) | AuditCause::OwnerDeleted(id) | AuditCause::AccountChanged(id) => {
                 self.users || self.owner == Some(id)
             }
-            AuditCause::Catalogue | AuditCause::Renamed => true,
+            AuditCause::Catalogue | AuditCause::Renamed | AuditCause::Bearer => true,
         }
     }
 

@@ -99,6 +99,7 @@ impl From<AuditCause> for EventObject {
             AuditCause::AccountChanged(OwnerId(id)) => ("account-changed", Some(id)),
             AuditCause::Catalogue => ("catalogue", None),
             AuditCause::Renamed => ("renamed", None),
+            AuditCause::Bearer => ("bearer", None),
         };
         Self { kind, id }
     }

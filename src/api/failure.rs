@@ -107,6 +107,10 @@ impl Failure {
         Self::new(StatusCode::NOT_FOUND, "NotFoundError", "Not Found")
     }
 
+    pub(super) fn try_again() -> Self {
+        Self::unavailable("Try again in a moment")
+    }
+
     fn unavailable(message: &str) -> Self {
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message);
         Self { retry_after: Some(Duration::from_secs(1)), ..failure }

@@ -29,8 +29,11 @@ mod audit;
 mod body;
 mod catalogue;
 mod content_tokens;
+mod explain;
 mod export;
 mod failure;
+mod form;
+mod introspect;
 mod json;
 mod me;
 mod openapi;
@@ -38,6 +41,7 @@ mod own_tokens;
 mod permission;
 mod query;
 mod request;
+mod revoke;
 mod roles;
 mod route_security;
 mod schema;
@@ -47,8 +51,10 @@ mod token;
 mod unchanged;
 mod user;
 mod users;
+mod whoami;
 
 pub use route_security::RouteSecurity;
+pub use whoami::whoami;
 
 use crate::domain::{Requirement, action, authenticated};
 use crate::guard::{Group, GuardedRouter, Mount, RejectionFormat};
@@ -60,7 +66,7 @@ use state::{Api, Documents};
 const DOCUMENT: &str = "/openapi.json";
 
 /// Routes for visitors, who have no credential.
-const VISITORS: [&str; 3] = ["/login", "/register", "/register-admin"];
+const VISITORS: [&str; 4] = ["/login", "/register", "/register-admin", "/revoke"];
 
 /// Returns the routes of the management API, at each path where it is [mounted](crate::Builder::api). Merge them with
 /// your own, and guard both.
@@ -105,6 +111,7 @@ fn all_routes() -> GuardedRouter<Api> {
         .merge(people_routes())
         .merge(admin_token_routes())
         .merge(content_token_routes())
+        .merge(presented_token_routes())
         .route("/audit-logs", require("admin::audit-logs.read"), get(audit::list))
         .route("/audit-logs/export", require("admin::audit-logs.export"), get(export::export))
         .route("/audit-logs/{id}", require("admin::audit-logs.read"), get(audit::read))
@@ -178,6 +185,15 @@ fn content_token_routes() -> GuardedRouter<Api> {
         .route(ONE, require("admin::api-tokens.update"), put(content_tokens::update))
         .route(ONE, require("admin::api-tokens.delete"), delete(content_tokens::delete))
         .route(&format!("{ONE}/regenerate"), require("admin::api-tokens.regenerate"), post(content_tokens::regenerate))
+}
+
+/// Routes about tokens that are presented, or named in the body.
+fn presented_token_routes() -> GuardedRouter<Api> {
+    GuardedRouter::new()
+        .public("/revoke", post(revoke::revoke))
+        .post("/explain", authenticated(), explain::explain)
+        .post("/introspect", require("admin::tokens.introspect"), introspect::introspect)
+        .get("/whoami", authenticated(), whoami::read)
 }
 
 impl<T> Builder<T> {

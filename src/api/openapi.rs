@@ -2,7 +2,10 @@
 
 use super::failure::ErrorAnswer;
 use super::state::Api;
-use super::{admin_tokens, audit, catalogue, content_tokens, export, me, own_tokens, roles, sessions, users};
+use super::{
+    admin_tokens, audit, catalogue, content_tokens, explain, export, introspect, me, own_tokens, revoke, roles,
+    sessions, users, whoami,
+};
 use crate::guard::{Base, CredentialHeaders, Mount, title_case};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -36,6 +39,7 @@ const NO_SCOPES: [&str; 0] = [];
         content_tokens::list, content_tokens::create, content_tokens::read, content_tokens::update,
         content_tokens::delete, content_tokens::regenerate,
         audit::list, audit::list_by_admin_token, audit::read, export::export, catalogue::list, document,
+        explain::explain, introspect::introspect, whoami::read, revoke::revoke,
     ),
     components(schemas(ErrorAnswer)),
     modifiers(&ErrorResponses, &OperationIds),

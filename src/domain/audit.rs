@@ -219,6 +219,8 @@ pub enum AuditCause {
     Catalogue,
     /// The catalogue has another name for an action, a resource or a field.
     Renamed,
+    /// The bearer of the secret asked for it, and presented the secret (RFC 7009).
+    Bearer,
 }
 
 /// An audit event. It contains ids and plain facts, never a secret or a digest.

@@ -5,8 +5,8 @@ use super::cache_key::{CacheKey, KnownSecret};
 use super::freshness::{Freshness, LastChecked, Stamp};
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{
-    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, Tag, Timestamp, TokenAuthority, TokenKind,
-    TokenKinds, Verdict,
+    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, StepName, Tag, Timestamp, TokenAuthority,
+    TokenKind, TokenKinds, Verdict,
 };
 use crate::store::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
@@ -193,12 +193,17 @@ impl Entry {
         }
     }
 
-    /// Checks the expiry first, then the owner's state.
+    /// Judges the token itself: the first check that fails decides.
     pub(crate) fn judge(&self, now: MonotonicTime) -> Result<(), Reason> {
-        if now >= self.ends {
-            return Err(Reason::Expired);
-        }
-        if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) }
+        self.checks(now).into_iter().try_for_each(|(_, outcome)| outcome)
+    }
+
+    /// Returns the checks of the token itself, in order, each with the step that an explanation shows. A check of another
+    /// limit belongs into this list.
+    pub(crate) fn checks(&self, now: MonotonicTime) -> [(StepName, Result<(), Reason>); 2] {
+        let expiry = if now >= self.ends { Err(Reason::Expired) } else { Ok(()) };
+        let owner = if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) };
+        [(StepName::Expiry, expiry), (StepName::Owner, owner)]
     }
 
     /// Returns true if this is the entry of the secret with this key, which was verified when the entry was made. The

@@ -55,6 +55,7 @@ pub(super) fn describe_cause(cause: AuditCause) -> (&'static str, Option<AuditTa
         AuditCause::AccountChanged(id) => ("The account was changed", Some(AuditTarget::Owner(id))),
         AuditCause::Catalogue => ("The service removed the action", None),
         AuditCause::Renamed => ("The service renamed the action", None),
+        AuditCause::Bearer => ("Its bearer asked for it, with the secret", None),
     }
 }
 

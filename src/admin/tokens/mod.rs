@@ -4,6 +4,7 @@ mod adopt;
 mod change;
 mod issue;
 mod load;
+mod presented;
 mod read;
 #[cfg(feature = "reveal")]
 mod reveal;

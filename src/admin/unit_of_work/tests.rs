@@ -619,6 +619,7 @@ async fn every_mutation_commits_its_tags_and_its_event() {
         .await);
     check!(seen, methods, record_reveal, |world, unit| unit.record_reveal(&world.token).await);
     check!(seen, methods, revoke_token, |world, unit| unit.revoke_token(&world.token).await);
+    check!(seen, methods, revoke_presented, |world, unit| unit.revoke_presented(&world.token).await);
 
     check!(seen, methods, clamp_unknown_actions, |world, unit| { unit.clamp_unknown_actions(&["write".into()]).await });
     check!(seen, methods, record_retention, |world, unit| { unit.record_retention(serde_json::Value::Null).await });

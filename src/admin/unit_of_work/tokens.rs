@@ -3,8 +3,8 @@
 use super::UnitOfWork;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, Metadata, NewSecret, Secret, Tag, Token,
-    TokenAuthority, TokenId, TokenKind,
+    Actor, AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, Metadata, NewSecret, Secret, Tag,
+    Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Imported, NewToken};
 use serde_json::{Value, json};
@@ -138,6 +138,20 @@ impl UnitOfWork<'_> {
         self.invalidate(Tag::token(&token.digest));
         let details = json!({"name": token.name, "owner": token.owner()});
         self.audit(AuditAction::TokenRevoked, AuditTarget::Token(token.id, token.kind()), details).await
+    }
+
+    /// Revokes a token whose bearer presented its secret. It acts for itself; a session, for its person.
+    pub(in crate::admin) async fn revoke_presented(&mut self, token: &Token) -> Result<(), ServiceError> {
+        self.tx.delete_token(token.id).await?;
+        self.invalidate(Tag::token(&token.digest));
+        let (actor, action) = match (token.kind(), token.owner()) {
+            (TokenKind::Session, Some(owner)) => (Actor::Person(owner), AuditAction::SignedOut),
+            _ => (Actor::Token(token.id), AuditAction::TokenRevoked),
+        };
+        self.origin.actor = actor;
+        let details = json!({"name": token.name, "owner": token.owner()});
+        let target = AuditTarget::Token(token.id, token.kind());
+        self.audit_with_cause(Some(AuditCause::Bearer), action, target, details).await
     }
 
     pub(super) async fn load_token(&mut self, id: TokenId) -> Result<Token, ServiceError> {
