@@ -208,6 +208,7 @@ impl Guard {
     /// It goes around a finished service. `Router::layer` of axum puts a layer around each route so far, and a later one
     /// would not be guarded: it panics with this layer. [`wrap`](Self::wrap) the router.
     pub fn layer(&self) -> GateLayer {
+        self.gate.note_other_service();
         GateLayer::new(self.gate.clone())
     }
 
@@ -233,8 +234,9 @@ impl Guard {
         }
         let unknown: Vec<&str> = mistakes.unknown.iter().map(String::as_str).collect();
         assert!(unknown.is_empty(), "what these routes require does not exist:\n{}", unknown.join("\n"));
+        self.gate.keep_routes(router.declared());
         // With its state the router combines handlers and layers once; without it, it would combine them for every request.
-        self.wrap(router.into_router(&self.gate).with_state(()))
+        GateLayer::new(self.gate.clone()).layer(router.into_router(&self.gate).with_state(()))
     }
 
     /// Returns the client's address as the failure budget, token uses and the management API see it.
@@ -347,6 +349,17 @@ impl Guard {
         open: impl Fn(AccountKey) -> BoxFuture<'static, Result<(), Reason>> + Send + Sync + 'static,
     ) {
         self.gate.open_sessions_by(open);
+    }
+
+    /// Explains the decision of the gate on a request that was not sent.
+    pub(crate) async fn explain_request(
+        &self,
+        method: &http::Method,
+        path: &http::uri::PathAndQuery,
+        client: Option<IpAddr>,
+        question: crate::domain::Question<'_>,
+    ) -> crate::domain::Explanation {
+        self.gate.explain(method, path, client, question).await
     }
 
     #[cfg(any(feature = "api", feature = "ui"))]

@@ -221,7 +221,11 @@ impl AuditVisibility {
             }
             // A token and those that come from it have one owner: who sees the event sees the token.
             AuditCause::ParentRevoked(_) | AuditCause::ParentRegenerated(_) => true,
-            AuditCause::Catalogue | AuditCause::Renamed | AuditCause::SecretReused | AuditCause::Leaked => true,
+            AuditCause::Catalogue
+            | AuditCause::Renamed
+            | AuditCause::SecretReused
+            | AuditCause::Leaked
+            | AuditCause::Bearer => true,
         }
     }
 

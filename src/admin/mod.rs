@@ -19,6 +19,7 @@ mod catalogue_renames;
 mod change_rate;
 mod context;
 mod error;
+mod explain;
 #[cfg(feature = "people")]
 mod failed_sign_ins;
 #[cfg(feature = "people")]
@@ -71,6 +72,7 @@ pub use audit_log::AuditLog;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use error::capitalize;
 pub use error::{FieldError, ServiceError};
+pub use explain::Explain;
 #[cfg(feature = "people")]
 pub use invitations::Invitation;
 pub use owners::{OwnerUpdate, Owners};
@@ -111,6 +113,10 @@ pub use crate::domain::{
 };
 #[doc(no_inline)]
 pub use crate::domain::{ContentAccess, Grant, OwnerId, Permission, Secret, Token, TokenId, TokenKind};
+pub use crate::domain::{
+    ExplainedAction, ExplainedGrant, ExplainedOutcome, ExplainedPermission, ExplainedStep, ExplainedToken, Explanation,
+    StepName, StepOutcome,
+};
 pub use crate::store::{
     Clamped, EventQuery, Filter, FilterTest, NewOwner, NewRole, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
     TokenField, TokenQuery, TokenSort,
@@ -141,6 +147,11 @@ impl Keyward {
     /// Returns the tokens service.
     pub fn tokens(&self) -> Tokens {
         Tokens::new(self.context())
+    }
+
+    /// Returns the explain service.
+    pub fn explain(&self) -> Explain {
+        Explain::new(self.clone(), self.context())
     }
 
     /// Returns the service by which the host reports changes of its accounts. See [`Builder::accounts`](crate::Builder::accounts).

@@ -103,6 +103,7 @@ impl From<AuditCause> for EventObject {
             AuditCause::ParentRegenerated(TokenId(id)) => ("parent-regenerated", Some(id)),
             AuditCause::SecretReused => ("secret-reused", None),
             AuditCause::Leaked => ("leaked", None),
+            AuditCause::Bearer => ("bearer", None),
         };
         Self { kind, id }
     }

@@ -113,6 +113,10 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, "ForbiddenError", "Forbidden")
     }
 
+    pub(super) fn try_again() -> Self {
+        Self::unavailable("Try again in a moment")
+    }
+
     pub(super) fn unavailable(message: &str) -> Self {
         let failure = Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableError", message);
         Self { retry_after: Some(Duration::from_secs(1)), ..failure }

@@ -17,8 +17,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 /// Members whose values never appear in a response (invariant no-secret-leaks).
-const SECRETS: [&str; 7] =
-    ["password", "currentPassword", "accessKey", "registrationToken", "setupCode", "userInfo", "secret"];
+const SECRETS: [&str; 8] =
+    ["password", "currentPassword", "accessKey", "registrationToken", "setupCode", "userInfo", "token", "secret"];
 /// The largest number of mistakes that a response names. Each takes another pass over the body.
 const MOST_MISTAKES: usize = 20;
 /// The largest number of values that these passes visit. For a large body only the first mistake is named.

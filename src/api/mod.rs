@@ -29,9 +29,12 @@ mod audit;
 mod body;
 mod catalogue;
 mod content_tokens;
+mod explain;
 mod export;
 mod failure;
 mod find;
+mod form;
+mod introspect;
 mod json;
 mod limits;
 mod me;
@@ -40,6 +43,7 @@ mod own_tokens;
 mod permission;
 mod query;
 mod request;
+mod revoke;
 mod revoke_all;
 mod roles;
 mod route_security;
@@ -52,10 +56,12 @@ mod token;
 mod unchanged;
 mod user;
 mod users;
+mod whoami;
 
 pub use route_security::RouteSecurity;
 #[cfg(feature = "secret-scanning")]
 pub(crate) use secret_scanning::secret_scanning_groups;
+pub use whoami::whoami;
 
 use crate::domain::{Requirement, action, authenticated};
 use crate::guard::{Group, GuardedRouter, Mount, RejectionFormat};
@@ -67,7 +73,7 @@ use state::{Api, Documents};
 const DOCUMENT: &str = "/openapi.json";
 
 /// Routes for visitors, who have no credential.
-const VISITORS: [&str; 3] = ["/login", "/register", "/register-admin"];
+const VISITORS: [&str; 4] = ["/login", "/register", "/register-admin", "/revoke"];
 
 /// Returns the routes of the management API, at each path where it is [mounted](crate::Builder::api). Merge them with
 /// your own, and guard both.
@@ -116,6 +122,7 @@ fn all_routes() -> GuardedRouter<Api> {
         .merge(content_token_routes())
         .post("/tokens/find", authenticated(), find::find)
         .post("/tokens/revoke-all", require("admin::admin-tokens.delete"), revoke_all::revoke_all)
+        .merge(presented_token_routes())
         .route("/audit-logs", require("admin::audit-logs.read"), get(audit::list))
         .route("/audit-logs/export", require("admin::audit-logs.export"), get(export::export))
         .route("/audit-logs/{id}", require("admin::audit-logs.read"), get(audit::read))
@@ -197,6 +204,15 @@ fn content_token_routes() -> GuardedRouter<Api> {
         .route(ONE, require("admin::api-tokens.delete"), delete(content_tokens::delete))
         .route(&format!("{ONE}/regenerate"), require("admin::api-tokens.regenerate"), post(content_tokens::regenerate))
         .route(&format!("{ONE}/end-grace"), require("admin::api-tokens.regenerate"), post(content_tokens::end_grace))
+}
+
+/// Routes about tokens that are presented, or named in the body.
+fn presented_token_routes() -> GuardedRouter<Api> {
+    GuardedRouter::new()
+        .public("/revoke", post(revoke::revoke))
+        .post("/explain", authenticated(), explain::explain)
+        .post("/introspect", require("admin::tokens.introspect"), introspect::introspect)
+        .get("/whoami", authenticated(), whoami::read)
 }
 
 impl<T> Builder<T> {

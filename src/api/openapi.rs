@@ -3,7 +3,8 @@
 use super::failure::ErrorAnswer;
 use super::state::Api;
 use super::{
-    admin_tokens, audit, catalogue, content_tokens, export, find, me, own_tokens, revoke_all, roles, sessions, users,
+    admin_tokens, audit, catalogue, content_tokens, explain, export, find, introspect, me, own_tokens, revoke,
+    revoke_all, roles, sessions, users, whoami,
 };
 use crate::guard::{Base, CredentialHeaders, Mount, title_case};
 use axum::body::Bytes;
@@ -39,6 +40,7 @@ const NO_SCOPES: [&str; 0] = [];
         content_tokens::list, content_tokens::create, content_tokens::read, content_tokens::update,
         content_tokens::delete, content_tokens::end_grace, content_tokens::regenerate, find::find, revoke_all::revoke_all,
         audit::list, audit::list_by_admin_token, audit::read, export::export, catalogue::list, document,
+        explain::explain, introspect::introspect, whoami::read, revoke::revoke,
     ),
     components(schemas(ErrorAnswer)),
     modifiers(&ErrorResponses, &OperationIds),

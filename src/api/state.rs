@@ -34,6 +34,12 @@ impl FromRef<Api> for Addresses {
     }
 }
 
+impl FromRef<Api> for Keyward {
+    fn from_ref(api: &Api) -> Self {
+        api.keyward.clone()
+    }
+}
+
 impl FromRef<Api> for BodyReader {
     fn from_ref(api: &Api) -> Self {
         api.keyward.bodies().clone()

@@ -239,6 +239,8 @@ pub enum AuditCause {
     Renamed,
     /// The secret was reported as found in public.
     Leaked,
+    /// The bearer of the secret asked for it, and presented the secret (RFC 7009).
+    Bearer,
 }
 
 /// An audit event. It contains ids and plain facts, never a secret or a digest.

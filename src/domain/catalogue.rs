@@ -192,6 +192,7 @@ impl Default for Catalogue {
         let own = [
             ("admin-tokens", "Admin Tokens", &tokens[..]),
             ("api-tokens", "API Tokens", &tokens[..]),
+            ("tokens", "Tokens", &[("introspect", "Introspect tokens by their secret")][..]),
             ("users", "Users", &people[..]),
             ("roles", "Roles", &people[..]),
             ("audit-logs", "Audit Logs", &[("read", "Read"), ("export", "Export")][..]),

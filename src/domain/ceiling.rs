@@ -154,6 +154,22 @@ impl Ceiling {
     }
 }
 
+impl Ceiling {
+    /// Returns the permissions that a grant intersects: those of which [`effect`](Self::effect) makes effective ones.
+    /// `None` if the ceiling lists none and allows the grant as a whole.
+    pub(crate) fn met_by(&self, grant: &Grant) -> Option<Vec<&Permission>> {
+        match self {
+            Self::Unlimited => None,
+            Self::Policy(policy) if policy.allows(&grant.scope.action, grant.scope.resource.as_ref()) => None,
+            Self::Policy(_) => Some(Vec::new()),
+            Self::Of(permissions) => {
+                let met = permissions.iter().filter(|p| concerns(p, grant));
+                Some(met.filter(|p| p.scope.fields.intersect(&grant.scope.fields).is_some()).collect())
+            }
+        }
+    }
+}
+
 pub(super) fn describe(action: &Action, resource: Option<&Resource>) -> String {
     resource.map_or_else(|| action.to_string(), |resource| format!("{action} on {resource}"))
 }

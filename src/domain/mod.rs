@@ -16,6 +16,7 @@ mod coverage;
 pub(crate) mod date;
 mod decision;
 mod digest;
+mod explanation;
 mod field_path;
 mod hash_key;
 #[cfg(feature = "people")]
@@ -29,6 +30,8 @@ mod metadata;
 mod name;
 mod owner;
 mod permission;
+#[cfg(any(feature = "api", feature = "mcp"))]
+mod permission_list;
 mod principal;
 mod rejection;
 mod rename;
@@ -59,6 +62,11 @@ pub(crate) use coverage::Holdings;
 pub use decision::{Decision, DecisionRule, Denied, HiddenField, Verdict};
 pub(crate) use digest::DigestHasher;
 pub use digest::{Digest, MalformedDigest};
+pub use explanation::{
+    ExplainedAction, ExplainedGrant, ExplainedOutcome, ExplainedPermission, ExplainedStep, ExplainedToken, Explanation,
+    StepName, StepOutcome,
+};
+pub(crate) use explanation::{Holder, Question, QuestionCredential};
 pub use field_path::{FieldName, FieldPath, PathSegment};
 pub use hash_key::{HashKey, HashKeyId, HashKeyRing, InvalidHashKey, StrapiHashKey};
 #[cfg(feature = "people")]
@@ -78,6 +86,8 @@ pub(crate) use owner::email_key;
 pub use owner::{Owner, OwnerState, PasswordHash, Role};
 pub(crate) use permission::same_in_any_order;
 pub use permission::{ConditionClause, ConditionExpr, EffectivePermission, Fields, Grant, Permission, Scope};
+#[cfg(feature = "api")]
+pub(crate) use permission_list::PermissionList;
 pub use principal::{Authority, Principal};
 pub use rejection::{Ambiguity, InvalidCredential, RateExceeded, Reason, Unavailable};
 pub use rename::Rename;

@@ -316,6 +316,11 @@ impl SecretFormat {
         Ok(VerifiedSecret { digest: self.genuine(text)?, kind: Some(*kind) })
     }
 
+    /// Returns what the secrets of a kind begin with.
+    pub(crate) fn prefix(&self, kind: TokenKind) -> &str {
+        &self.prefixes[kind as usize].1
+    }
+
     /// Returns true if a secret of this installation may have this length.
     pub(crate) fn has_length(&self, length: usize) -> bool {
         self.prefixes.iter().any(|(_, prefix)| prefix.len() + RANDOM + CHECK == length)

@@ -4,7 +4,7 @@ use super::bearer::{Presented, presented};
 use super::gate::Gate;
 use super::groups::{Access, Group};
 use super::origin::{is_safe, is_same_origin};
-use crate::domain::{InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, VerifyError};
+use crate::domain::{InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, Unavailable, VerifyError};
 use crate::resolve::{CacheKey, Entry, Incident, IncidentKind, KnownSecret, Lane, Resolved};
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::net::IpAddr;
@@ -42,6 +42,24 @@ impl Gate {
         headers: &HeaderMap,
         extensions: &Extensions,
     ) -> Result<Admission<'g>, NotAdmitted<'g>> {
+        let group = self.locate(method, uri, headers, extensions)?;
+        match &group.access {
+            Access::Public => Ok(Admission::Public(group)),
+            Access::Guarded { kinds, .. } => {
+                self.identify(headers, extensions, group, *kinds).map_err(|reason| (reason, Some(group)))
+            }
+        }
+    }
+
+    /// Returns the group of a request, whose credential is not read. Inlined: it is a part of every admission.
+    #[inline(always)]
+    pub(super) fn locate<'g>(
+        &'g self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<&'g Group, NotAdmitted<'g>> {
         let path = sent_path(uri, extensions).map(|path| self.base.inward(path));
         let group = match path.and_then(|path| self.groups.classify(method, path)) {
             Ok(group) => group,
@@ -50,12 +68,7 @@ impl Gate {
         if group.same_origin && !is_safe(method) && !self.proves_same_origin(headers, uri, group) {
             return Err((Reason::CrossOrigin, Some(group)));
         }
-        match &group.access {
-            Access::Public => Ok(Admission::Public(group)),
-            Access::Guarded { kinds, .. } => {
-                self.identify(headers, extensions, group, *kinds).map_err(|reason| (reason, Some(group)))
-            }
-        }
+        Ok(group)
     }
 
     /// Returns the group that a path in no group, or an ambiguous one, begins like. It decides how the rejection looks,
@@ -74,16 +87,7 @@ impl Gate {
     ) -> Result<Admission<'g>, Reason> {
         let secret = match self.presented(headers, group) {
             Presented::Secret(secret) => secret,
-            Presented::Malformed | Presented::Several if self.session_counts_besides(headers, group) => {
-                return Err(Reason::NoCredential);
-            }
-            Presented::Malformed => return Err(Reason::Invalid(InvalidCredential::Malformed)),
-            Presented::Several => return Err(Reason::SeveralCredentials),
-            Presented::Nothing => {
-                // Whom the host has signed in is not the public.
-                let public = group.public_entry().filter(|_| !group.admits_signed_in()).ok_or(Reason::NoCredential)?;
-                return Ok(Admission::Admitted(group, public.clone()));
-            }
+            other => return self.without_secret(&other, headers, group),
         };
         if !self.format.has_length(secret.len()) {
             return self.reject_secret(VerifyError::Malformed, headers, group);
@@ -97,6 +101,28 @@ impl Gate {
             return Ok(Admission::Admitted(group, entry));
         }
         self.verify(secret, cache_key, headers, extensions, group, kinds)
+    }
+
+    /// Judges a request without a secret.
+    #[inline(never)]
+    pub(super) fn without_secret<'g>(
+        &self,
+        presented: &Presented<'_>,
+        headers: &HeaderMap,
+        group: &'g Group,
+    ) -> Result<Admission<'g>, Reason> {
+        match presented {
+            Presented::Malformed | Presented::Several if self.session_counts_besides(headers, group) => {
+                Err(Reason::NoCredential)
+            }
+            Presented::Several => Err(Reason::SeveralCredentials),
+            Presented::Malformed | Presented::Secret(_) => Err(Reason::Invalid(InvalidCredential::Malformed)),
+            Presented::Nothing => {
+                // Whom the host has signed in is not the public.
+                let public = group.public_entry().filter(|_| !group.admits_signed_in()).ok_or(Reason::NoCredential)?;
+                Ok(Admission::Admitted(group, public.clone()))
+            }
+        }
     }
 
     /// Verifies a secret that the cache does not admit, and looks it up.
@@ -162,7 +188,7 @@ impl Gate {
 
     /// Rejects a secret that fails the offline check. Where the host's session counts, the credential of another system is
     /// ignored.
-    fn reject_secret<'g>(
+    pub(super) fn reject_secret<'g>(
         self: &Arc<Self>,
         error: VerifyError,
         headers: &HeaderMap,
@@ -209,15 +235,21 @@ impl Gate {
         kinds: TokenKinds,
         address: Option<IpAddr>,
     ) -> Result<Arc<Entry>, Reason> {
+        let resolved = self.ask(secret, address).await.map_err(Reason::Unavailable)?;
+        judge(resolved, secret.prefix, kinds, self.resolver.clock.moment())
+    }
+
+    /// Reads the token of this secret from the store, in the lane of the client's address.
+    pub(super) async fn ask(&self, secret: KnownSecret, address: Option<IpAddr>) -> Result<Resolved, Unavailable> {
         let budget = self.budget.as_ref().zip(address);
         let lane = budget.map_or(Lane::Unknown, |(budget, address)| budget.lane(address, self.resolver.clock.moment()));
-        let resolved = self.resolver.clone().ask(secret, lane).await.map_err(Reason::Unavailable)?;
+        let resolved = self.resolver.clone().ask(secret, lane).await?;
         let now = self.resolver.clock.moment();
         self.note_replaced(&resolved, || address, now);
         if let (Resolved::Absent { read: true, .. }, Some((budget, address))) = (&resolved, budget) {
             budget.count(address, now);
         }
-        judge(resolved, secret.prefix, kinds, now)
+        Ok(resolved)
     }
 
     /// Returns the secret of a request: from its `Authorization` header in nearly all groups.
@@ -266,13 +298,16 @@ pub(super) fn judge(
     now: MonotonicTime,
 ) -> Result<Arc<Entry>, Reason> {
     let Resolved::Found(entry) = resolved else { return Err(Reason::Invalid(InvalidCredential::Unknown)) };
-    let kind = entry.principal.kind();
-    let fits = kind.is_some_and(|kind| kinds.contains(kind)) && (prefix.is_none() || prefix == kind);
-    if !fits {
-        return Err(Reason::Invalid(InvalidCredential::WrongKind));
-    }
+    judge_kind(&entry, prefix, kinds)?;
     entry.judge(now)?;
     Ok(entry)
+}
+
+/// Judges the kind of a record: it must be that of the prefix, and one of the group's.
+pub(super) fn judge_kind(entry: &Entry, prefix: Option<TokenKind>, kinds: TokenKinds) -> Result<(), Reason> {
+    let kind = entry.principal.kind();
+    let fits = kind.is_some_and(|kind| kinds.contains(kind)) && (prefix.is_none() || prefix == kind);
+    if fits { Ok(()) } else { Err(Reason::Invalid(InvalidCredential::WrongKind)) }
 }
 
 /// Returns the path before a router took a nested prefix away.

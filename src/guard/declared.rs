@@ -2,17 +2,22 @@
 
 use super::groups::Groups;
 use crate::domain::{Catalogue, Requirement};
-use axum::routing::MethodFilter;
+use axum::routing::{MethodFilter, MethodRouter};
+use http::Method;
 use std::collections::BTreeSet;
 
 /// A declared route. Without a requirement it is for public groups.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[cfg_attr(not(feature = "api"), allow(dead_code, reason = "only OpenAPI documents tell methods apart"))]
 pub(crate) struct DeclaredRoute {
     pub(super) path: String,
     pub(super) requirement: Option<Requirement>,
     /// The methods, unless a method router or a service selects them.
     pub(super) methods: Option<MethodFilter>,
+    /// The methods that a method router serves, as far as it tells.
+    pub(super) served: Option<MethodFilter>,
+    /// Whether it stands for calls in the bodies of a route that is declared too.
+    pub(super) is_call: bool,
     /// Whether the route has everything below its path.
     pub(super) is_prefix: bool,
 }
@@ -29,7 +34,8 @@ pub(crate) struct RouteMistakes {
 
 impl DeclaredRoute {
     pub(super) fn new(path: &str, requirement: Option<&Requirement>) -> Self {
-        Self { path: path.to_owned(), requirement: requirement.cloned(), methods: None, is_prefix: false }
+        let (path, requirement) = (path.to_owned(), requirement.cloned());
+        Self { path, requirement, methods: None, served: None, is_call: false, is_prefix: false }
     }
 
     pub(super) fn below(&self, prefix: &str) -> Self {
@@ -38,6 +44,29 @@ impl DeclaredRoute {
         let path = if self.path == "/" { "" } else { &self.path };
         Self { path: format!("{prefix}{path}"), ..self.clone() }
     }
+}
+
+/// Returns whether methods include this one. `GET` includes `HEAD`.
+pub(super) fn has_method(methods: MethodFilter, method: &Method) -> bool {
+    let holds = |method: Method| MethodFilter::try_from(method).is_ok_and(|method| methods.or(method) == methods);
+    holds(method.clone()) || (*method == Method::HEAD && holds(Method::GET))
+}
+
+/// Returns the methods that a method router serves. `None` if it serves every method, or does not tell.
+///
+/// axum has no accessor for them: they are read from its `Debug` text, where the value of its `Allow` header is. If that
+/// text is another one, an explanation says that it does not know the requirement.
+pub(super) fn served_methods<S>(router: &MethodRouter<S>) -> Option<MethodFilter> {
+    let text = format!("{router:?}");
+    // With a fallback of its own it serves every method.
+    let (_, allowed) = text.contains("fallback: Default(").then(|| text.split_once("allow_header: Bytes(b\""))??;
+    let mut methods = allowed
+        .split_once('"')?
+        .0
+        .split(',')
+        .map(|name| MethodFilter::try_from(Method::from_bytes(name.as_bytes()).ok()?).ok());
+    let first = methods.next()??;
+    methods.try_fold(first, |all, method| Some(all.or(method?)))
 }
 
 impl RouteMistakes {
@@ -160,6 +189,21 @@ mod tests {
         ] {
             assert_eq!(find(&[(path, asked)], None).unfit.is_empty(), fits, "{path}");
         }
+    }
+
+    /// A release of axum with another `Debug` text fails here.
+    #[test]
+    fn a_method_router_tells_its_methods() {
+        use axum::routing::{any, get, post};
+        let served = |router: MethodRouter| served_methods(&router);
+        let (get_only, both) = (MethodFilter::GET.or(MethodFilter::HEAD), MethodFilter::GET.or(MethodFilter::POST));
+        assert_eq!(served(get(|| async {})), Some(get_only));
+        assert_eq!(served(post(|| async {}).get(|| async {})), Some(both.or(MethodFilter::HEAD)));
+        assert_eq!(served(post(|| async {})), Some(MethodFilter::POST));
+        for every in [any(|| async {}), any(|| async {}).get(|| async {}), get(|| async {}).fallback(|| async {})] {
+            assert_eq!(served(every), None);
+        }
+        assert_eq!(served(MethodRouter::new()), None);
     }
 
     #[test]

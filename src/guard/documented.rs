@@ -1,11 +1,10 @@
 //! The requirements of declared routes, for OpenAPI documents.
 
-use super::declared::DeclaredRoute;
+use super::declared::{DeclaredRoute, has_method};
 use super::gate::Gate;
 use super::groups::Group;
 use super::style::RejectionFormat;
 use crate::domain::{Requirement, Verdict};
-use axum::routing::MethodFilter;
 use http::Method;
 
 /// The requirement of a documented operation.
@@ -59,18 +58,13 @@ fn find<'r>(
     let ranked: Vec<_> = routes.iter().filter_map(|route| Some((ranks(route, path)?, route))).collect();
     let Some(best) = ranked.iter().map(|(ranks, _)| ranks).min() else { return Ok(None) };
     let of_path = || ranked.iter().filter(|(ranks, _)| ranks == best).map(|(_, route)| *route);
-    let has_method = |route: &&DeclaredRoute| route.methods.is_some_and(|methods| has(methods, method));
-    if let Some(route) = of_path().find(has_method) {
+    let serves = |route: &&DeclaredRoute| route.methods.is_some_and(|methods| has_method(methods, method));
+    if let Some(route) = of_path().find(serves) {
         return Ok(route.requirement.as_ref());
     }
     let mut unknown = of_path().filter(|route| route.methods.is_none()).map(|route| route.requirement.as_ref());
     let Some(first) = unknown.next() else { return Ok(None) };
     if unknown.all(|other| other == first) { Ok(first) } else { Err(UnknownMethods) }
-}
-
-fn has(methods: MethodFilter, method: &Method) -> bool {
-    let holds = |method: Method| MethodFilter::try_from(method).is_ok_and(|method| methods.or(method) == methods);
-    holds(method.clone()) || (*method == Method::HEAD && holds(Method::GET))
 }
 
 /// Compares a documented path with that of a route: a rank for each segment, the more specific the lower. `None` if the
@@ -109,6 +103,7 @@ fn rank(declared: &str, documented: &str) -> Option<u8> {
 mod tests {
     use super::*;
     use crate::domain::action;
+    use axum::routing::MethodFilter;
 
     fn route(path: &str, name: Option<&str>, methods: Option<MethodFilter>) -> DeclaredRoute {
         DeclaredRoute { methods, ..DeclaredRoute::new(path, name.map(action).as_ref()) }

@@ -9,6 +9,8 @@ use super::credential_headers::CredentialHeaders;
 #[cfg(feature = "axum")]
 use super::declared::{DeclaredRoute, RouteMistakes};
 use super::groups::{Group, Groups, InvalidGroups};
+#[cfg(feature = "axum")]
+use super::kept_routes::KeptRoutes;
 use super::page::PageContext;
 use super::signed_in::SignedIn;
 use super::style::RejectionStyle;
@@ -34,6 +36,9 @@ pub(crate) struct Gate {
     pub(super) style: Arc<RejectionStyle>,
     /// Which account of the host a request is made by.
     pub(super) signed_in: Option<SignedIn>,
+    /// The routes behind the gate, for explanations.
+    #[cfg(feature = "axum")]
+    pub(super) routes: KeptRoutes,
 }
 
 /// The settings of a gate.
@@ -61,12 +66,37 @@ impl Gate {
         });
         groups.set_style(&style);
         let (budget, unguarded) = (budget.map(Budget::new), UnguardedLog::default());
-        Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded, style, signed_in })
+        Ok(Self {
+            groups,
+            format,
+            resolver,
+            opaque,
+            addresses,
+            budget,
+            base,
+            unguarded,
+            style,
+            signed_in,
+            #[cfg(feature = "axum")]
+            routes: KeptRoutes::default(),
+        })
     }
 
     #[cfg(feature = "axum")]
     pub(crate) fn mistakes(&self, routes: &[DeclaredRoute], catalogue: Option<&Catalogue>) -> RouteMistakes {
         RouteMistakes::find(routes, &self.groups, catalogue)
+    }
+
+    /// Keeps the routes of a guarded router, for explanations.
+    #[cfg(feature = "axum")]
+    pub(crate) fn keep_routes(&self, routes: &[DeclaredRoute]) {
+        self.routes.keep(routes);
+    }
+
+    /// Notes that the gate guards a service whose routes it does not know.
+    pub(crate) fn note_other_service(&self) {
+        #[cfg(feature = "axum")]
+        self.routes.note_other();
     }
 
     pub(crate) fn format(&self) -> &SecretFormat {

@@ -432,6 +432,14 @@ impl Group {
         matches!(self.access, Access::Guarded { kinds, .. } if !kinds.contains(TokenKind::Content))
     }
 
+    /// Returns the path with the method, if it covers one alone.
+    pub(super) fn name(&self) -> String {
+        match &self.method {
+            Some(method) => format!("{method} {}", self.path),
+            None => self.path.clone(),
+        }
+    }
+
     pub(super) fn is_protected(&self) -> bool {
         !matches!(self.access, Access::Public)
     }

@@ -18,6 +18,7 @@ mod declared;
 mod device;
 #[cfg(feature = "api")]
 mod documented;
+mod explain;
 #[cfg(feature = "axum")]
 mod extract;
 mod future;
@@ -25,12 +26,16 @@ mod gate;
 mod groups;
 #[cfg(feature = "axum")]
 mod guarded_handler;
+#[cfg(feature = "axum")]
+mod kept_routes;
 mod mark;
 #[cfg(any(feature = "api", feature = "ui"))]
 mod mount;
 mod origin;
 mod page;
 mod path;
+#[cfg(feature = "api")]
+mod presented;
 #[cfg(feature = "mcp")]
 mod protected_resource;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
@@ -93,6 +98,8 @@ pub(crate) use mount::Mounts;
 pub(crate) use receive::Received;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]
 pub(crate) use receive::{BodyError, BodyReader, DEADLINE as BODY_DEADLINE};
+#[cfg(feature = "api")]
+pub(crate) use response::KeptByClients;
 #[cfg(feature = "mcp")]
 pub(crate) use response::{EndedByService, is_event_stream};
 #[cfg(feature = "ui")]

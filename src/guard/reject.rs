@@ -25,6 +25,12 @@ impl Gate {
 
     fn reject<B>(&self, reason: Reason, group: Option<&Group>, request: &Request<B>) -> Rejection {
         tracing::debug!(reason = reason.as_str(), "request rejected");
+        Rejection::count(reason);
+        self.rejection(reason, group, request)
+    }
+
+    /// Builds the rejection of a request, without counting it.
+    pub(super) fn rejection<B>(&self, reason: Reason, group: Option<&Group>, request: &Request<B>) -> Rejection {
         let protected = match reason {
             // The group is only the one that the path begins like.
             Reason::AmbiguousPath(_) | Reason::NoGroup => false,
@@ -32,7 +38,7 @@ impl Gate {
         };
         let (headers, uri) = (request.headers(), request.uri());
         let style = group.map_or(&self.style, |group| &group.style).clone();
-        let mut rejection = self.limit(Rejection::new(reason, protected, self.opaque, style), request);
+        let mut rejection = self.limit(Rejection::uncounted(reason, protected, self.opaque, style), request);
         match reason {
             Reason::Invalid(InvalidCredential::Malformed) if !self.style.headers.are_well_formed(headers) => {
                 rejection = rejection.with_malformed_header();
@@ -113,9 +119,21 @@ pub(super) fn reject_response(
     mark: &GuardHandle,
 ) -> Rejection {
     tracing::debug!(reason = reason.as_str(), "response withheld");
+    Rejection::count(reason);
+    rejection_of_response(gate, group, has_policies, reason, mark)
+}
+
+/// Builds the rejection like [`reject_response`], without counting it.
+pub(super) fn rejection_of_response(
+    gate: Option<&Gate>,
+    group: GroupId,
+    has_policies: bool,
+    reason: Reason,
+    mark: &GuardHandle,
+) -> Rejection {
     let group = gate.map(|gate| gate.groups.get(group));
     let style = group.map(|group| group.style.clone()).unwrap_or_default();
-    let rejection = Rejection::new(reason, true, gate.is_none_or(|gate| gate.opaque), style);
+    let rejection = Rejection::uncounted(reason, true, gate.is_none_or(|gate| gate.opaque), style);
     #[cfg(feature = "mcp")]
     let rejection = match mark.rpc_id() {
         Some(id) => rejection.answering(id),

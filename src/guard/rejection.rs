@@ -63,15 +63,15 @@ enum Detail {
 }
 
 impl Rejection {
-    /// Creates a rejection of the gate, and counts it. Admitted requests are not counted: all cores would write to one
-    /// place.
-    pub(super) fn new(reason: Reason, protected: bool, opaque: bool, style: Arc<RejectionStyle>) -> Self {
+    /// Counts a rejection of the gate. Admitted requests are not counted: all cores would write to one place.
+    pub(super) fn count(reason: Reason) {
         #[cfg(feature = "metrics")]
         metrics::counter!("keyward_rejections_total", "reason" => reason.as_str()).increment(1);
-        Self::uncounted(reason, protected, opaque, style)
+        #[cfg(not(feature = "metrics"))]
+        let _ = reason;
     }
 
-    /// Creates a rejection without counting it, for responses behind the gate.
+    /// Creates a rejection without counting it.
     pub(super) fn uncounted(reason: Reason, protected: bool, opaque: bool, style: Arc<RejectionStyle>) -> Self {
         use StatusCode as S;
         let is_strapi = style.format == RejectionFormat::Strapi;
@@ -373,13 +373,14 @@ fn insert_rate(headers: &mut HeaderMap, exceeded: RateExceeded) {
 }
 
 /// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
-/// caller.
-pub(super) fn shield(headers: &mut HeaderMap) {
-    headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+/// caller. Returns whether the response had a `Cache-Control` of its own.
+pub(super) fn shield(headers: &mut HeaderMap) -> bool {
+    let replaced = headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") }).is_some();
     // One look-up: nearly always the header is new.
     if headers.append(VARY, const { HeaderValue::from_static("Authorization") }) {
         vary_once(headers);
     }
+    replaced
 }
 
 /// Removes the value that was added if it was there before.

@@ -10,9 +10,29 @@ use super::rejection::{MakeRejection, RejectionContext, shield};
 use super::revalidate::NoLongerValid;
 use crate::domain::Reason;
 use crate::resolve::Entry;
+#[cfg(feature = "api")]
+use http::HeaderValue;
+#[cfg(feature = "api")]
+use http::header::CACHE_CONTROL;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Request, Response, StatusCode};
 use std::sync::Arc;
+
+/// The `Cache-Control` of a response that its client may keep although its group is protected.
+#[cfg(feature = "api")]
+#[derive(Clone)]
+pub(crate) struct KeptByClients(pub(crate) HeaderValue);
+
+/// Gives a response back the `Cache-Control` by which its client may keep it. There is nothing to do for others.
+#[cold]
+fn restore_cache_control<B>(response: &mut Response<B>) {
+    #[cfg(feature = "api")]
+    if let Some(KeptByClients(value)) = response.extensions_mut().remove() {
+        response.headers_mut().insert(CACHE_CONTROL, value);
+    }
+    #[cfg(not(feature = "api"))]
+    let _ = response;
+}
 
 /// The mark of a response whose service ends the body with the credential, so that the gate does not have to.
 #[derive(Clone, Copy)]
@@ -98,10 +118,13 @@ impl<R> ResponseCheck<R> {
                 .map_or_else(|| self.mark.outcome(), |invalid| Err(invalid.reason())),
             _ => self.mark.outcome(),
         };
-        match outcome {
+        let had_cache_control = match outcome {
             Ok(()) if self.only_authorization => shield(response.headers_mut()),
             Ok(()) => self.shield(response.headers_mut()),
             Err(reason) => return *response = self.reject(reason),
+        };
+        if had_cache_control {
+            restore_cache_control(response);
         }
         if as_stream(response.body_mut()).is_some() {
             self.end_with_credential(response);
@@ -128,7 +151,7 @@ impl<R> ResponseCheck<R> {
 
     /// Sets the headers of a response whose group may have other credential headers.
     #[cold]
-    fn shield(&self, headers: &mut HeaderMap) {
+    fn shield(&self, headers: &mut HeaderMap) -> bool {
         match self.mark.gate() {
             Some(gate) => gate.style.shield(headers),
             None => shield(headers),

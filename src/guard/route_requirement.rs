@@ -142,7 +142,7 @@ fn without_gate() -> StatusCode {
 
 #[cfg(feature = "axum")]
 #[inline(never)]
-fn with_params(requirement: &Requirement, extensions: &mut Extensions) -> Requirement {
+pub(super) fn with_params(requirement: &Requirement, extensions: &mut Extensions) -> Requirement {
     use axum::extract::{FromRequestParts, RawPathParams};
     use futures_util::FutureExt;
     let (mut parts, ()) = Request::new(()).into_parts();

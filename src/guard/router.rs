@@ -1,7 +1,7 @@
 //! The guarded router: a route without a requirement does not compile.
 
 use super::context::Forbidden;
-use super::declared::DeclaredRoute;
+use super::declared::{DeclaredRoute, served_methods};
 use super::extract::Auth;
 use super::gate::Gate;
 use super::guarded_handler::GuardedHandler;
@@ -68,7 +68,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// As [`Router::route`]: if the path is invalid or overlaps another.
     pub fn route(self, path: &str, requirement: Requirement, handler: MethodRouter<S>) -> Self {
         // `layer`, not `route_layer`, also guards `any` and the method router's own fallback.
-        let route = DeclaredRoute::new(path, Some(&requirement));
+        let served = served_methods(&handler);
+        let route = DeclaredRoute { served, ..DeclaredRoute::new(path, Some(&requirement)) };
         self.declare(route).map(|router| router.route(path, handler.layer(Require::new(requirement))))
     }
 
@@ -154,7 +155,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
         T: Service<Request, Response = Response, Error = Infallible> + Clone + Send + Sync + 'static,
         T::Future: Send + 'static,
     {
-        self.declared.extend(requirements.iter().map(|requirement| DeclaredRoute::new(path, Some(requirement))));
+        let call = |r| DeclaredRoute { is_call: true, ..DeclaredRoute::new(path, Some(r)) };
+        self.declared.extend(requirements.iter().map(call));
         let route = DeclaredRoute::new(path, Some(&authenticated()));
         self.declare(route).map(|router| router.route_service(path, service))
     }
@@ -179,7 +181,8 @@ impl<S: Clone + Send + Sync + 'static> GuardedRouter<S> {
     /// # Panics
     /// As [`Router::route`].
     pub fn public(self, path: &str, handler: MethodRouter<S>) -> Self {
-        self.declare(DeclaredRoute::new(path, None)).map(|router| router.route(path, handler.layer(Require::public())))
+        let route = DeclaredRoute { served: served_methods(&handler), ..DeclaredRoute::new(path, None) };
+        self.declare(route).map(|router| router.route(path, handler.layer(Require::public())))
     }
 
     /// Nests another guarded router under a path.

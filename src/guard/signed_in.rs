@@ -109,7 +109,11 @@ impl Gate {
 
     /// Decides about a request for which the host has signed in no account. Without a credential, its caller is the public.
     /// A credential of another system is rejected.
-    fn identify_unsigned<'g>(self: &Arc<Self>, headers: &HeaderMap, group: &'g Group) -> Result<Admission<'g>, Reason> {
+    pub(super) fn identify_unsigned<'g>(
+        self: &Arc<Self>,
+        headers: &HeaderMap,
+        group: &'g Group,
+    ) -> Result<Admission<'g>, Reason> {
         let presented = if group.pages.is_some() { Presented::Nothing } else { self.presented(headers, group) };
         match presented {
             Presented::Nothing => {

@@ -216,13 +216,14 @@ impl RejectionStyle {
     }
 
     /// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
-    /// caller.
-    pub(super) fn shield(&self, headers: &mut HeaderMap) {
+    /// caller. Returns whether the response had a `Cache-Control` of its own.
+    pub(super) fn shield(&self, headers: &mut HeaderMap) -> bool {
         if self.headers.is_default() {
             return shield(headers);
         }
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let replaced = headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store")).is_some();
         self.headers.vary(headers);
+        replaced
     }
 
     fn with_error(&self, error: &str, scope: Option<&str>) -> HeaderValue {

@@ -14,6 +14,7 @@
 //! | [`your_users`] | your users as owners of tokens: ceilings, reports of changes, sessions |
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
+//! | [`explaining`] | why a request is rejected; introspection, `whoami`, and revocation by the bearer |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
 //! | [`key_life`] | rotation with a grace period, limits, rules, tokens for sub-agents |
 //! | [`leaks`] | what to do when a key leaks: finding it, revoking many, reports of secret scanning |
@@ -117,6 +118,7 @@ page!(
     "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
     "postgres": ["synchronous_heartbeat" => "crate::store::PostgresOptions::synchronous_heartbeat"],
 );
+page!(explaining, "explaining.md", "api": ["api::whoami" => "crate::api::whoami"]);
 page!(
     operating,
     "operating.md",

@@ -1,6 +1,5 @@
 //! Tools that describe the caller: its token and its permissions. The layer answers the calls, and they change nothing.
 
-use crate::domain::{Authority, ContentAccess, EffectivePermission, Fields};
 use crate::guard::AuthContext;
 use serde_json::{Map, Value, json};
 
@@ -25,7 +24,12 @@ pub(super) fn definitions() -> [Value; 2] {
 
 /// Returns the result of a call of one of these tools.
 pub(super) fn answer_call(tool: &str, auth: &AuthContext, stateless: bool) -> Value {
-    let data = if tool == WHOAMI { describe_caller(auth) } else { list_permissions(auth.principal().authority()) };
+    let data = if tool == WHOAMI {
+        describe_caller(auth)
+    } else {
+        // Serializing cannot fail: the list consists of texts.
+        serde_json::to_value(auth.principal().authority().permission_list()).unwrap_or_default()
+    };
     let mut result = json!({"content": [{"type": "text", "text": data.to_string()}], "structuredContent": data});
     if stateless {
         result["resultType"] = "complete".into();
@@ -41,40 +45,4 @@ fn describe_caller(auth: &AuthContext) -> Value {
         ("expires_in_seconds", auth.expires_in().map(|left| left.as_secs().into())),
     ];
     known.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect::<Map<_, _>>().into()
-}
-
-/// Lists the permissions of an authority. `extent` says whether the list is complete, or what holds in its place.
-fn list_permissions(authority: &Authority) -> Value {
-    let of = |extent: &str, permissions: Vec<Value>| json!({"extent": extent, "permissions": permissions});
-    let actions = |actions: &[crate::domain::Action]| -> Vec<Value> {
-        actions.iter().map(|action| json!({"action": action.as_str()})).collect()
-    };
-    match authority {
-        Authority::Admin { rules, .. } | Authority::Session { rules: Some(rules), .. } => {
-            of("listed", rules.iter().map(describe_permission).collect())
-        }
-        Authority::Session { rules: None, .. } => of("everything", Vec::new()),
-        Authority::PolicySession { .. } => of("decided-by-application", Vec::new()),
-        Authority::Content { access: ContentAccess::Custom(allowed) } => of("listed", actions(allowed)),
-        Authority::Content { access } => of(access.as_str(), Vec::new()),
-        Authority::Public { actions: allowed } => of("listed", actions(allowed)),
-    }
-}
-
-fn describe_permission(rule: &EffectivePermission) -> Value {
-    let mut permission = json!({"action": rule.scope.action.as_str()});
-    if let Some(resource) = &rule.scope.resource {
-        permission["resource"] = resource.as_str().into();
-    }
-    if let Fields::Only(fields) = &rule.scope.fields {
-        permission["fields"] = fields.as_slice().iter().map(|field| field.as_str()).collect();
-    }
-    if !rule.guard.is_always() {
-        // Every part has to hold. A part holds if one of its conditions does.
-        let part = |part: &crate::domain::ConditionClause| -> Value {
-            part.as_slice().iter().map(|condition| condition.as_str()).collect()
-        };
-        permission["conditions"] = rule.guard.parts().iter().map(part).collect();
-    }
-    permission
 }

@@ -139,10 +139,18 @@ impl HostAccounts {
 
     /// Completes the owner of a record like [`complete`](Self::complete).
     pub(crate) async fn complete_record(&self, record: &mut Record) -> Result<(), StoreError> {
+        if record.account().is_some() {
+            self.answer_record(record).await?;
+            self.note_shrunk(record);
+        }
+        Ok(())
+    }
+
+    /// Completes the owner of a record, and causes no clamp.
+    pub(super) async fn answer_record(&self, record: &mut Record) -> Result<(), StoreError> {
         let Some(key) = record.account().cloned() else { return Ok(()) };
         let account = self.ask(&key).await?;
         record.owner = record.owner.take().zip(account).map(|((owner, _), account)| as_answered(owner, account));
-        self.note_shrunk(record);
         Ok(())
     }
 

@@ -18,7 +18,7 @@ pub(crate) struct CacheKey {
 
 impl CacheKey {
     /// The key of entries without a verified secret: of the public principal, and of warmed tokens.
-    pub(super) const NONE: Self = Self { bucket: 0, rest: 0 };
+    pub(crate) const NONE: Self = Self { bucket: 0, rest: 0 };
 }
 
 /// Makes cache keys. The hash key is drawn at the start, and leaves the process in no form.
@@ -69,7 +69,7 @@ impl KnownSecret {
     }
 
     /// Returns the secret with this digest, for an entry that is never cached.
-    pub(super) fn uncached(digest: Digest) -> Self {
+    pub(crate) fn uncached(digest: Digest) -> Self {
         Self { digest, prefix: None, cache_key: CacheKey::NONE }
     }
 }

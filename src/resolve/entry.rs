@@ -6,7 +6,7 @@ use super::freshness::{Freshness, LastChecked, Stamp};
 use super::token_limits::EntryLimits;
 use super::usage::{NOTE_EVERY, WRITE_EVERY};
 use crate::domain::{
-    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, Tag, Timestamp, Token, TokenAuthority,
+    Conditions, Digest, MonotonicTime, Principal, Reason, Requirement, StepName, Tag, Timestamp, Token, TokenAuthority,
     TokenKind, TokenKinds, Verdict,
 };
 use crate::store::Record;
@@ -227,23 +227,34 @@ impl Entry {
         }
     }
 
-    /// Checks the expiry first, then the owner's state, then whether the token is enabled.
+    /// Judges the token itself: the first check that fails decides.
     pub(crate) fn judge(&self, now: MonotonicTime) -> Result<(), Reason> {
-        if now >= self.ends {
-            return Err(Reason::Expired);
-        }
-        if !self.owner_active {
-            return Err(Reason::OwnerInactive);
-        }
-        if self.enabled { Ok(()) } else { Err(Reason::Disabled) }
+        self.checks(now).into_iter().try_for_each(|(_, outcome)| outcome)
+    }
+
+    /// Returns the checks of the token itself, in order, each with the step that an explanation shows. A check of another
+    /// limit belongs into this list.
+    pub(crate) fn checks(&self, now: MonotonicTime) -> [(StepName, Result<(), Reason>); 3] {
+        let expiry = if now >= self.ends { Err(Reason::Expired) } else { Ok(()) };
+        let owner = if self.owner_active { Ok(()) } else { Err(Reason::OwnerInactive) };
+        let enabled = if self.enabled { Ok(()) } else { Err(Reason::Disabled) };
+        [(StepName::Expiry, expiry), (StepName::Owner, owner), (StepName::Enabled, enabled)]
     }
 
     /// Checks the networks and rates of the token, and counts the request.
     pub(crate) fn admit(&self, address: impl FnOnce() -> Option<IpAddr>) -> Result<(), Reason> {
         match &self.context.limits {
             None => Ok(()),
-            Some(limits) => limits.admit(address()),
+            Some(limits) => {
+                limits.admit_address(address())?;
+                limits.count()
+            }
         }
+    }
+
+    /// Checks the networks of the token alone, for a request that is not sent.
+    pub(crate) fn admit_address(&self, address: Option<IpAddr>) -> Result<(), Reason> {
+        self.context.limits.as_ref().map_or(Ok(()), |limits| limits.admit_address(address))
     }
 
     /// Returns whether each request has to meet limits of the token.

@@ -3,6 +3,7 @@
 mod accounts;
 mod cache_key;
 mod entry;
+mod examine;
 mod freshness;
 mod health;
 mod incidents;
@@ -26,6 +27,7 @@ pub(crate) use accounts::{HostAccounts, as_answered};
 pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
 pub(crate) use entry::Entry;
 use entry::EntryContext;
+pub(crate) use examine::Examined;
 pub(crate) use freshness::{Freshness, LogPosition};
 pub use health::{Health, SyncMode};
 pub(crate) use incidents::{Incident, IncidentKind, Incidents};
@@ -283,6 +285,12 @@ impl Resolver {
     /// Returns how long a request waits in all.
     pub(crate) fn request_deadline(&self) -> Duration {
         self.limits.request
+    }
+
+    /// Returns the longest time until a change takes effect here.
+    #[cfg(feature = "api")]
+    pub(crate) fn max_staleness(&self) -> Duration {
+        self.limits.max_staleness
     }
 
     /// Returns the accounts of the host.

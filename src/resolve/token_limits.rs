@@ -37,14 +37,16 @@ impl EntryLimits {
         (!networks.is_empty() || !rates.is_empty()).then_some(Self { networks, rates })
     }
 
-    /// Judges a request, and counts it. Without an address no network is met.
-    pub(super) fn admit(&self, address: Option<IpAddr>) -> Result<(), Reason> {
+    /// Judges the client's address. Without one no network is met.
+    pub(super) fn admit_address(&self, address: Option<IpAddr>) -> Result<(), Reason> {
         let is_in = |networks: &[Network]| {
             address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
         };
-        if !self.networks.iter().all(|networks| is_in(networks)) {
-            return Err(Reason::NetworkNotAllowed);
-        }
+        if self.networks.iter().all(|networks| is_in(networks)) { Ok(()) } else { Err(Reason::NetworkNotAllowed) }
+    }
+
+    /// Counts a request.
+    pub(super) fn count(&self) -> Result<(), Reason> {
         self.rates.iter().try_for_each(|limiter| limiter.count())
     }
 

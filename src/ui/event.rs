@@ -67,6 +67,7 @@ pub(super) fn describe_cause(cause: AuditCause) -> (&'static str, Option<AuditTa
         }
         AuditCause::SecretReused => ("A replaced key was used", None),
         AuditCause::Leaked => ("The key was found in public", None),
+        AuditCause::Bearer => ("Its bearer asked for it, with the secret", None),
     }
 }
 

@@ -5,6 +5,8 @@
 #[cfg(feature = "full")]
 mod api;
 mod escalation;
+#[cfg(feature = "full")]
+mod explain;
 #[cfg(feature = "sqlite")]
 mod histories;
 #[cfg(feature = "full")]
@@ -22,6 +24,8 @@ mod mounts;
 mod openapi;
 #[cfg(feature = "sqlite")]
 mod people;
+#[cfg(feature = "full")]
+mod presented;
 #[cfg(feature = "full")]
 mod renames;
 #[cfg(feature = "sqlite")]

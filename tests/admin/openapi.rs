@@ -18,7 +18,7 @@ enum For {
 use For::{Anyone, Holders, SignedIn};
 
 /// Every route of `src/api/mod.rs`.
-const ROUTES: [(&str, &str, For); 52] = [
+const ROUTES: [(&str, &str, For); 56] = [
     ("post", "/admin/login", Anyone),
     ("post", "/admin/register", Anyone),
     ("post", "/admin/register-admin", Anyone),
@@ -71,6 +71,10 @@ const ROUTES: [(&str, &str, For); 52] = [
     ("get", "/admin/audit-logs", Holders),
     ("get", "/admin/audit-logs/{id}", Holders),
     ("get", "/admin/audit-logs/export", Holders),
+    ("post", "/admin/explain", SignedIn),
+    ("post", "/admin/introspect", Holders),
+    ("get", "/admin/whoami", SignedIn),
+    ("post", "/admin/revoke", Anyone),
 ];
 
 const PASSWORD: &str = "Correct-Horse-7";
@@ -119,7 +123,9 @@ impl Described {
         if let Some(token) = who {
             request = request.header(AUTHORIZATION, &format!("Bearer {token}"));
         }
-        if !body.is_null() {
+        if let Some(token) = body["form"].as_str() {
+            request = request.form(&[("token", token)]);
+        } else if !body.is_null() {
             request = request.json(&body);
         }
         let answer = request.await;
@@ -311,6 +317,19 @@ async fn responses_match_their_schemas() {
     api.call(("get", "/admin/audit-logs/{id}"), &events["results"][0]["id"], me, Value::Null, 200).await;
     api.call(("get", "/admin/audit-logs/{id}"), &json!(0), me, Value::Null, 404).await;
     api.export(&session).await;
+
+    let new = json!({"name": "bearer", "lifespan": 604_800_000, "adminPermissions": permissions});
+    let token = api.call(("post", "/admin/admin-tokens"), none, me, new, 201).await;
+    let asked = json!({"token": token["data"]["id"], "method": "GET", "path": "/admin/users"});
+    api.call(("post", "/admin/explain"), none, me, asked, 200).await;
+    let secret = text(&token, "/data/accessKey");
+    api.call(("get", "/admin/whoami"), none, Some(&secret), Value::Null, 200).await;
+    api.call(("get", "/admin/whoami"), none, me, Value::Null, 200).await;
+    let form = json!({"form": secret});
+    let state = api.call(("post", "/admin/introspect"), none, me, form.clone(), 200).await;
+    assert_eq!(state["active"], true);
+    api.call(("post", "/admin/revoke"), none, None, form.clone(), 200).await;
+    api.call(("post", "/admin/introspect"), none, me, form, 200).await;
 
     // The errors of each route.
     let bare = api.call(("post", "/admin/admin-tokens"), none, me, json!({"name": "bare"}), 201).await;

@@ -7,6 +7,7 @@ mod find;
 mod issue;
 mod limits;
 mod load;
+mod presented;
 mod read;
 #[cfg(feature = "reveal")]
 mod reveal;

@@ -680,6 +680,7 @@ async fn every_mutation_commits_its_tags_and_its_event() {
     });
     check!(seen, methods, record_reveal, |world, unit| unit.record_reveal(&world.token).await);
     check!(seen, methods, revoke_token, |world, unit| unit.revoke_token(&world.token).await);
+    check!(seen, methods, revoke_presented, |world, unit| unit.revoke_presented(&world.token).await);
 
     check!(seen, methods, revoke_selected, |world, unit| {
         let selected = unit.view().selected_tokens(&TokenSelection::of_owner(world.ada.id), 10).await?;

@@ -3,8 +3,8 @@
 use super::UnitOfWork;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, NewSecret, Secret, Tag, Timestamp, Token,
-    TokenAuthority, TokenId, TokenKind,
+    Actor, AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, NewSecret, Secret, Tag, Timestamp,
+    Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::resolve::IncidentKind;
 use crate::store::{Imported, NewToken, StoredSecret};
@@ -246,6 +246,23 @@ impl UnitOfWork<'_> {
             child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
         }
         Ok(())
+    }
+
+    /// Revokes a token whose bearer presented its secret. It acts for itself; a session, for its person.
+    pub(in crate::admin) async fn revoke_presented(&mut self, token: &Token) -> Result<(), ServiceError> {
+        for child in self.tx.descendants(&[token.id]).await?.iter().rev() {
+            self.delete_token(child, Some(AuditCause::ParentRevoked(token.id))).await?;
+        }
+        self.tx.delete_token(token.id).await?;
+        token.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
+        let (actor, action) = match (token.kind(), token.owner()) {
+            (TokenKind::Session, Some(owner)) => (Actor::Person(owner), AuditAction::SignedOut),
+            _ => (Actor::Token(token.id), AuditAction::TokenRevoked),
+        };
+        self.origin.actor = actor;
+        let details = json!({"name": token.name, "owner": token.owner()});
+        let target = AuditTarget::Token(token.id, token.kind());
+        self.audit_with_cause(Some(AuditCause::Bearer), action, target, details).await
     }
 
     pub(super) async fn load_token(&mut self, id: TokenId) -> Result<Token, ServiceError> {

@@ -2,6 +2,7 @@
 
 mod bounded_staleness;
 mod expiry;
+mod explanations;
 mod known_secrets;
 mod made_up_tokens;
 mod never_more_than_owner;

@@ -1,0 +1,131 @@
+//! `/introspect`: what a token that another service has received is worth (RFC 7662).
+
+use super::failure::Failure;
+use super::form::TokenForm;
+use super::state::Api;
+use crate::admin::ServiceError;
+use crate::domain::{PermissionList, Principal, Timestamp};
+use crate::guard::KeptByClients;
+use axum::Json;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use http::HeaderValue;
+use http::header::CACHE_CONTROL;
+use serde::Serialize;
+use std::time::Duration;
+use utoipa::ToSchema;
+
+/// The token to introspect (RFC 7662 section 2.1).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "only its schema is used: forms have a reader of their own")]
+pub(super) struct TokenToIntrospect {
+    /// The secret.
+    token: String,
+    /// Accepted and ignored.
+    token_type_hint: Option<String>,
+    /// How many seconds the client would like to keep the answer. `Cache-Control` of the answer says how long it may; it is
+    /// at most the staleness that the installation allows itself.
+    max_age: Option<u64>,
+}
+
+/// The state of a token (RFC 7662 section 2.2). Of a token that is not active, no more is said.
+#[derive(Serialize, ToSchema, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Introspection {
+    /// Whether the token would be admitted now.
+    active: bool,
+    /// The actions that it may do as a whole: without a resource, for every row and field. Separated by spaces.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    scope: Option<String>,
+    /// Always `Bearer`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    token_type: Option<&'static str>,
+    /// The id of the owner. Content tokens have none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    sub: Option<String>,
+    /// The display name of the owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    username: Option<String>,
+    /// When it expires, in seconds since 1970. Left out: it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    exp: Option<i64>,
+    /// When it was issued, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    iat: Option<i64>,
+    /// The id of the token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    jti: Option<String>,
+    /// The kind of the token: `admin`, `content` or `session`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    kind: Option<&'static str>,
+    /// The host's key of the owner, if it is an account of the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    account: Option<String>,
+    /// All permissions, with their resources, fields and conditions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    permissions: Option<PermissionList>,
+}
+
+/// Returns the state of a token that another service has received: whether it is valid now, and what it may do. The form has
+/// the secret. Unknown, expired and revoked tokens, and those of a deactivated owner, are answered alike.
+#[utoipa::path(post, path = "/introspect", tag = "Tokens", request_body(content = TokenToIntrospect, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Introspection)))]
+pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Result<Response, Failure> {
+    let principal = api.keyward.gate().introspect(&form.token).await.map_err(|_| Failure::try_again())?;
+    let (state, left) = match principal {
+        Some(principal) => describe(&api, &principal).await?.unwrap_or_default(),
+        None => Default::default(),
+    };
+    let most = api.keyward.gate().resolver().max_staleness();
+    let max_age = form.max_age.filter(|_| state.active).map(|wanted| wanted.min(most).min(left));
+    let mut response = Json(state).into_response();
+    if let Some(max_age) = max_age.filter(|max_age| max_age.as_secs() > 0) {
+        let value = HeaderValue::try_from(format!("private, max-age={}", max_age.as_secs()));
+        // A number is a valid header value.
+        if let Ok(value) = value {
+            response.headers_mut().insert(CACHE_CONTROL, value.clone());
+            response.extensions_mut().insert(KeptByClients(value));
+        }
+    }
+    Ok(response)
+}
+
+/// Describes a valid token, and returns for how long it is valid. `None` if it was revoked just now.
+async fn describe(api: &Api, principal: &Principal) -> Result<Option<(Introspection, Duration)>, Failure> {
+    let Some(id) = principal.token() else { return Ok(None) };
+    let (token, owner) = match api.keyward.tokens().read_presented(id).await {
+        Ok(read) => read,
+        Err(ServiceError::NotFound(_)) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let now = api.keyward.gate().resolver().clock.now();
+    let left = token.expires_at.map_or(Duration::MAX, |at| at.since(now));
+    let seconds = |at: Timestamp| at.0.div_euclid(1000);
+    let authority = principal.authority();
+    // A scope is words of printable characters (RFC 6749 section 3.3).
+    let is_scope = |b: u8| matches!(b, b'!' | b'#'..=b'[' | b']'..=b'~');
+    let scopes: Vec<&str> = authority.scopes().into_iter().filter(|scope| scope.bytes().all(is_scope)).collect();
+    let state = Introspection {
+        active: true,
+        scope: (!scopes.is_empty()).then(|| scopes.join(" ")),
+        token_type: Some("Bearer"),
+        sub: token.owner().map(|owner| owner.to_string()),
+        username: owner.as_ref().map(|owner| owner.display_name()),
+        exp: token.expires_at.map(seconds),
+        iat: Some(seconds(token.created_at)),
+        jti: Some(token.id.to_string()),
+        kind: Some(token.kind().as_str()),
+        account: principal.account().map(ToString::to_string),
+        permissions: Some(authority.permission_list()),
+    };
+    Ok(Some((state, left)))
+}
