@@ -10,10 +10,10 @@ use crate::domain::{
     TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{
-    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NameScope, NewOwner, NewRole, NewToken, OwnerQuery, Page,
-    Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SignInPlace,
-    StoreError, TokenQuery, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys,
-    WriteRoles, WriteTokens,
+    AuditBounds, Clamp, Clamped, EventQuery, EventsOfActor, Imported, Lease, NameScope, NewOwner, NewRole, NewToken,
+    Notice, NoticeQuery, OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys,
+    ReadNotices, ReadRoles, ReadTokens, Record, SignInPlace, StoreError, TokenQuery, TokenTimes, Transaction, View,
+    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteNotices, WriteRoles, WriteTokens,
 };
 use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
@@ -124,8 +124,14 @@ macro_rules! delegate_reads {
         }
         ReadAudit {
             events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+            events_after(id: i64, limit: u32) -> Vec<(i64, AuditEvent)>;
+            audit_bounds(id: i64) -> AuditBounds;
             nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
             sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+        }
+        ReadNotices {
+            lease(name: &str) -> Option<Lease>;
+            due_notices(query: &NoticeQuery<'_>, limit: u32) -> Vec<Notice>;
         }
         ReadImports {
             imported() -> Vec<(String, String, Imported)>;
@@ -224,6 +230,10 @@ fail! {
         }
     ] {
         delete_events(Timestamp) -> u64;
+    }
+    WriteNotices [] {
+        set_lease(&str, &Lease) -> ();
+        add_notices(&[Notice]) -> Vec<Notice>;
     }
     WriteImports [] {
         remember_imported(&str, &str, Imported) -> ();

@@ -14,6 +14,7 @@
 //! | [`your_users`] | your users as owners of tokens: ceilings, reports of changes, sessions |
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
+//! | [`lifecycle_events`] | the audit log as a stream, notices about tokens, webhooks |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
 //! | [`migrating`] | running beside a Strapi 5, and importing from it |
 //! | [`adopting_keys`] | taking over the keys of your own table |
@@ -115,6 +116,7 @@ page!(
     "reveal": ["Builder::encryption" => "crate::Builder::encryption"],
     "postgres": ["synchronous_heartbeat" => "crate::store::PostgresOptions::synchronous_heartbeat"],
 );
+page!(lifecycle_events, "lifecycle_events.md");
 page!(
     operating,
     "operating.md",

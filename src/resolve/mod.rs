@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cache_key;
+mod commits;
 mod entry;
 mod freshness;
 mod health;
@@ -22,6 +23,7 @@ mod warm_up;
 pub use accounts::{Accounts, AccountsError};
 pub(crate) use accounts::{HostAccounts, as_answered};
 pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
+use commits::CommitSignal;
 pub(crate) use entry::Entry;
 use entry::EntryContext;
 pub(crate) use freshness::{Freshness, LogPosition};
@@ -129,6 +131,7 @@ pub(crate) struct Resolver {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) freshness: Freshness,
     pub(crate) progress: Progress,
+    pub(crate) commits: CommitSignal,
     pub(crate) tasks: Tasks,
     keys: Keys,
     store: Arc<dyn Store>,
@@ -225,6 +228,7 @@ impl Resolver {
             clock,
             freshness,
             progress: Progress::default(),
+            commits: CommitSignal::default(),
             tasks: Tasks::default(),
             keys: Keys::default(),
             reload_after,
@@ -268,6 +272,11 @@ impl Resolver {
     fn entry_context(self: &Arc<Self>) -> Arc<EntryContext> {
         let context = || EntryContext::new(self.conditions.clone(), Arc::downgrade(self));
         self.entry_context.get_or_init(context).clone()
+    }
+
+    /// Returns after how long a change by others takes effect at the latest.
+    pub(crate) fn max_staleness(&self) -> Duration {
+        self.limits.max_staleness
     }
 
     /// Returns how long a request waits in all.

@@ -10,6 +10,7 @@ mod host_accounts;
 #[cfg(feature = "strapi")]
 mod imports;
 mod installation;
+mod notices;
 mod roles;
 mod sessions;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -12,7 +12,7 @@ use crate::store::{NameScope, NewOwner, NewRole, NewToken, Snapshot, Transaction
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
 
 /// Every kind of event.
-pub(super) const ALL_ACTIONS: [AuditAction; 27] = [
+pub(super) const ALL_ACTIONS: [AuditAction; 30] = [
     AuditAction::OwnerCreated,
     AuditAction::OwnerInvited,
     AuditAction::OwnerInvitedAgain,
@@ -34,6 +34,9 @@ pub(super) const ALL_ACTIONS: [AuditAction; 27] = [
     AuditAction::TokenRevealed,
     AuditAction::GrantClamped,
     AuditAction::TokenRevoked,
+    AuditAction::TokenExpiring,
+    AuditAction::TokenIdle,
+    AuditAction::TokenUnused,
     AuditAction::SignedIn,
     AuditAction::SignedOut,
     AuditAction::SignInsFailed,

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, PgPool, query, raw_sql};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 10] = [
+pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
@@ -20,6 +20,7 @@ pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 10] = [
     (50, "accounts", include_str!("../migrations/postgres/0050_accounts.sql")),
     (60, "metadata", include_str!("../migrations/postgres/0060_metadata.sql")),
     (70, "tools", include_str!("../migrations/postgres/0070_tools.sql")),
+    (90, "notices", include_str!("../migrations/postgres/0090_notices.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
