@@ -89,6 +89,11 @@ impl Place {
         Self { id, at, ..self }
     }
 
+    /// Returns the place with what the log says of deleted events: none of those after the place is missing.
+    pub(super) fn within(self, bounds: &AuditBounds) -> Self {
+        Self { deleted: bounds.deleted, ..self }
+    }
+
     pub(super) fn cursor(self) -> Cursor {
         Cursor(Position::After(self))
     }

@@ -159,6 +159,7 @@ async fn read(context: &ServiceContext, cursor: &mut Cursor) -> Result<Page, Fol
         return Ok(Page::Gap(after_gap));
     }
     // Later pages begin here, also if this one is empty.
+    place = place.within(&bounds);
     *cursor = place.cursor();
     let events = view.events_after(place.id, PAGE_SIZE).await.map_err(ServiceError::from)?;
     let mut page = Vec::with_capacity(events.len());

@@ -77,7 +77,7 @@ async fn nodes_start_without_the_right_to_create() {
     // The tables are as the files make them.
     let made = describe(&url).await;
     let Some((url, owner, service)) = roles().await else { return };
-    run_files(&owner, 0..=9).await;
+    run_files(&owner, 0..=10).await;
     pretty_eq(&made, &describe(&url).await);
     let node = Node::connect_with(&service, options()).await;
     let key = node.issue(MIGRATED).await;
@@ -94,7 +94,7 @@ fn pretty_eq(one: &str, other: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn older_and_newer_tables_are_named() {
     let Some((url, owner, service)) = roles().await else { return };
-    run_files(&owner, 0..=9).await;
+    run_files(&owner, 0..=10).await;
     let older = "DROP TABLE keyward.keyward_key; DELETE FROM keyward.keyward_migrations WHERE version = 30";
     execute(&url, older).await;
     let message = rejection(&service).await;
