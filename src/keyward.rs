@@ -188,7 +188,7 @@ impl Keyward {
     pub fn builder(store: impl WriteStore) -> Builder {
         let store: Arc<dyn WriteStore> = Arc::new(store);
         let read: Arc<dyn Store> = store.clone();
-        Builder::new(read, |guard| Self { guard, store }.serve_accounts())
+        Builder::new(read, |guard| Self { guard, store }.serve_accounts().serve_notices())
     }
 
     /// Returns the store. Changes made here directly, past the services, take effect within [`Limits::max_staleness`].

@@ -5,7 +5,7 @@ use super::audit_visibility::AuditVisibility;
 use super::context::{ServiceContext, actor_methods};
 use super::unit_of_work::UnitOfWork;
 use crate::domain::{AuditEvent, AuditTarget, Timestamp, TokenId, TokenKind};
-use crate::store::{EventQuery, Page};
+use crate::store::{EventQuery, Page, View};
 use std::time::Duration;
 
 /// The audit log service: reads the audit log. Returned by [`Keyward::audit`](crate::Keyward::audit).
@@ -25,6 +25,12 @@ impl AuditLog {
         Self(f(self.0))
     }
 
+    /// Returns what the actor may see.
+    pub(super) async fn visibility(&self, view: &mut dyn View) -> Result<AuditVisibility, ServiceError> {
+        let actor = self.0.actor(view).await?;
+        AuditVisibility::of(&self.0, view, &actor).await
+    }
+
     /// Lists a page of events with their ids, the latest first.
     ///
     /// A query for a target or an actor that the caller may not see has no events, like one for a target that does not exist. A query
@@ -34,8 +40,7 @@ impl AuditLog {
     /// [`Forbidden`](ServiceError::Forbidden) if the actor is a visitor.
     pub async fn list(&self, query: &EventQuery) -> Result<Page<(i64, AuditEvent)>, ServiceError> {
         let mut view = self.0.view().await?;
-        let actor = self.0.actor(&mut *view).await?;
-        let visibility = AuditVisibility::of(&self.0, &mut *view, &actor).await?;
+        let visibility = self.visibility(&mut *view).await?;
         let Some(query) = visibility.restrict(&mut *view, query).await? else {
             return Ok(Page { items: Vec::new(), total: 0 });
         };

@@ -11,6 +11,7 @@ mod account_policy;
 mod accounts;
 mod actor;
 mod audit_details;
+mod audit_follow;
 mod audit_log;
 mod audit_visibility;
 #[cfg(feature = "people")]
@@ -32,6 +33,7 @@ mod invitations;
 #[cfg(feature = "people")]
 mod known_networks;
 mod metadata;
+mod notices;
 #[cfg(feature = "people")]
 mod own_account;
 mod owner_update;
@@ -68,6 +70,7 @@ mod unit_of_work;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use accounts::AccountReportsWithin;
 pub use accounts::{AccountReports, Sweep, SweepProgress};
+pub use audit_follow::{Cursor, EventToken, Follow, FollowError, LifecycleChange, LifecycleEvent, MalformedCursor};
 pub use audit_log::AuditLog;
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use error::capitalize;
@@ -75,6 +78,7 @@ pub use error::{FieldError, ServiceError};
 pub use explain::Explain;
 #[cfg(feature = "people")]
 pub use invitations::Invitation;
+pub use notices::Notices;
 pub use owners::{OwnerUpdate, Owners};
 #[cfg(feature = "people")]
 pub use password::Password;

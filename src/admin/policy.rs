@@ -1,6 +1,6 @@
 //! The limits that a host sets for its installation.
 
-use super::{ServiceError, TokenRules};
+use super::{Notices, ServiceError, TokenRules};
 use crate::domain::{FieldName, OwnerId, Timestamp};
 use crate::store::NameScope;
 use std::time::Duration;
@@ -28,6 +28,8 @@ pub struct Policy {
     pub invitation_lifespan: Duration,
     /// Audit events are kept for this long; `None`, the default, keeps them for ever.
     pub keep_events: Option<Duration>,
+    /// The notices about tokens that expire or are not used; `None`, the default, makes none.
+    pub notices: Option<Notices>,
     /// The most admin tokens of an owner, also for the host program. Default 1 000. Imports are exempt: imported tokens count, and are
     /// kept.
     pub tokens_per_owner: u64,
@@ -77,6 +79,7 @@ impl Default for Policy {
             session_lifespan: DAY,
             invitation_lifespan: 7 * DAY,
             keep_events: None,
+            notices: None,
             tokens_per_owner: 1_000,
             token_names: None,
             content_tokens: 1_000,

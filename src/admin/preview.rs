@@ -10,10 +10,11 @@ use crate::domain::{
     TokenId, TokenKind, TokenLimits,
 };
 use crate::store::{
-    Clamp, Clamped, EventQuery, EventsOfActor, Imported, NameScope, NewOwner, NewRole, NewToken, OwnerQuery, Page,
-    Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SelectedToken,
-    SignInPlace, StoreError, StoredSecret, TokenQuery, TokenSelection, TokenTimes, Transaction, View, WriteAccounts,
-    WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    AuditBounds, Clamp, Clamped, EventQuery, EventsOfActor, Imported, Lease, NameScope, NewOwner, NewRole, NewToken,
+    Notice, NoticeQuery, OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys,
+    ReadNotices, ReadRoles, ReadTokens, Record, SelectedToken, SignInPlace, StoreError, StoredSecret, TokenQuery,
+    TokenSelection, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteNotices,
+    WriteRoles, WriteTokens,
 };
 use crate::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
@@ -126,8 +127,14 @@ macro_rules! delegate_reads {
         }
         ReadAudit {
             events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+            events_after(id: i64, limit: u32) -> Vec<(i64, AuditEvent)>;
+            audit_bounds(id: i64) -> AuditBounds;
             nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
             sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+        }
+        ReadNotices {
+            lease(name: &str) -> Option<Lease>;
+            due_notices(query: &NoticeQuery<'_>, limit: u32) -> Vec<Notice>;
         }
         ReadImports {
             imported() -> Vec<(String, String, Imported)>;
@@ -229,6 +236,10 @@ fail! {
         }
     ] {
         delete_events(Timestamp) -> u64;
+    }
+    WriteNotices [] {
+        set_lease(&str, &Lease) -> ();
+        add_notices(&[Notice]) -> Vec<Notice>;
     }
     WriteImports [] {
         remember_imported(&str, &str, Imported) -> ();

@@ -35,7 +35,7 @@ pub(super) struct EventPage {
 #[serde(deny_unknown_fields)]
 pub(super) struct Event {
     pub(super) id: i64,
-    /// The action: `token-issued`, `signed-in`, ...
+    /// The action: `token-issued`, `token-expiring`, `signed-in`, ...
     #[schema(value_type = String)]
     pub(super) action: AuditAction,
     pub(super) date: String,

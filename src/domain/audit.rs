@@ -87,6 +87,12 @@ pub enum AuditAction {
     GrantClamped,
     /// A token was revoked.
     TokenRevoked,
+    /// A token expires soon, or has expired. See [`Notices`](crate::admin::Notices).
+    TokenExpiring,
+    /// A token was not used for a long time. See [`Notices`](crate::admin::Notices).
+    TokenIdle,
+    /// A token was never used since it was issued. See [`Notices`](crate::admin::Notices).
+    TokenUnused,
     /// A person signed in.
     SignedIn,
     /// A person signed out, or ended another of their sessions.
@@ -105,7 +111,7 @@ pub enum AuditAction {
 
 impl AuditAction {
     /// All actions.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::OwnerCreated,
         Self::OwnerInvited,
         Self::OwnerInvitedAgain,
@@ -130,6 +136,9 @@ impl AuditAction {
         Self::TokenRevealed,
         Self::GrantClamped,
         Self::TokenRevoked,
+        Self::TokenExpiring,
+        Self::TokenIdle,
+        Self::TokenUnused,
         Self::SignedIn,
         Self::SignedOut,
         Self::SignInsFailed,

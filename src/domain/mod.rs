@@ -12,7 +12,6 @@ mod ceiling_index;
 mod clock;
 mod condition;
 mod coverage;
-#[cfg(any(feature = "api", feature = "strapi", feature = "ui"))]
 pub(crate) mod date;
 mod decision;
 mod digest;

@@ -15,6 +15,7 @@
 //! | [`your_database`] | your pool, schema, migrations and transactions |
 //! | [`many_nodes`] | the staleness bound, its assumptions, and measurements during faults |
 //! | [`explaining`] | why a request is rejected; introspection, `whoami`, and revocation by the bearer |
+//! | [`lifecycle_events`] | the audit log as a stream, notices about tokens, webhooks |
 //! | [`operating`] | serving, proxies, health, metrics, backups, key rotation, incidents |
 //! | [`key_life`] | rotation with a grace period, limits, rules, tokens for sub-agents |
 //! | [`leaks`] | what to do when a key leaks: finding it, revoking many, reports of secret scanning |
@@ -119,6 +120,7 @@ page!(
     "postgres": ["synchronous_heartbeat" => "crate::store::PostgresOptions::synchronous_heartbeat"],
 );
 page!(explaining, "explaining.md", "api": ["api::whoami" => "crate::api::whoami"]);
+page!(lifecycle_events, "lifecycle_events.md");
 page!(
     operating,
     "operating.md",

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod cache_key;
+mod commits;
 mod entry;
 mod examine;
 mod freshness;
@@ -25,6 +26,7 @@ mod warm_up;
 pub use accounts::{Accounts, AccountsError};
 pub(crate) use accounts::{HostAccounts, as_answered};
 pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
+use commits::CommitSignal;
 pub(crate) use entry::Entry;
 use entry::EntryContext;
 pub(crate) use examine::Examined;
@@ -135,6 +137,7 @@ pub(crate) struct Resolver {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) freshness: Freshness,
     pub(crate) progress: Progress,
+    pub(crate) commits: CommitSignal,
     pub(crate) tasks: Tasks,
     keys: Keys,
     store: Arc<dyn Store>,
@@ -235,6 +238,7 @@ impl Resolver {
             clock,
             freshness,
             progress: Progress::default(),
+            commits: CommitSignal::default(),
             tasks: Tasks::default(),
             keys: Keys::default(),
             reload_after,
@@ -282,15 +286,14 @@ impl Resolver {
         self.entry_context.get_or_init(context).clone()
     }
 
+    /// Returns after how long a change by others takes effect at the latest.
+    pub(crate) fn max_staleness(&self) -> Duration {
+        self.limits.max_staleness
+    }
+
     /// Returns how long a request waits in all.
     pub(crate) fn request_deadline(&self) -> Duration {
         self.limits.request
-    }
-
-    /// Returns the longest time until a change takes effect here.
-    #[cfg(feature = "api")]
-    pub(crate) fn max_staleness(&self) -> Duration {
-        self.limits.max_staleness
     }
 
     /// Returns the accounts of the host.

@@ -72,8 +72,11 @@ async fn run(weak: Weak<Resolver>, mut log: Box<dyn ChangeLog>, limits: Limits, 
                 let caught_up = reader.apply(poll, highest, &resolver.freshness, progress);
                 if caught_up {
                     // Before the lease, so that a reader who sees the lease sees the progress too.
-                    progress.applied.store(head, Ordering::Relaxed);
+                    let is_new = progress.applied.swap(head, Ordering::Relaxed) != head;
                     resolver.freshness.renew(asked, limits.max_staleness);
+                    if is_new {
+                        resolver.commits.raise();
+                    }
                 } else {
                     continue;
                 }

@@ -38,6 +38,11 @@ impl Tasks {
         });
     }
 
+    /// Returns the stop signal, for work that no task does.
+    pub(crate) fn stop_signal(&self) -> Stop {
+        Stop(self.stopped.clone())
+    }
+
     /// Signals all tasks to stop, and waits until they have.
     pub(crate) async fn stop(&self) {
         drop(lock(&self.running).take());
@@ -51,6 +56,11 @@ impl Tasks {
 }
 
 impl Stop {
+    /// Returns whether the task has to stop.
+    pub(crate) fn is_requested(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until the task has to stop: `stop` was called, or the [`Tasks`] were dropped.
     pub(crate) async fn requested(&mut self) {
         while !*self.0.borrow_and_update() {

@@ -1,13 +1,14 @@
 //! A store in memory, for tests, demonstrations and tools. Its content ends with the process.
 
 mod clamp;
+mod notices;
 mod selection;
 mod transaction;
 mod view;
 
 use super::{
-    Following, Imported, NameScope, RecentPosition, RecentTokens, Record, Snapshot, Store, StoreError, Transaction,
-    Use, View, WriteStore, sign_in_candidate_in,
+    Following, Imported, Lease, NameScope, NoticeKey, RecentPosition, RecentTokens, Record, Snapshot, Store,
+    StoreError, Transaction, Use, View, WriteStore, sign_in_candidate_in,
 };
 use crate::domain::{
     Ancestor, AuditEvent, Ceiling, Clock, Digest, HashKeyId, KeyCheck, KeyKind, LastUse, Owner, OwnerId, PasswordHash,
@@ -94,6 +95,11 @@ struct Content {
     /// The hash key of each token's digest.
     hash_keys: HashTrieMapSync<TokenId, HashKeyId>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,
+    /// The highest id of an event that was deleted.
+    deleted_event: i64,
+    leases: HashTrieMapSync<String, Lease>,
+    /// The recorded notices of each token.
+    notices: HashTrieMapSync<TokenId, Vec<NoticeKey>>,
 }
 
 /// An open view, or with the writer's lock an open transaction.
@@ -153,6 +159,9 @@ impl MemoryStore {
             children: HashTrieMapSync::new_sync(),
             hash_keys: HashTrieMapSync::new_sync(),
             events: RedBlackTreeMapSync::new_sync(),
+            deleted_event: 0,
+            leases: HashTrieMapSync::new_sync(),
+            notices: HashTrieMapSync::new_sync(),
         };
         let inner = Inner {
             clock,

@@ -15,6 +15,7 @@ mod keys;
 mod list;
 mod memory;
 mod new;
+mod notices;
 mod recent;
 mod roles;
 mod selection;
@@ -29,7 +30,7 @@ pub use crate::domain::{
 };
 pub use accounts::{ReadAccounts, WriteAccounts};
 pub(crate) use audit::scope_details;
-pub use audit::{ReadAudit, WriteAudit};
+pub use audit::{AuditBounds, ReadAudit, WriteAudit};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use host_transaction::HostTransaction;
 pub use imports::{ReadImports, WriteImports};
@@ -41,6 +42,7 @@ pub use list::{
 };
 pub use memory::MemoryStore;
 pub use new::{Imported, NameScope, NewOwner, NewRole, NewToken, Profile, StoredSecret, TokenTimes};
+pub use notices::{Lease, Notice, NoticeKey, NoticeQuery, NoticeReason, ReadNotices, WriteNotices};
 pub use recent::{RecentPosition, RecentTokens};
 pub use roles::{ReadRoles, WriteRoles};
 pub use selection::{SelectedToken, TokenSelection};
@@ -242,7 +244,9 @@ pub trait WriteStore: Store {
 
 /// A view of a store at one moment. Roles are listed completely, other lists page by page.
 #[async_trait]
-pub trait View: ReadRoles + ReadAccounts + ReadTokens + ReadAudit + ReadImports + ReadKeys + Send {
+pub trait View:
+    ReadRoles + ReadAccounts + ReadTokens + ReadAudit + ReadNotices + ReadImports + ReadKeys + Send
+{
     /// Returns the store's time when the view was opened.
     fn now(&self) -> Timestamp;
 
@@ -254,7 +258,9 @@ pub trait View: ReadRoles + ReadAccounts + ReadTokens + ReadAudit + ReadImports 
 ///
 /// A change of a record that does not exist is a [`StoreError::Conflict`], unless the method says otherwise.
 #[async_trait]
-pub trait Transaction: View + WriteRoles + WriteAccounts + WriteTokens + WriteAudit + WriteImports + WriteKeys {
+pub trait Transaction:
+    View + WriteRoles + WriteAccounts + WriteTokens + WriteAudit + WriteNotices + WriteImports + WriteKeys
+{
     /// Returns the sequence that this change will have.
     fn seq(&self) -> u64;
     /// Returns the id that this change will have, if the store has a change log.

@@ -110,7 +110,7 @@ impl DetailRenderer<'_> {
     fn text(&self, name: &str, value: &Value) -> String {
         match (name, value) {
             ("lifespan" | "days", Value::Null) => "unlimited".to_owned(),
-            ("lifespan", value) => match value.as_u64() {
+            ("lifespan" | "leadTime", value) => match value.as_u64() {
                 Some(millis) => Span(Duration::from_millis(millis)).to_string(),
                 None => value.to_string(),
             },
@@ -181,6 +181,9 @@ fn label(name: &str) -> String {
         "first" => "First user".to_owned(),
         "owners" => "Users".to_owned(),
         "expiresAt" => "Expires".to_owned(),
+        "leadTime" => "Notice before expiry".to_owned(),
+        "lastUsedAt" => "Last used".to_owned(),
+        "createdAt" => "Created".to_owned(),
         "imported" => "Imported from".to_owned(),
         "adopted" => "Adopted key, digest by".to_owned(),
         "passwordHash" => "Password hash".to_owned(),

@@ -21,6 +21,8 @@ mod metadata;
 #[cfg(feature = "full")]
 mod mounts;
 #[cfg(feature = "full")]
+mod notices;
+#[cfg(feature = "full")]
 mod openapi;
 #[cfg(feature = "sqlite")]
 mod people;

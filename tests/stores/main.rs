@@ -5,6 +5,8 @@
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod accounts;
+#[cfg(feature = "full")]
+mod lifecycle_events;
 #[cfg(feature = "postgres")]
 mod node;
 #[cfg(feature = "postgres")]

@@ -40,6 +40,7 @@ impl ServiceContext {
                 Ok(()) => {
                     drop(invalidation);
                     note_keys();
+                    state.resolver.commits.raise();
                 }
                 Err(unknown @ StoreError::Unknown(_)) => {
                     let tags = invalidation.tags.clone();

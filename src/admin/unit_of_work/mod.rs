@@ -12,6 +12,7 @@ mod imports;
 mod installation;
 #[cfg(feature = "secret-scanning")]
 mod leaks;
+mod notices;
 mod revoke_all;
 mod roles;
 mod sessions;

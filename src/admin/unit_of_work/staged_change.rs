@@ -50,6 +50,7 @@ impl<T> StagedChange<T> {
         let resolver = context.state.resolver.clone();
         drop(InvalidationGuard { resolver, position, seq, op_id, tags });
         context.store().announce();
+        context.state.resolver.commits.raise();
         value
     }
 }

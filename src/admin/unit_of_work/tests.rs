@@ -43,6 +43,8 @@ enum Mutation {
     ClampOwner(OwnerId),
     ClampUnknown { deleted: bool },
     DeleteEvents,
+    SetLease,
+    AddNotices,
     RememberImported,
     BackdateOwner(OwnerId),
     BackdateToken(Digest),
@@ -82,6 +84,8 @@ impl Mutation {
             | Self::SealSecret
             | Self::ClampUnknown { deleted: false }
             | Self::DeleteEvents
+            | Self::SetLease
+            | Self::AddNotices
             | Self::RememberImported
             | Self::SetKeyCheck => Vec::new(),
             // Expired sessions are rejected, cached or not.
@@ -132,6 +136,9 @@ impl Mutation {
                 AuditAction::OwnerDeleted,
             ],
             Self::DeleteEvents => &[AuditAction::EventsDeleted],
+            // It says which node works, and is no data.
+            Self::SetLease => &[],
+            Self::AddNotices => &[AuditAction::TokenExpiring, AuditAction::TokenIdle, AuditAction::TokenUnused],
             Self::RememberImported => &[AuditAction::RoleCreated, AuditAction::OwnerCreated, AuditAction::TokenIssued],
             Self::BackdateOwner(_) => &[AuditAction::OwnerCreated],
             Self::BackdateToken(_) => &[AuditAction::TokenIssued],
@@ -401,6 +408,19 @@ impl WriteAudit for RecordingTransaction {
 }
 
 #[async_trait]
+impl WriteNotices for RecordingTransaction {
+    async fn set_lease(&mut self, name: &str, lease: &Lease) -> Result<(), StoreError> {
+        self.note(Mutation::SetLease);
+        self.tx.set_lease(name, lease).await
+    }
+
+    async fn add_notices(&mut self, due: &[Notice]) -> Result<Vec<Notice>, StoreError> {
+        self.note(Mutation::AddNotices);
+        self.tx.add_notices(due).await
+    }
+}
+
+#[async_trait]
 impl WriteImports for RecordingTransaction {
     async fn remember_imported(&mut self, source: &str, key: &str, what: Imported) -> Result<(), StoreError> {
         self.note(Mutation::RememberImported);
@@ -549,6 +569,7 @@ fn mutating_methods() -> BTreeSet<&'static str> {
         #[cfg(feature = "secret-scanning")]
         include_str!("leaks.rs"),
         include_str!("revoke_all.rs"),
+        include_str!("notices.rs"),
         include_str!("roles.rs"),
         include_str!("sessions.rs"),
         include_str!("tokens.rs"),
@@ -709,6 +730,19 @@ async fn every_mutation_commits_its_tags_and_its_event() {
         unit.delete_events(before).await
     });
 
+    check!(seen, methods, set_lease, |world, unit| {
+        _ = &world;
+        let now = unit.now();
+        let lease = Lease { holder: "node".into(), ends_at: now, begun_at: now, complete_at: None };
+        unit.set_lease("job", &lease).await
+    });
+    check!(seen, methods, add_notices, |world, unit| {
+        let reason = NoticeReason::Unused { created_at: world.token.created_at };
+        let Token { id, name, .. } = world.token.clone();
+        let notice = Notice { token: id, kind: TokenKind::Admin, owner: Some(world.ada.id), name, reason };
+        unit.add_notices(&[notice]).await
+    });
+
     #[cfg(feature = "strapi")]
     {
         let from = ImportKey { source: "strapi", key: "1" };
@@ -724,6 +758,7 @@ async fn every_mutation_commits_its_tags_and_its_event() {
         check!(seen, methods, record_import, |world, unit| { unit.record_import("strapi", 1, 1, 1).await });
         assert_eq!(methods, mutating_methods(), "a case for each method");
         let all = [
+            "AddNotices",
             "BackdateOwner",
             "BackdateToken",
             "ClampMembers",
@@ -746,6 +781,7 @@ async fn every_mutation_commits_its_tags_and_its_event() {
             "RevokeTokens",
             "SealSecret",
             "SetExpiry",
+            "SetLease",
             "SetOwnerRoles",
             "SetOwnerState",
             "SetPassword",

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(super) const AWKWARD: &str = r#"Ünïcödé 🦀 "quoted" 'twice' \ $1 ?1 {"a":[1]} -- ; %_ 漢字"#;
 
 /// Every kind of event.
-pub(super) const ALL_ACTIONS: [AuditAction; 28] = [
+pub(super) const ALL_ACTIONS: [AuditAction; 31] = [
     AuditAction::OwnerCreated,
     AuditAction::OwnerInvited,
     AuditAction::OwnerInvitedAgain,
@@ -35,6 +35,9 @@ pub(super) const ALL_ACTIONS: [AuditAction; 28] = [
     AuditAction::TokenRevealed,
     AuditAction::GrantClamped,
     AuditAction::TokenRevoked,
+    AuditAction::TokenExpiring,
+    AuditAction::TokenIdle,
+    AuditAction::TokenUnused,
     AuditAction::SignedIn,
     AuditAction::SignedOut,
     AuditAction::SignInsFailed,

@@ -122,6 +122,7 @@ impl Open<Lock> {
         }
         self.content.sealed.remove_mut(&token.id);
         self.content.hash_keys.remove_mut(&token.id);
+        self.content.notices.remove_mut(&token.id);
         self.content.tokens.remove_mut(&token.id);
         self.set_count(token, |count| count.saturating_sub(1));
         self.lock.removed.push(token.id);
@@ -434,6 +435,7 @@ impl WriteAudit for Open<Lock> {
         let gone: Vec<i64> = self.content.events.iter().filter(|(_, e)| e.at < before).map(|(id, _)| *id).collect();
         for id in &gone {
             self.content.events.remove_mut(id);
+            self.content.deleted_event = self.content.deleted_event.max(*id);
         }
         Ok(gone.len() as u64)
     }

@@ -8,15 +8,16 @@ use crate::domain::{
 };
 use crate::store::list::ColumnFilter;
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
-    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SelectedToken,
-    SignInPlace, StoreError, TokenField, TokenQuery, TokenSelection, TokenSort, View,
+    AuditBounds, Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort,
+    Page, Paging, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
+    SelectedToken, SignInPlace, StoreError, TokenField, TokenQuery, TokenSelection, TokenSort, View,
 };
 use crate::sync::Arc;
 use async_trait::async_trait;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::ops::Bound;
 
 #[async_trait]
 impl<L: Send> ReadRoles for Open<L> {
@@ -267,6 +268,17 @@ impl<L: Send> ReadAudit for Open<L> {
             page(query.paging, found.into_iter(), |(id, event)| (*id, AuditEvent::clone(event)));
         let total = if query.below.is_some() { items.len() as u64 } else { total };
         Ok(Page { items, total })
+    }
+
+    async fn events_after(&mut self, id: i64, limit: u32) -> Result<Vec<(i64, AuditEvent)>, StoreError> {
+        let after = self.content.events.range((Bound::Excluded(id), Bound::Unbounded)).take(limit as usize);
+        Ok(after.map(|(id, event)| (*id, AuditEvent::clone(event))).collect())
+    }
+
+    async fn audit_bounds(&mut self, id: i64) -> Result<AuditBounds, StoreError> {
+        let events = &self.content.events;
+        let last = events.last().map_or(0, |(id, _)| *id);
+        Ok(AuditBounds { at: events.get(&id).map(|event| event.at), last, deleted: self.content.deleted_event })
     }
 
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {

@@ -19,6 +19,43 @@ pub(super) fn insert(event: &AuditEvent) -> Query<'static, Engine, Arguments> {
         .bind(details.to_string())
 }
 
+/// Returns the query that adds several events in this order.
+pub(super) fn insert_list(events: &[AuditEvent]) -> Query<'static, Engine, Arguments> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        at: i64,
+        actor: &'static str,
+        actor_id: Option<i64>,
+        address: Option<String>,
+        tool: Option<&'a str>,
+        what: String,
+        cause: Option<String>,
+        target: &'static str,
+        target_id: Option<i64>,
+        detail: Option<&'static str>,
+        details: String,
+    }
+    let line = |event: &AuditEvent| {
+        let AuditEvent { at, origin, what, target, cause, details } = event;
+        let ((actor, actor_id), (target, target_id, detail)) = (actor_columns(origin.actor), target_columns(*target));
+        json(&Line {
+            at: at.0,
+            actor,
+            actor_id,
+            address: origin.address.map(|address| address.to_string()),
+            tool: origin.tool.as_deref(),
+            what: word(what),
+            cause: cause.as_ref().map(json),
+            target,
+            target_id,
+            detail,
+            details: details.to_string(),
+        })
+    };
+    let lines: Vec<String> = events.iter().map(line).collect();
+    query(statements::INSERT_AUDIT_LIST).bind(format!("[{}]", lines.join(",")))
+}
+
 /// Binds the first seven parameters of a statement that adds events: all but the targets and details.
 pub(super) fn bind_event(
     statement: &'static str,

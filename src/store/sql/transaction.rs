@@ -3,20 +3,21 @@
 use super::error::{leaves_open, query_error};
 use super::lists::{self, List};
 use super::view::Writing;
-use super::{Arguments, Engine, events, rows, statements};
+use super::{Arguments, Engine, events, notices, rows, statements};
 use crate::domain::{
     AccountKey, Action, AuditAction, AuditCause, AuditEvent, AuditOrigin, ContentAccess, Digest, KeyCheck, Metadata,
     OwnerId, OwnerState, PasswordHash, Permission, RoleId, SealedSecret, Tag, Timestamp, TokenAuthority, TokenId,
     TokenKind, TokenLimits, comparable, email_key,
 };
 use crate::store::{
-    Clamp, Clamped, Imported, NameScope, NewOwner, NewRole, NewToken, Profile, REMEMBERED_SECRETS, StoreError,
-    StoredSecret, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles,
-    WriteTokens,
+    Clamp, Clamped, Imported, Lease, NameScope, NewOwner, NewRole, NewToken, Notice, Profile, REMEMBERED_SECRETS,
+    StoreError, StoredSecret, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys,
+    WriteNotices, WriteRoles, WriteTokens,
 };
 use async_trait::async_trait;
 use sqlx::query;
 use sqlx::query::Query;
+use std::collections::HashSet;
 use std::time::Duration;
 
 impl Writing<'_> {
@@ -297,8 +298,34 @@ impl WriteAudit for Writing<'_> {
         self.execute(events::insert(&event)).await.map(drop)
     }
 
+    async fn audit_all(&mut self, events: Vec<AuditEvent>) -> Result<(), StoreError> {
+        match events.is_empty() {
+            true => Ok(()),
+            false => self.execute(events::insert_list(&events)).await.map(drop),
+        }
+    }
+
     async fn delete_events(&mut self, before: Timestamp) -> Result<u64, StoreError> {
+        self.execute(query(statements::NOTE_DELETED_EVENTS).bind(before.0)).await?;
         self.execute(query(statements::DELETE_EVENTS).bind(before.0)).await
+    }
+}
+
+#[async_trait]
+impl WriteNotices for Writing<'_> {
+    async fn set_lease(&mut self, name: &str, lease: &Lease) -> Result<(), StoreError> {
+        let Lease { holder, ends_at, begun_at, complete_at } = lease;
+        let set = query(statements::SET_LEASE).bind(name).bind(holder).bind(ends_at.0).bind(begun_at.0);
+        self.execute(set.bind(complete_at.map(|at| at.0))).await.map(drop)
+    }
+
+    async fn add_notices(&mut self, due: &[Notice]) -> Result<Vec<Notice>, StoreError> {
+        if due.is_empty() {
+            return Ok(Vec::new());
+        }
+        let added = self.rows(notices::add(due)).await?;
+        let added = added.iter().map(notices::key).collect::<Result<HashSet<_>, _>>()?;
+        Ok(due.iter().filter(|notice| added.contains(&notice.key())).cloned().collect())
     }
 }
 

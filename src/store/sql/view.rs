@@ -3,17 +3,18 @@
 use super::error::query_error;
 use super::lists::List;
 use super::{
-    Arguments, Engine, EngineStore, EngineTransaction, Row, corrupt, events, lists, no_epoch, rows, statements,
-    unless_abandoned,
+    Arguments, Engine, EngineStore, EngineTransaction, Row, corrupt, events, lists, no_epoch, notices, rows,
+    statements, unless_abandoned,
 };
 use crate::domain::{
     AccountKey, AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId,
     SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
 };
 use crate::store::{
-    Clamped, EventQuery, EventsOfActor, Filter, Imported, NameScope, OwnerField, OwnerQuery, OwnerSort, Page, Paging,
-    Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record, SelectedToken,
-    SignInPlace, StoreError, TokenField, TokenQuery, TokenSelection, TokenSort, View,
+    AuditBounds, Clamped, EventQuery, EventsOfActor, Filter, Imported, Lease, NameScope, Notice, NoticeQuery,
+    OwnerField, OwnerQuery, OwnerSort, Page, Paging, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys,
+    ReadNotices, ReadRoles, ReadTokens, Record, SelectedToken, SignInPlace, StoreError, TokenField, TokenQuery,
+    TokenSelection, TokenSort, View,
 };
 use async_trait::async_trait;
 use sqlx::query::Query;
@@ -392,6 +393,18 @@ impl<C: Send> ReadAudit for OpenTransaction<'_, C> {
         Ok(Page { items, total })
     }
 
+    async fn events_after(&mut self, id: i64, limit: u32) -> Result<Vec<(i64, AuditEvent)>, StoreError> {
+        let after = query(statements::EVENTS_AFTER).bind(id).bind(i64::from(limit));
+        self.rows(after).await?.iter().map(rows::event_with_id).collect()
+    }
+
+    async fn audit_bounds(&mut self, id: i64) -> Result<AuditBounds, StoreError> {
+        let row = self.row(query(statements::AUDIT_BOUNDS).bind(id)).await?;
+        let row = row.ok_or_else(|| corrupt("last_id", "no row"))?;
+        let (at, last) = (rows::maybe(&row, "at")?.map(Timestamp), rows::get(&row, "last")?);
+        Ok(AuditBounds { at, last, deleted: rows::get(&row, "deleted")? })
+    }
+
     async fn nth_latest_event(&mut self, nth: u32, of: &EventsOfActor) -> Result<Option<Timestamp>, StoreError> {
         let found = self.row(events::nth_latest(nth, of)).await?;
         found.map(|row| rows::get(&row, "at").map(Timestamp)).transpose()
@@ -403,6 +416,18 @@ impl<C: Send> ReadAudit for OpenTransaction<'_, C> {
             .bind(i64::from(SignInPlace::OF_A_PERSON))
             .bind(i64::from(SignInPlace::MOST));
         self.rows(places).await?.iter().map(rows::sign_in_place).collect()
+    }
+}
+
+#[async_trait]
+impl<C: Send> ReadNotices for OpenTransaction<'_, C> {
+    async fn lease(&mut self, name: &str) -> Result<Option<Lease>, StoreError> {
+        self.row(query(statements::LEASE).bind(name)).await?.as_ref().map(notices::lease).transpose()
+    }
+
+    async fn due_notices(&mut self, asked: &NoticeQuery<'_>, limit: u32) -> Result<Vec<Notice>, StoreError> {
+        let rows = self.rows(notices::due(asked, self.now, limit)).await?;
+        rows.iter().map(|row| notices::notice(row, asked)).collect()
     }
 }
 

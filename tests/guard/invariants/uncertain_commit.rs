@@ -5,10 +5,11 @@ use keyward::accounts::AccountKey;
 use keyward::admin::{AuditCause, AuditEvent, AuditOrigin, Owner, OwnerState, Role};
 use keyward::authz::Ceiling;
 use keyward::store::{
-    Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, NameScope, NewOwner, NewRole, NewToken,
-    OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports, ReadKeys, ReadRoles, ReadTokens, Record,
-    SelectedToken, SignInPlace, StoreError, StoredSecret, TokenQuery, TokenSelection, TokenTimes, Transaction, View,
-    WriteAccounts, WriteAudit, WriteImports, WriteKeys, WriteRoles, WriteTokens,
+    AuditBounds, Clamp, Clamped, EventQuery, EventsOfActor, Imported, KeyCheck, KeyUse, Lease, NameScope, NewOwner,
+    NewRole, NewToken, Notice, NoticeQuery, OwnerQuery, Page, Profile, Proposed, ReadAccounts, ReadAudit, ReadImports,
+    ReadKeys, ReadNotices, ReadRoles, ReadTokens, Record, SelectedToken, SignInPlace, StoreError, StoredSecret,
+    TokenQuery, TokenSelection, TokenTimes, Transaction, View, WriteAccounts, WriteAudit, WriteImports, WriteKeys,
+    WriteNotices, WriteRoles, WriteTokens,
 };
 use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
 use keyward::time::Timestamp;
@@ -80,8 +81,14 @@ forward! {
     }
     ReadAudit {
         events(query: &EventQuery) -> Page<(i64, AuditEvent)>;
+        events_after(id: i64, limit: u32) -> Vec<(i64, AuditEvent)>;
+        audit_bounds(id: i64) -> AuditBounds;
         nth_latest_event(nth: u32, of: &EventsOfActor) -> Option<Timestamp>;
         sign_in_places(since: Timestamp) -> Vec<SignInPlace>;
+    }
+    ReadNotices {
+        lease(name: &str) -> Option<Lease>;
+        due_notices(query: &NoticeQuery<'_>, limit: u32) -> Vec<Notice>;
     }
     ReadImports {
         imported() -> Vec<(String, String, Imported)>;
@@ -122,7 +129,12 @@ forward! {
     }
     WriteAudit {
         audit(event: AuditEvent) -> ();
+        audit_all(events: Vec<AuditEvent>) -> ();
         delete_events(before: Timestamp) -> u64;
+    }
+    WriteNotices {
+        set_lease(name: &str, lease: &Lease) -> ();
+        add_notices(due: &[Notice]) -> Vec<Notice>;
     }
     WriteImports {
         remember_imported(source: &str, key: &str, what: Imported) -> ();

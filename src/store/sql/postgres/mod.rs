@@ -13,6 +13,8 @@ mod keys;
 mod listen;
 mod log;
 mod names;
+#[path = "../notices.rs"]
+mod notices;
 mod opening;
 mod options;
 mod parameters;

@@ -9,7 +9,7 @@ use sqlx::{Connection, PgConnection, PgPool, query, raw_sql};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 11] = [
+pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 12] = [
     (1, "tables", include_str!("../migrations/postgres/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/postgres/0005_lists.sql")),
     (10, "installation", include_str!("../migrations/postgres/0010_installation.sql")),
@@ -21,6 +21,7 @@ pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 11] = [
     (60, "metadata", include_str!("../migrations/postgres/0060_metadata.sql")),
     (70, "tools", include_str!("../migrations/postgres/0070_tools.sql")),
     (80, "life", include_str!("../migrations/postgres/0080_life.sql")),
+    (90, "notices", include_str!("../migrations/postgres/0090_notices.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

@@ -10,6 +10,8 @@ mod host_connection;
 #[path = "../keys.rs"]
 mod keys;
 mod log;
+#[path = "../notices.rs"]
+mod notices;
 mod opening;
 mod options;
 #[cfg(feature = "strapi")]

@@ -8,7 +8,7 @@ use sqlx::{SqliteConnection, SqlitePool, query};
 use std::collections::HashMap;
 use std::path::Path;
 
-pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 10] = [
+pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 11] = [
     (1, "tables", include_str!("../migrations/sqlite/0001_tables.sql")),
     (5, "lists", include_str!("../migrations/sqlite/0005_lists.sql")),
     (20, "names", include_str!("../migrations/sqlite/0020_names.sql")),
@@ -19,6 +19,7 @@ pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 10] = [
     (60, "metadata", include_str!("../migrations/sqlite/0060_metadata.sql")),
     (70, "tools", include_str!("../migrations/sqlite/0070_tools.sql")),
     (80, "life", include_str!("../migrations/sqlite/0080_life.sql")),
+    (90, "notices", include_str!("../migrations/sqlite/0090_notices.sql")),
 ];
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;

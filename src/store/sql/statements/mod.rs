@@ -422,7 +422,64 @@ macro_rules! statements {
         pub const EVENTS_ASCENDING: &str =
             concat!(event!(), matching_events!($word), " ORDER BY id ASC LIMIT $12 OFFSET $13");
         pub const COUNT_EVENTS: &str = concat!("SELECT COUNT(*) AS n", matching_events!($word));
+        pub const EVENTS_AFTER: &str = concat!(event!(), " FROM keyward_audit WHERE id > $1 ORDER BY id LIMIT $2");
+        pub const AUDIT_BOUNDS: &str = "SELECT (SELECT a.at FROM keyward_audit a WHERE a.id = $1) AS at, \
+             COALESCE((SELECT MAX(a.id) FROM keyward_audit a), 0) AS last, d.last_id AS deleted \
+             FROM keyward_audit_deleted d WHERE d.id = 1";
+        /// Inserts the events of the list `$1`.
+        pub const INSERT_AUDIT_LIST: &str = concat!(
+            "INSERT INTO keyward_audit \
+             (at, doer_kind, doer_id, address, tool, what, cause, target_kind, target_id, target_detail, details) \
+             SELECT CAST(e.value ->> 'at' AS BIGINT), e.value ->> 'actor', CAST(e.value ->> 'actor_id' AS BIGINT), \
+             e.value ->> 'address', e.value ->> 'tool', e.value ->> 'what', e.value ->> 'cause', e.value ->> 'target', \
+             CAST(e.value ->> 'target_id' AS BIGINT), e.value ->> 'detail', e.value ->> 'details' FROM ",
+            $word!(elements "$1"),
+            " ORDER BY e.key"
+        );
         pub const DELETE_EVENTS: &str = "DELETE FROM keyward_audit WHERE at < $1";
+        /// Notes the highest id of the events that are about to be deleted. Without the addition an engine could look for
+        /// it from the newest event down, through all that stay.
+        pub const NOTE_DELETED_EVENTS: &str = "UPDATE keyward_audit_deleted SET last_id = o.last FROM \
+             (SELECT MAX(a.id + 0) AS last FROM keyward_audit a WHERE a.at < $1) AS o WHERE id = 1 AND last_id < o.last";
+
+        pub const LEASE: &str = "SELECT holder, ends_at, begun_at, complete_at FROM keyward_lease WHERE name = $1";
+        pub const SET_LEASE: &str = "INSERT INTO keyward_lease (name, holder, ends_at, begun_at, complete_at) \
+             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, \
+             ends_at = excluded.ends_at, begun_at = excluded.begun_at, complete_at = excluded.complete_at";
+        /// Selects tokens that expire after `$3` and until `$4`: `$1` now, `$2` list of the times before the expiry, of
+        /// which the shortest that has begun since the token was issued is `step`, `$5` limit.
+        pub const EXPIRING_TOKENS: &str = concat!(
+            "SELECT d.token_id, d.kind, d.owner_id, d.name, d.mark, d.step FROM (\
+             SELECT t.id AS token_id, t.kind, t.owner_id, t.name, t.expires_at AS mark, \
+             (SELECT MIN(CAST(e.value ->> 'ms' AS BIGINT)) FROM ",
+            $word!(elements "$2"),
+            " WHERE CAST(e.value ->> 'ms' AS BIGINT) >= t.expires_at - $1 \
+             AND CAST(e.value ->> 'ms' AS BIGINT) < t.expires_at - t.created_at) AS step \
+             FROM keyward_token t WHERE t.kind <> 'session' AND t.expires_at > $3 AND t.expires_at <= $4) AS d \
+             WHERE d.step IS NOT NULL AND NOT EXISTS (SELECT 1 FROM keyward_notice n WHERE n.token_id = d.token_id \
+             AND n.reason = 'expiring' AND n.mark = d.mark AND n.step <= d.step) ORDER BY d.mark, d.token_id LIMIT $5"
+        );
+        /// Selects tokens with an id above `$4` that were not used since `$2`, or never and issued until `$3`: `$1` now,
+        /// `$5` limit.
+        pub const UNUSED_TOKENS: &str = "SELECT t.id AS token_id, t.kind, t.owner_id, t.name, u.last_used_at, t.created_at \
+             FROM keyward_token t LEFT JOIN keyward_token_use u ON u.token_id = t.id WHERE t.id > $4 AND t.kind <> 'session' \
+             AND (t.expires_at IS NULL OR t.expires_at > $1) AND (u.last_used_at <= CAST($2 AS BIGINT) \
+             OR (u.token_id IS NULL AND t.created_at <= CAST($3 AS BIGINT))) AND NOT EXISTS (SELECT 1 FROM keyward_notice n \
+             WHERE n.token_id = t.id AND n.reason = CASE WHEN u.token_id IS NULL THEN 'unused' ELSE 'idle' END \
+             AND n.mark = COALESCE(u.last_used_at, 0)) ORDER BY t.id LIMIT $5";
+        /// Records the notices of the list `$1` that still fit their token, and returns those that are new.
+        pub const ADD_NOTICES: &str = concat!(
+            "INSERT INTO keyward_notice (token_id, reason, mark, step) SELECT n.token_id, n.reason, n.mark, n.step FROM (\
+             SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, e.value ->> 'reason' AS reason, \
+             CAST(e.value ->> 'mark' AS BIGINT) AS mark, CAST(e.value ->> 'step' AS BIGINT) AS step FROM ",
+            $word!(elements "$1"),
+            ") AS n JOIN keyward_token t ON t.id = n.token_id LEFT JOIN keyward_token_use u ON u.token_id = t.id \
+             WHERE t.kind <> 'session' AND ((n.reason = 'expiring' AND t.expires_at = n.mark \
+             AND NOT EXISTS (SELECT 1 FROM keyward_notice p WHERE p.token_id = n.token_id AND p.reason = n.reason \
+             AND p.mark = n.mark AND p.step <= n.step)) OR (n.reason = 'idle' AND u.last_used_at = n.mark) \
+             OR (n.reason = 'unused' AND u.token_id IS NULL)) \
+             ON CONFLICT (token_id, reason, mark, step) DO NOTHING RETURNING token_id, reason, mark, step"
+        );
     };
 }
 
