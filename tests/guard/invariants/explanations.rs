@@ -509,3 +509,25 @@ async fn asking_changes_nothing() {
     shim.fail(false);
     app.get("/admin/x").bearer(&key.secret).await.assert_ok();
 }
+
+/// own-failure-is-503: a gateway must not believe that a token is invalid because the store fails, nor a bearer that it is
+/// revoked.
+#[cfg(feature = "full")]
+#[tokio::test]
+async fn a_store_that_fails_makes_no_presented_token_inactive() {
+    let (world, shim) = shim::world(|builder| builder.api("/admin"));
+    let app = world.guard(keyward::api::router(&world.keyward));
+    let gateway = world.editor().with("admin::tokens.introspect").issue().await;
+    let key = world.editor().with("x").issue().await;
+    let form = [("token", key.secret.expose())];
+    let introspect = async || app.post("/admin/introspect").bearer(&gateway.secret).form(&form).await;
+    // Then the gateway's own token is cached.
+    app.get("/admin/whoami").bearer(&gateway.secret).await.assert_ok();
+    shim.fail(true);
+    introspect().await.assert_status(503);
+    app.post("/admin/revoke").form(&form).await.assert_status(503);
+    shim.fail(false);
+    assert_eq!(introspect().await.assert_ok().json()["active"], true);
+    app.post("/admin/revoke").form(&form).await.assert_status(200);
+    assert_eq!(introspect().await.assert_ok().json(), json!({"active": false}));
+}
