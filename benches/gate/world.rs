@@ -125,6 +125,7 @@ impl Store for Rows {
                             fields: copy(&grant.scope.fields),
                         },
                         chosen: grant.chosen.clone(),
+                        may_delegate: grant.may_delegate,
                     };
                 }
             }

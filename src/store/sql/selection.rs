@@ -8,8 +8,6 @@ use sqlx::query;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-/// The tokens that one statement reads. Bounds the memory of the rows.
-const READ: u32 = 10_000;
 /// The tokens that one statement notes or deletes. Bounds the length of its list.
 const BATCH: usize = 5_000;
 
@@ -19,44 +17,34 @@ impl<C: Send> OpenTransaction<'_, C> {
         selection: &TokenSelection,
         limit: u32,
     ) -> Result<Vec<SelectedToken>, StoreError> {
-        let (limit, mut selected, mut after) = (limit as usize, Vec::new(), i64::MIN);
-        while selected.len() < limit {
-            let batch = self.batch(selection, after).await?;
-            let is_last = batch.len() < READ as usize;
-            for row in &batch {
-                let token = token(row)?;
-                after = token.id.0;
-                let matches = match &selection.used_from {
-                    Some(network) => network.contains(address(row)?),
-                    None => true,
-                };
-                if selected.len() < limit && matches {
-                    selected.push(token);
-                }
-            }
-            if is_last {
-                break;
-            }
-        }
-        Ok(selected)
-    }
-
-    async fn batch(&mut self, selection: &TokenSelection, after: i64) -> Result<Vec<Row>, StoreError> {
         let statement = match selection.owner {
             None => statements::SELECTED_TOKENS,
             Some(_) => statements::SELECTED_TOKENS_OF_OWNER,
         };
-        let mut batch = query(statement)
-            .bind(after)
+        // The database does not know networks.
+        let most = if selection.used_from.is_some() { i64::MAX } else { limit.into() };
+        let mut tokens = query(statement)
             .bind(selection.kind.map(TokenKind::as_str))
             .bind(selection.role.map(|role| role.0))
             .bind(selection.created_before.map(|at| at.0))
             .bind(selection.used_from.is_some())
-            .bind(i64::from(READ));
+            .bind(most);
         if let Some(owner) = selection.owner {
-            batch = batch.bind(owner.0);
+            tokens = tokens.bind(owner.0);
         }
-        self.rows(batch).await
+        let (limit, mut selected) = (limit as usize, Vec::new());
+        let take = |row: &Row| {
+            let is_used_there = match &selection.used_from {
+                Some(network) => network.contains(address(row)?),
+                None => true,
+            };
+            if is_used_there && selected.len() < limit {
+                selected.push(token(row)?);
+            }
+            Ok(())
+        };
+        self.each_row(tokens, take).await?;
+        Ok(selected)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::store::{
     TokenSelection, TokenSort, View,
 };
 use async_trait::async_trait;
+use futures_util::TryStreamExt;
 use sqlx::query::Query;
 use sqlx::{Database, query};
 use uuid::Uuid;
@@ -139,6 +140,29 @@ impl<C> OpenTransaction<'_, C> {
         let rows = unless_abandoned(abandoned, query.fetch_all(&mut *self.transaction)).await.map_err(query_error)?;
         self.done();
         Ok(rows)
+    }
+
+    /// Reads rows one by one, so that they are not in memory together. The first error ends it.
+    pub(super) async fn each_row(
+        &mut self,
+        query: Query<'_, Engine, Arguments>,
+        mut take: impl FnMut(&Row) -> Result<(), StoreError> + Send,
+    ) -> Result<(), StoreError> {
+        let query = self.prepared(query)?;
+        self.start()?;
+        let (abandoned, mut taken) = (self.store.wait_until_abandoned(&self.transaction), Ok(()));
+        let reading = async {
+            let mut rows = query.fetch(&mut *self.transaction);
+            while let Some(row) = rows.try_next().await? {
+                if taken.is_ok() {
+                    taken = take(&row);
+                }
+            }
+            Ok(())
+        };
+        unless_abandoned(abandoned, reading).await.map_err(query_error)?;
+        self.done();
+        taken
     }
 
     /// Marks the transaction as broken until the statement has succeeded.

@@ -230,6 +230,73 @@ async fn bad_selections_are_rejected_with_their_fields() {
     assert_eq!(service.status(&key).await, 200);
 }
 
+/// Adds 100 000 tokens with three grants and a use each, by SQL.
+const BULK: [&str; 3] = [
+    "INSERT INTO keyward_token (kind, name, description, digest, salt_id, tag, hint, owner_id, created_at, updated_at, name_key, name_scope) \
+     SELECT 'admin', 'bulk ' || n.i, '', '0000000000000000000000000000000000000000000000' || (10000000 + n.i), 'k', n.i, 'abcd', $1, 0, 0, \
+     'bulk ' || n.i, 0 FROM n",
+    "INSERT INTO keyward_grant (token_id, position, action, subject, all_fields, chosen) \
+     SELECT t.id, p.position, 'read', NULL, TRUE, '[]' FROM keyward_token t, \
+     (SELECT 0 AS position UNION ALL SELECT 1 UNION ALL SELECT 2) AS p WHERE t.owner_id = $1",
+    "INSERT INTO keyward_token_use (token_id, last_used_at, address) SELECT t.id, 1, '203.0.113.7' FROM keyward_token t WHERE t.owner_id = $1",
+];
+
+async fn measure(name: &str, keyward: &keyward::Keyward, selection: TokenSelection) {
+    let tokens = keyward.tokens();
+    let began = std::time::Instant::now();
+    let preview = tokens.preview_revoke_all(&selection).await.unwrap();
+    let previewed = began.elapsed();
+    assert_eq!((preview.count, preview.tokens.len()), (100_000, 100));
+    let began = std::time::Instant::now();
+    assert_eq!(tokens.revoke_all(&selection, &preview).await.unwrap(), 100_000);
+    println!("{name}: preview {previewed:?}, revocation of 100 000 tokens {:?}", began.elapsed());
+    let query = keyward::admin::EventQuery {
+        actions: Some(vec![AuditAction::TokenRevoked]),
+        ..keyward::admin::EventQuery::all(keyward::admin::Paging::FIRST)
+    };
+    assert_eq!(keyward.audit().list(&query).await.unwrap().total, 100_000);
+    assert_eq!(tokens.preview_revoke_all(&selection).await.unwrap().count, 0);
+}
+
+/// The programs of a release are faster: this is an upper bound.
+#[tokio::test]
+#[ignore = "takes long: it measures"]
+async fn many_tokens_are_revoked_in_seconds() {
+    let new = || keyward::NewOwner::new("many@example.test");
+    let node = |store: std::sync::Arc<dyn keyward::store::WriteStore>| {
+        let hash_key = keyward::HashKey::parse(keyward::testing::HASH_KEY).unwrap();
+        keyward::Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap()
+    };
+    let selection = |owner| TokenSelection {
+        kind: Some(TokenKind::Admin),
+        used_from: Some("203.0.113.0/24".parse().unwrap()),
+        ..TokenSelection::of_owner(owner)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("keyward.db");
+    let keyward = node(std::sync::Arc::new(keyward::SqliteStore::open(&file).await.unwrap()));
+    let owner = keyward.owners().create(new()).await.unwrap().id;
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", file.display())).await.unwrap();
+    for (n, statement) in BULK.into_iter().enumerate() {
+        let numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) ";
+        let statement = format!("{}{statement}", if n == 0 { numbers } else { "" });
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(owner.0).execute(&pool).await.unwrap();
+    }
+    measure("SQLite", &keyward, selection(owner)).await;
+
+    let Some(url) = keyward_test_support::postgres::create_database().await else { return };
+    let keyward = node(std::sync::Arc::new(keyward::PostgresStore::connect(&url).await.unwrap()));
+    let owner = keyward.owners().create(new()).await.unwrap().id;
+    let pool = sqlx::PgPool::connect(&url).await.unwrap();
+    for (n, statement) in BULK.into_iter().enumerate() {
+        let numbers = "WITH n(i) AS (SELECT generate_series(1, 100000)) ";
+        let statement = format!("{}{statement}", if n == 0 { numbers } else { "" });
+        sqlx::query(sqlx::AssertSqlSafe(statement)).bind(owner.0).execute(&pool).await.unwrap();
+    }
+    sqlx::query("ANALYZE").execute(&pool).await.unwrap();
+    measure("PostgreSQL", &keyward, selection(owner)).await;
+}
+
 async fn tokens_version(service: &Service, key: &Key) -> keyward::admin::Version {
     service.world.keyward.tokens().read(key.id).await.unwrap().token.version()
 }

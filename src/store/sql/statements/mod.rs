@@ -318,7 +318,7 @@ macro_rules! statements {
         pub const SEAL_SECRET: &str = "UPDATE keyward_token SET sealed_secret = $2, sealed_with = $3 WHERE id = $1";
         pub const DELETE_TOKEN: &str = "DELETE FROM keyward_token WHERE id = $1";
         pub const SELECTED_TOKENS: &str = selected_tokens!("");
-        pub const SELECTED_TOKENS_OF_OWNER: &str = selected_tokens!(" AND t.owner_id = $7");
+        pub const SELECTED_TOKENS_OF_OWNER: &str = selected_tokens!(" AND t.owner_id = $6");
         pub const AUDIT_REVOKED_TOKENS: &str = concat!(
             insert_events!("'token', t.id, t.kind"),
             "CAST(",

@@ -399,21 +399,20 @@ macro_rules! listed_tokens {
     };
 }
 
-/// Selects a batch of tokens: `$1` exclusive lower bound of the id, `$2` kind, `$3` role of the owner, `$4` exclusive upper bound of the
-/// creation time, `$5` whether a use with an address is required, `$6` size; `$and` adds a condition.
+/// Selects tokens by id: `$1` kind, `$2` role of the owner, `$3` exclusive upper bound of the creation time, `$4` whether a use with an
+/// address is required, `$5` size; `$and` adds a condition.
 macro_rules! selected_tokens {
     ($and:literal) => {
         concat!(
             "SELECT t.id AS token_id, t.kind, t.owner_id, t.tag, t.updated_at, u.address, (SELECT p.digest FROM keyward_previous_secret p ",
             "WHERE p.token_id = t.id ORDER BY p.id DESC LIMIT 1) AS former FROM keyward_token t ",
-            "LEFT JOIN keyward_token_use u ON u.token_id = t.id WHERE t.id > $1 ",
-            "AND (CAST($2 AS TEXT) IS NULL OR t.kind = $2) ",
-            "AND (CAST($3 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_owner_role m ",
-            "WHERE m.owner_id = t.owner_id AND m.role_id = $3)) ",
-            "AND (CAST($4 AS BIGINT) IS NULL OR t.created_at < $4) ",
-            "AND (NOT CAST($5 AS BOOLEAN) OR u.address IS NOT NULL)",
+            "LEFT JOIN keyward_token_use u ON u.token_id = t.id WHERE (CAST($1 AS TEXT) IS NULL OR t.kind = $1) ",
+            "AND (CAST($2 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_owner_role m ",
+            "WHERE m.owner_id = t.owner_id AND m.role_id = $2)) ",
+            "AND (CAST($3 AS BIGINT) IS NULL OR t.created_at < $3) ",
+            "AND (NOT CAST($4 AS BOOLEAN) OR u.address IS NOT NULL)",
             $and,
-            " ORDER BY t.id LIMIT $6"
+            " ORDER BY t.id LIMIT $5"
         )
     };
 }
