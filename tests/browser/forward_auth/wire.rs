@@ -32,7 +32,7 @@ impl Answer {
 pub(super) async fn send(from: impl Into<IpAddr>, to: SocketAddr, line: &str, headers: &[&str], body: &str) -> Answer {
     let mut request = format!("{line} HTTP/1.1\r\n").into_bytes();
     // A character beyond ASCII is one byte.
-    if line.chars().any(|c| !c.is_ascii()) {
+    if !line.is_ascii() {
         request = line.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).chain(*b" HTTP/1.1\r\n").collect();
     }
     for header in headers {
