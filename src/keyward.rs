@@ -374,7 +374,7 @@ impl Guard {
     }
 
     /// Returns the gate, for public routes that check a credential themselves.
-    #[cfg(any(feature = "api", feature = "ui"))]
+    #[cfg(any(feature = "api", feature = "forward-auth", feature = "ui"))]
     pub(crate) fn gate(&self) -> &Arc<Gate> {
         &self.gate
     }
@@ -385,7 +385,7 @@ impl Guard {
         self.gate.content_path()
     }
 
-    #[cfg(any(feature = "api", feature = "ui"))]
+    #[cfg(any(feature = "api", feature = "forward-auth", feature = "ui"))]
     pub(crate) fn catalogue(&self) -> Option<&Catalogue> {
         self.admin.settings.catalogue.as_ref()
     }

@@ -86,6 +86,7 @@
 //! | [`health`] | the state of an installation |
 //! | `api`, `ui` | the management API and the settings pages |
 //! | `mcp` | the guard of an MCP server |
+//! | `forward_auth` | answers to proxies that ask whether a request may pass |
 //! | `strapi` | compatibility with Strapi 5 |
 //! | `testing` | fixtures for your tests |
 //! | [`guide`] | the manual |
@@ -98,6 +99,7 @@
 //! | --- | --- | --- |
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | the management API, with its OpenAPI document |
+//! | `forward-auth` | no | forward authentication for nginx, Traefik, Caddy, HAProxy and Envoy |
 //! | `mcp` | no | the guard of an MCP server: tools, resources and prompts by permission |
 //! | `metrics` | no | [`Health`](health::Health) and rejections by reason through the `metrics` facade |
 //! | `people` | no | passwords, sign-in, invitations |
@@ -124,6 +126,8 @@ pub mod admin;
 pub mod api;
 pub mod authz;
 mod domain;
+#[cfg(feature = "forward-auth")]
+pub mod forward_auth;
 pub mod guard;
 pub mod guide;
 pub mod health;

@@ -35,6 +35,10 @@ pub enum Reason {
     Forbidden,
     /// 403: a protected route responded without checking a requirement, or without applying its decision.
     Unguarded,
+    /// 403: no rule of [forward authentication](crate#features) names the request.
+    NoRule,
+    /// 403: a question of forward authentication that no trusted proxy asked, or not in the form of that proxy.
+    NotForwarded,
     /// 503: the store is unavailable.
     Unavailable(Unavailable),
 }
@@ -90,6 +94,11 @@ pub enum Ambiguity {
     Control,
     /// A proxy or middleware between the client and the gate changed the path.
     Rewritten,
+    /// `#`, or a byte that is not printable ASCII, in the path that a proxy reports.
+    Unprintable,
+    /// A program that decodes, folds characters, or drops path parameters or a last slash would find another rule, or a dot
+    /// segment.
+    OtherRule,
 }
 
 /// The reason why a credential is invalid. Clients cannot distinguish these.
@@ -142,6 +151,8 @@ impl Reason {
             Self::CrossOrigin => "cross_origin",
             Self::Forbidden => "forbidden",
             Self::Unguarded => "unguarded",
+            Self::NoRule => "no_rule",
+            Self::NotForwarded => "not_forwarded",
             Self::Unavailable(Unavailable::Store) => "store_error",
             Self::Unavailable(Unavailable::Deadline) => "store_deadline",
             Self::Unavailable(Unavailable::Overloaded) => "overloaded",

@@ -50,6 +50,12 @@ impl Addresses {
         Ok(Self(Some(Arc::new(Proxies { networks, header }))))
     }
 
+    /// Returns whether any proxy is trusted.
+    #[cfg(feature = "forward-auth")]
+    pub(crate) fn trust_any(&self) -> bool {
+        self.0.as_ref().is_some_and(|proxies| !proxies.networks.is_empty())
+    }
+
     /// Returns the peer's address if the server provides it, or the client of the peer if that is a trusted proxy.
     ///
     /// Each proxy appends its client. The header is read from the right, past trusted proxies, to the first address
@@ -64,7 +70,7 @@ impl Addresses {
     }
 
     /// Returns whether the peer is a trusted proxy.
-    pub(super) fn trust_peer(&self, extensions: &Extensions) -> bool {
+    pub(crate) fn trust_peer(&self, extensions: &Extensions) -> bool {
         self.0.as_ref().zip(peer(extensions)).is_some_and(|(proxies, peer)| proxies.trust(peer.to_canonical()))
     }
 }

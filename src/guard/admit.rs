@@ -336,7 +336,7 @@ fn sent_path<'a>(uri: &'a Uri, _: &'a Extensions) -> Result<&'a str, Reason> {
 
 /// Returns the URI before a router took a nested prefix away, whether or not nesting explains the difference.
 #[cfg(feature = "axum")]
-pub(super) fn sent_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+pub(crate) fn sent_uri<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
     extensions.get::<axum::extract::OriginalUri>().map_or(uri, |original| &original.0)
 }
 

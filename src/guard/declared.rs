@@ -100,7 +100,7 @@ impl RouteMistakes {
 }
 
 /// Returns the names without which nothing meets a requirement, and that do not exist.
-fn unknown_names(path: &str, requirement: &Requirement, catalogue: Option<&Catalogue>) -> Vec<String> {
+pub(crate) fn unknown_names(path: &str, requirement: &Requirement, catalogue: Option<&Catalogue>) -> Vec<String> {
     requirement.unknown(&|part| {
         let mut unknown = Vec::new();
         if let Some(catalogue) = catalogue {

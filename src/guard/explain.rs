@@ -540,6 +540,8 @@ fn name_ambiguity(ambiguity: Ambiguity) -> &'static str {
         Ambiguity::BrokenEncoding => "a `%` without two hex digits",
         Ambiguity::Control => "a control character",
         Ambiguity::Rewritten => "been changed between the client and the gate",
+        Ambiguity::Unprintable => "a character that no path has",
+        Ambiguity::OtherRule => "another meaning for a program that decodes it",
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Gate {
     /// Whether a rejection hides that a genuine token has expired or that its owner is deactivated.
     pub(super) opaque: bool,
     pub(super) addresses: Addresses,
-    pub(super) budget: Option<Budget>,
+    pub(super) budget: Option<Arc<Budget>>,
     pub(super) base: Base,
     pub(super) unguarded: UnguardedLog,
     /// The style of rejections outside the groups, and the headers that hold credentials.
@@ -60,12 +60,8 @@ impl Gate {
     ) -> Result<Self, InvalidGroups> {
         let GateSettings { groups, opaque, addresses, budget, base, style, signed_in } = settings;
         let style = Arc::new(style);
-        let mut groups = Groups::new(groups, &base)?;
-        groups.resolve_public(|actions| {
-            Arc::new(Entry::public(Principal::public(actions.into()), resolver.conditions().clone()))
-        });
-        groups.set_style(&style);
-        let (budget, unguarded) = (budget.map(Budget::new), UnguardedLog::default());
+        let groups = prepare(groups, &base, &style, &resolver)?;
+        let (budget, unguarded) = (budget.map(Budget::new).map(Arc::new), UnguardedLog::default());
         Ok(Self {
             groups,
             format,
@@ -80,6 +76,18 @@ impl Gate {
             #[cfg(feature = "axum")]
             routes: KeptRoutes::default(),
         })
+    }
+
+    /// Creates a gate with one group, for requests that a proxy reports. It shares keys, cache, failure budget and style
+    /// with this one. It strips no base path, and no account counts as signed in by the host.
+    #[cfg(feature = "forward-auth")]
+    pub(crate) fn of_group(&self, group: Group, addresses: Addresses) -> Result<Self, InvalidGroups> {
+        let (base, style) = (Base::default(), self.style.clone());
+        let groups = prepare(vec![group], &base, &style, &self.resolver)?;
+        let (format, resolver, budget) = (self.format.clone(), self.resolver.clone(), self.budget.clone());
+        let (opaque, unguarded) = (self.opaque, UnguardedLog::default());
+        let (signed_in, routes) = (None, KeptRoutes::default());
+        Ok(Self { groups, format, resolver, opaque, addresses, budget, base, unguarded, style, signed_in, routes })
     }
 
     #[cfg(feature = "axum")]
@@ -152,4 +160,19 @@ impl Gate {
         request.extensions_mut().insert(PageContext { start: base.outward(start), base: base.clone() });
         base
     }
+}
+
+/// Checks the groups, and gives them what they need of the gate.
+fn prepare(
+    groups: Vec<Group>,
+    base: &Base,
+    style: &Arc<RejectionStyle>,
+    resolver: &Resolver,
+) -> Result<Groups, InvalidGroups> {
+    let mut groups = Groups::new(groups, base)?;
+    groups.resolve_public(|actions| {
+        Arc::new(Entry::public(Principal::public(actions.into()), resolver.conditions().clone()))
+    });
+    groups.set_style(style);
+    Ok(groups)
 }

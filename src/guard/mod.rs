@@ -79,6 +79,8 @@ pub use crate::keyward::Guard;
 pub use crate::resolve::Limits;
 
 pub(crate) use address::Addresses;
+#[cfg(feature = "forward-auth")]
+pub(crate) use admit::sent_uri;
 pub(crate) use base::Base;
 #[cfg(feature = "axum")]
 #[cfg_attr(
@@ -91,9 +93,13 @@ pub(crate) use credential_headers::CredentialHeaders;
 pub(crate) use credential_headers::title_case;
 #[cfg(feature = "api")]
 pub(crate) use declared::DeclaredRoute;
+#[cfg(feature = "forward-auth")]
+pub(crate) use declared::unknown_names;
 pub(crate) use gate::{Gate, GateSettings};
 #[cfg(any(feature = "api", feature = "ui"))]
 pub(crate) use mount::Mounts;
+#[cfg(feature = "forward-auth")]
+pub(crate) use path::{decode_once, judge_reported};
 #[cfg(any(feature = "mcp", feature = "secret-scanning"))]
 pub(crate) use receive::Received;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]

@@ -33,7 +33,7 @@ impl PageText {
             Reason::CrossOrigin => {
                 ("Not accepted", "This form was sent from another site. Open its page here, and send it again.")
             }
-            Reason::Forbidden | Reason::Unguarded => {
+            Reason::Forbidden | Reason::Unguarded | Reason::NoRule | Reason::NotForwarded => {
                 ("Not allowed", "Your roles do not allow this. Ask a super admin if you need it.")
             }
             Reason::AmbiguousPath(_) => {

@@ -14,6 +14,15 @@ pub(super) fn judge(path: &str) -> Result<Judged, Ambiguity> {
     if is_plain(path.as_bytes()) { Ok(Judged::default()) } else { read(path.as_bytes()) }
 }
 
+/// Judges a path for which no group decides about encoded slashes.
+#[cfg(feature = "forward-auth")]
+pub(crate) fn judge_reported(path: &str) -> Result<(), Ambiguity> {
+    match judge(path)?.encoded_slash {
+        Some(_) => Err(Ambiguity::EncodedSeparator),
+        None => Ok(()),
+    }
+}
+
 /// Returns whether no byte needs a closer check, as in most paths. There are no early exits, so that the processor
 /// compares many bytes at once.
 fn is_plain(path: &[u8]) -> bool {
@@ -131,7 +140,7 @@ fn escapes(path: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 /// Removes one layer of encoding.
-fn decode_once(path: &[u8]) -> Vec<u8> {
+pub(crate) fn decode_once(path: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {

@@ -58,6 +58,14 @@ impl Gate {
         }
     }
 
+    /// Returns the rejection of a question of a proxy that no group judges.
+    #[cfg(feature = "forward-auth")]
+    pub(crate) fn refuse(&self, reason: Reason) -> Response<axum::body::Body> {
+        tracing::debug!(reason = reason.as_str(), "request rejected");
+        Rejection::count(reason);
+        Rejection::uncounted(reason, true, self.opaque, self.style.clone()).as_json()
+    }
+
     /// Turns the rejection of a credential into 429 if the address has spent its budget, whatever is wrong with the
     /// credential.
     fn limit<B>(&self, rejection: Rejection, request: &Request<B>) -> Rejection {

@@ -100,7 +100,9 @@ impl Rejection {
             Reason::Forbidden => {
                 (S::FORBIDDEN, "insufficient_scope", message("Forbidden", "The credential does not allow this"))
             }
-            Reason::Unguarded => (S::FORBIDDEN, "forbidden", message("Forbidden", "No credential allows this")),
+            Reason::Unguarded | Reason::NoRule | Reason::NotForwarded => {
+                (S::FORBIDDEN, "forbidden", message("Forbidden", "No credential allows this"))
+            }
             Reason::CrossOrigin => {
                 let problem =
                     "The request does not prove that a page of this origin sent it: send Origin, as browsers do";
@@ -280,8 +282,8 @@ impl Rejection {
         }
         match self.reason {
             // Another credential would not help.
-            Reason::CrossOrigin | Reason::Unguarded => {}
             Reason::NetworkNotAllowed if self.status == StatusCode::FORBIDDEN => {}
+            Reason::CrossOrigin | Reason::Unguarded | Reason::NoRule | Reason::NotForwarded => {}
             Reason::SeveralCredentials => {
                 headers.insert(WWW_AUTHENTICATE, self.style.invalid_request());
             }

@@ -6,6 +6,7 @@
 //! | [`concepts`] | the words, the kinds of token, and why a token never does more than its owner |
 //! | [`guarding`] | route groups, requirements, rejections, long requests and responses |
 //! | [`mcp`] | the guard of an MCP server: calls, lists, fields, tasks, sessions and streams |
+//! | [`forward_auth`] | answers to proxies: nginx, Traefik, Caddy, HAProxy, Envoy |
 //! | [`conditions`] | permissions for some rows and some fields |
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
@@ -61,6 +62,24 @@ page!(
         "Tools::depth_limit" => "crate::mcp::Tools::depth_limit",
         "Tools::origin" => "crate::mcp::Tools::origin",
         "mcp::caller" => "crate::mcp::caller",
+    ],
+);
+page!(
+    forward_auth,
+    "forward_auth.md",
+    "forward-auth": [
+        "forward_auth::router" => "crate::forward_auth::router()",
+        "Rule" => "crate::forward_auth::Rule",
+        "Rule::exact" => "crate::forward_auth::Rule::exact",
+        "Rule::allow_partial_decisions" => "crate::forward_auth::Rule::allow_partial_decisions",
+        "Rules::nginx" => "crate::forward_auth::Rules::nginx",
+        "Rules::ingress_nginx" => "crate::forward_auth::Rules::ingress_nginx",
+        "Rules::traefik" => "crate::forward_auth::Rules::traefik",
+        "Rules::caddy" => "crate::forward_auth::Rules::caddy",
+        "Rules::haproxy" => "crate::forward_auth::Rules::haproxy",
+        "Rules::envoy" => "crate::forward_auth::Rules::envoy",
+        "Rules::trusted_proxies" => "crate::forward_auth::Rules::trusted_proxies",
+        "Rules::identity_header" => "crate::forward_auth::Rules::identity_header",
     ],
 );
 page!(conditions, "conditions.md");

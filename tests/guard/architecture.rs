@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The other modules that each module may use.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("domain", &[]),
     ("store", &["domain"]),
     ("resolve", &["domain", "store"]),
@@ -14,17 +14,20 @@ const ALLOWED: [(&str, &[&str]); 8] = [
     ("admin", &["domain", "store", "resolve", "keyward"]),
     ("api", &["domain", "store", "admin", "guard", "keyward"]),
     ("mcp", &["domain", "guard"]),
+    ("forward_auth", &["domain", "guard"]),
     ("ui", &["domain", "store", "admin", "guard", "keyward"]),
 ];
-const MODULES: [&str; 10] = ["api", "domain", "store", "resolve", "guard", "admin", "keyward", "mcp", "testing", "ui"];
+const MODULES: [&str; 11] =
+    ["api", "domain", "forward_auth", "store", "resolve", "guard", "admin", "keyward", "mcp", "testing", "ui"];
 
 /// All names of the crate root, modules included. Add one only if most applications need it.
-const ROOT: [&str; 42] = [
+const ROOT: [&str; 43] = [
     // Modules.
     "accounts",
     "admin",
     "api",
     "authz",
+    "forward_auth",
     "guard",
     "guide",
     "health",

@@ -10,6 +10,8 @@ mod architecture;
 #[cfg(feature = "full")]
 mod bodies;
 mod credential_headers;
+#[cfg(feature = "forward-auth")]
+mod forward_auth;
 mod guide;
 mod health;
 mod hostile;

@@ -12,7 +12,7 @@ mod overload;
 mod own_failure;
 mod rejected_alike;
 mod revocation;
-mod shim;
+pub mod shim;
 #[cfg(feature = "full")]
 mod shown_once;
 mod single_flight;
