@@ -27,6 +27,7 @@ mod hash_memory;
 pub(crate) mod import;
 #[cfg(feature = "people")]
 mod invitations;
+mod key_report;
 #[cfg(feature = "people")]
 mod known_networks;
 mod metadata;
@@ -67,6 +68,7 @@ pub(crate) use error::capitalize;
 pub use error::{FieldError, ServiceError};
 #[cfg(feature = "people")]
 pub use invitations::Invitation;
+pub use key_report::KeyReport;
 pub use owners::{OwnerUpdate, Owners};
 #[cfg(feature = "people")]
 pub use password::Password;
