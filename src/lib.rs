@@ -100,6 +100,7 @@
 //! | `axum` | yes | the guarded router, the extractors, `OriginalUri` under `nest` |
 //! | `api` | no | the management API, with its OpenAPI document |
 //! | `forward-auth` | no | forward authentication for nginx, Traefik, Caddy, HAProxy and Envoy |
+//! | `cli` | no | the program `keyward`, for [tokens at a shell](guide::command_line); nothing in the library |
 //! | `mcp` | no | the guard of an MCP server: tools, resources and prompts by permission |
 //! | `metrics` | no | [`Health`](health::Health) and rejections by reason through the `metrics` facade |
 //! | `people` | no | passwords, sign-in, invitations |
@@ -110,7 +111,7 @@
 //! | `strapi` | no | reading the database of a Strapi 5, and importing its people and tokens |
 //! | `ui` | no | the settings pages |
 //! | `testing` | no | fixtures: a test installation, a clock and requests |
-//! | `full` | no | all of these |
+//! | `full` | no | all of these but `cli` |
 //!
 //! Features are additive. Without `axum` the layer guards any `tower::Service` over `http` requests.
 //!

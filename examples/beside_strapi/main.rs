@@ -1,17 +1,10 @@
 //! A service beside a running Strapi 5, which accepts the tokens that Strapi has issued, by reading its database.
 //!
-//! `cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db --salt "$API_TOKEN_SALT"`
-//!
-//! With `import --into sqlite:keyward.db` it copies roles, users and tokens, so that the example platform can replace
-//! Strapi.
+//! `API_TOKEN_SALT=.. cargo run --example beside_strapi --all-features -- --database sqlite:.tmp/data.db`
 
 #[path = "../platform/layers.rs"]
 mod layers;
-mod migrate;
 mod options;
-#[path = "../platform/secrets.rs"]
-#[allow(dead_code, reason = "this service issues no tokens, so it reads no hash key of its own")]
-mod secrets;
 
 use axum::Json;
 use axum::ServiceExt;
@@ -20,10 +13,9 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use keyward::authz::{Conditions, DecisionRule, Fields};
 use keyward::guard::{Guard, RejectionFormat};
-use keyward::strapi::{StrapiEncryptionKey, StrapiStore, check_hash_key};
-use keyward::token::StrapiHashKey;
+use keyward::strapi::{StrapiStore, check_hash_key};
 use keyward::{Decision, GuardedRouter, HashKey, action};
-use options::{Mode, Options, Stop, USAGE};
+use options::{Options, Stop, USAGE};
 use serde_json::{Value, json};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -47,12 +39,7 @@ async fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let Options { database, hash_key, mode } = options;
-    let result = match mode {
-        Mode::Serve(listen, key) => serve(&database, hash_key, key, listen).await,
-        Mode::Import(import) => migrate::import_into(&database, hash_key, *import).await,
-    };
-    match result {
+    match serve(options).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprint!("beside_strapi: {error}");
@@ -67,13 +54,9 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(
-    database: &str,
-    strapi_hash_key: StrapiHashKey,
-    key: Option<Box<StrapiEncryptionKey>>,
-    listen: SocketAddr,
-) -> Result<(), Box<dyn Error>> {
-    let store = StrapiStore::open(database).await?;
+async fn serve(options: Options) -> Result<(), Box<dyn Error>> {
+    let Options { database, hash_key: strapi_hash_key, key, listen } = options;
+    let store = StrapiStore::open(&database).await?;
     if let Some(key) = key {
         check_hash_key(&store, &strapi_hash_key, &key).await?;
     }

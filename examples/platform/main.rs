@@ -21,12 +21,10 @@ mod wire;
 
 use axum::routing::get;
 use database::{Database, Place};
-use keyward::admin::Password;
 use keyward::guard::RejectionFormat;
 use keyward::store::WriteStore;
-use keyward::token::{Entropy, OsEntropy};
 use keyward::{Group, GuardedRouter, Keyward, PostgresStore, SqliteStore, authenticated, ui};
-use options::{Options, Stop, Task, USAGE};
+use options::{Options, Stop, USAGE};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -64,21 +62,13 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(), BoxError> {
-    match (&options.place, &options.task) {
-        (Place::File(file), Some(Task::Backup(to))) => {
-            SqliteStore::backup_file(file, to).await?;
-            println!("{to} is a copy of {file}");
-        }
-        (Place::File(file), Some(Task::Restore(backup))) => {
-            SqliteStore::restore(backup, file).await?;
-            println!("{file} is restored from {backup}; the earlier database is kept as {file}.before-restore");
-        }
-        (Place::File(file), _) => {
+    match &options.place {
+        Place::File(file) => {
             let store = SqliteStore::open(file).await?;
             let database = Database::file(file).await?;
             serve(store, database, options).await?;
         }
-        (Place::Postgres(url), _) => {
+        Place::Postgres(url) => {
             let store = PostgresStore::connect_with(url, options.postgres.clone()).await?;
             let database = Database::postgres(url, store.schema(), options.pooler).await?;
             serve(store, database, options).await?;
@@ -113,12 +103,6 @@ async fn serve(store: impl WriteStore, database: Database, options: Options) -> 
     }
     let keyward = options.front.apply(builder, alone).build()?;
     let set_up = keyward.set_up().await?;
-    if let Some(Task::ResetPassword(email)) = &options.task {
-        let reset = reset_password(&keyward, email).await;
-        keyward.shutdown().await;
-        database.close().await;
-        return reset;
-    }
     // Its passwords are public.
     let demo = if set_up.needs_first_admin && (options.demo || (alone && !options.empty)) {
         Some(demo::create(&keyward, &database).await?)
@@ -177,21 +161,6 @@ fn routes(database: &Database) -> GuardedRouter {
         .merge(webhooks::routes(database))
         .get("/admin/ping", authenticated(), ping)
         .public("/ping", get(ping))
-}
-
-/// Sets a random password, for an installation in which no user can sign in.
-async fn reset_password(keyward: &Keyward, email: &str) -> Result<(), BoxError> {
-    let mut view = keyward.store().view().await?;
-    let id = view.owner_with_email(email).await?.ok_or_else(|| format!("there is no user {email}"))?;
-    drop(view);
-    let mut random = [0; 16];
-    OsEntropy.fill(&mut random)?;
-    let hex: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-    let password = format!("Kw1-{hex}");
-    keyward.owners().set_password(id, Password::new(password.as_str())).await?;
-    println!("the new password of {email}: {password}");
-    println!("all of their sessions have ended. Sign in with it, and change it.");
-    Ok(())
 }
 
 /// A handler for load tests, with and without a credential.

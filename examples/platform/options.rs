@@ -29,9 +29,6 @@ Usage: platform [OPTIONS]
   --plain-cookies          cookies work over plain HTTP: every machine on the network path can read them
   --hash-key-file FILE     read KEYWARD_HASH_KEY from this file
   --encryption-key-file FILE  read KEYWARD_ENCRYPTION_KEY from this file
-  --reset-password EMAIL   set a new password for this user, print it, and stop
-  --backup FILE            copy the SQLite database to a new file, and stop; a running platform is not interrupted
-  --restore FILE           replace the SQLite database by this backup, and stop; no platform may be using it
   --accept-new-hash-key    start with other hash keys than the data was written with, and give up the tokens that need them
   --accept-new-encryption-key
                            start with other encryption keys, and give up the sealed copies of tokens
@@ -44,7 +41,9 @@ Environment:
                            shown once
   KEYWARD_STRAPI_HASH_KEY  the hash key of Strapi (apiToken.salt, API_TOKEN_SALT), which its tokens need
   .._FILE                  each of these with _FILE appended names a file to read it from
-  RUST_LOG                 the log levels: one level, or as in keyward=debug,info [info,rmcp=warn]";
+  RUST_LOG                 the log levels: one level, or as in keyward=debug,info [info,rmcp=warn]
+
+The program keyward (`cargo run --all-features --bin keyward -- --help`) makes tokens, resets passwords, and copies the database.";
 
 pub(crate) struct Options {
     pub(crate) listen: SocketAddr,
@@ -59,23 +58,11 @@ pub(crate) struct Options {
     pub(crate) front: Front,
     /// The number of connections of one network.
     pub(crate) connections_of_one: usize,
-    /// The task to run instead of serving.
-    pub(crate) task: Option<Task>,
     pub(crate) accept_new_hash_key: bool,
     pub(crate) accept_new_encryption_key: bool,
     pub(crate) hash_keys: HashKeyRing,
     pub(crate) encryption: Option<EncryptionKeys>,
     pub(crate) strapi_hash_key: Option<StrapiHashKey>,
-}
-
-/// A task instead of serving.
-pub(crate) enum Task {
-    /// Set a new password for the user with this address.
-    ResetPassword(String),
-    /// Copy the database into this file.
-    Backup(String),
-    /// Replace the database by this backup.
-    Restore(String),
 }
 
 /// The reason why the platform does not start.
@@ -90,7 +77,7 @@ impl Options {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Stop> {
         let (mut listen, mut database) = ("127.0.0.1:8080".to_owned(), "sqlite:keyward-platform.db".to_owned());
-        let (mut empty, mut demo, mut task) = (false, false, None);
+        let (mut empty, mut demo) = (false, false);
         let (mut accept_new_hash_key, mut accept_new_encryption_key) = (false, false);
         let (mut front, mut connections_of_one) = (Front::default(), 128);
         let (mut hash_key_file, mut encryption_key_file) = (None::<String>, None::<String>);
@@ -105,9 +92,6 @@ impl Options {
                     "--listen"
                     | "--database"
                     | "--schema"
-                    | "--reset-password"
-                    | "--backup"
-                    | "--restore"
                     | "--trusted-proxy"
                     | "--base-path"
                     | "--connections-of-one"
@@ -128,10 +112,7 @@ impl Options {
                             connections_of_one = value.parse().map_err(|_| why())?;
                         }
                         "--hash-key-file" => hash_key_file = Some(value),
-                        "--encryption-key-file" => encryption_key_file = Some(value),
-                        "--backup" => task = Some(Task::Backup(value)),
-                        "--restore" => task = Some(Task::Restore(value)),
-                        _ => task = Some(Task::ResetPassword(value)),
+                        _ => encryption_key_file = Some(value),
                     }
                 }
                 ("--empty", None) => empty = true,
@@ -189,10 +170,6 @@ impl Options {
         );
         let encryption = encryption.map_err(|error| Stop::Invalid(format!("KEYWARD_ENCRYPTION_KEY: {error}")))?;
         let (place, strapi_hash_key) = (place(&database)?, strapi_hash_key.transpose()?);
-        if matches!((&place, &task), (Place::Postgres(_), Some(Task::Backup(_) | Task::Restore(_)))) {
-            let why = "--backup and --restore are for SQLite files: use pg_dump and pg_restore";
-            return Err(Stop::Invalid(why.to_owned()));
-        }
         Ok(Self {
             listen,
             alone,
@@ -203,7 +180,6 @@ impl Options {
             demo,
             front,
             connections_of_one,
-            task,
             accept_new_hash_key,
             accept_new_encryption_key,
             hash_keys,

@@ -30,6 +30,7 @@ pub(crate) mod import;
 mod incidents;
 #[cfg(feature = "people")]
 mod invitations;
+mod key_report;
 #[cfg(feature = "people")]
 mod known_networks;
 mod metadata;
@@ -78,6 +79,7 @@ pub use error::{FieldError, ServiceError};
 pub use explain::Explain;
 #[cfg(feature = "people")]
 pub use invitations::Invitation;
+pub use key_report::KeyReport;
 pub use notices::Notices;
 pub use owners::{OwnerUpdate, Owners};
 #[cfg(feature = "people")]

@@ -3,9 +3,10 @@
 use super::ServiceError;
 use super::catalogue_renames::apply_renames;
 use super::context::ServiceContext;
+use super::key_report::KeyReport;
 use super::tokens::new_token;
 use super::unit_of_work::UnitOfWork;
-use crate::domain::{AuditAction, ContentAccess, HashKeyId, KeyKind, KeyUse, NewSecret, TokenAuthority, TokenKind};
+use crate::domain::{AuditAction, ContentAccess, KeyKind, KeyUse, NewSecret, TokenAuthority, TokenKind};
 use crate::keyward::Keyward;
 use crate::store::{EventQuery, NewToken, Paging};
 use crate::sync::Arc;
@@ -124,15 +125,7 @@ async fn set_up(unit: &mut UnitOfWork<'_>, defaults: Vec<DefaultToken>) -> Resul
 impl ServiceContext {
     /// Logs how many tokens use each key, and warns of keys that are not configured.
     async fn report_keys(&self) -> Result<(), ServiceError> {
-        let mut view = self.view().await?;
-        let (known, uses) = (view.key_checks().await?, view.key_uses().await?);
-        for KeyUse { kind, id, tokens } in uses {
-            let is_configured = match kind {
-                KeyKind::Hash if id == HashKeyId::ACCOUNTS => continue,
-                KeyKind::Hash if id == HashKeyId::STRAPI => self.state.format.has_strapi(),
-                KeyKind::Hash if self.state.format.has_legacy_key(&id) => true,
-                _ => self.state.keys.has(kind, &id, &known),
-            };
+        for KeyReport { usage: KeyUse { kind, id, tokens }, is_configured } in self.key_reports().await? {
             match (kind, is_configured) {
                 (KeyKind::Encryption, true) => {
                     tracing::info!(key = id, tokens, "secrets are sealed with this encryption key");

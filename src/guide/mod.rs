@@ -9,6 +9,7 @@
 //! | [`forward_auth`] | answers to proxies: nginx, Traefik, Caddy, HAProxy, Envoy |
 //! | [`conditions`] | permissions for some rows and some fields |
 //! | [`walkthrough`] | the management API with curl, and the settings pages |
+//! | [`command_line`] | the program `keyward`: tokens, owners, roles and the audit log at a shell |
 //! | [`configuration`] | hash keys, encryption keys, durations, quotas, limits |
 //! | [`stores`] | SQLite, PostgreSQL, memory |
 //! | [`own_stores`] | keys in your own tables, beside users that you have already |
@@ -93,6 +94,7 @@ page!(
     ],
     "ui": ["ui::router" => "crate::ui::router"],
 );
+page!(command_line, "command_line.md");
 page!(
     configuration,
     "configuration.md",

@@ -1,4 +1,4 @@
-//! Databases of a real Strapi are imported by the example `beside_strapi` and then judged by the example platform.
+//! Databases of a real Strapi are imported by the program `keyward` and then judged by the example platform.
 
 use crate::strapi::verdicts::{facts, fixtures, restore};
 use axum::Json;
@@ -14,10 +14,10 @@ use keyward::{
     Decision, Grant, GuardedRouter, Keyward, NewAdminToken, Permission, PostgresStore, RoleId, SqliteStore, action,
 };
 use keyward_test_support::platform::{Answer, SALT, Server, bearer, platform_on};
-use keyward_test_support::{example, postgres};
+use keyward_test_support::{command_line_tool, postgres};
 use serde_json::{Value, json};
 use std::error::Error;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -57,26 +57,33 @@ impl Move {
         self.facts[name].as_str().unwrap()
     }
 
-    /// Runs the import and returns its output.
-    fn run(&self, flags: &[&str]) -> Output {
-        let mut command = Command::new(example("beside_strapi"));
-        command.args(["import", "--database", &self.from, "--into", &self.into]).args(flags);
+    /// Returns the program on a database, with the secrets of this Strapi.
+    fn tool(&self, database: &str) -> Command {
+        let mut command = Command::new(command_line_tool());
+        command.args(["--database", database]).env("KEYWARD_HASH_KEY", SALT).stdin(Stdio::null());
         command.env("API_TOKEN_SALT", self.text("salt")).env("ENCRYPTION_KEY", self.text("encryption_key"));
-        command.env("KEYWARD_ENCRYPTION_KEY", SEALS).stdin(Stdio::null()).output().unwrap()
+        command.env("KEYWARD_ENCRYPTION_KEY", SEALS);
+        command
+    }
+
+    /// Creates the target database.
+    fn init(&self) {
+        let output = self.tool(&self.into).arg("init").output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Returns the import into a database.
+    fn import_into(&self, database: &str, flags: &[&str]) -> Command {
+        let mut command = self.tool(database);
+        command.args(["import", "strapi", "--from", &self.from]).args(flags);
+        command
     }
 
     /// Returns the output of a successful import.
     fn print(&self, flags: &[&str]) -> String {
-        let output = self.run(flags);
+        let output = self.import_into(&self.into, flags).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Returns the error of a failed import.
-    fn complaint(&self, flags: &[&str]) -> String {
-        let output = self.run(flags);
-        assert!(!output.status.success() && output.stdout.is_empty());
-        String::from_utf8(output.stderr).unwrap()
     }
 
     fn platform(&self) -> Server {
@@ -238,6 +245,7 @@ fn whole_way(a_move: &Move) {
         dry.starts_with("A dry run: nothing was changed. From \"strapi\" would come: 5 roles, 8 owners, "),
         "{dry}"
     );
+    a_move.init();
     let said = a_move.print(&[]);
     // One of the 13 admin tokens has no owner; 2 content tokens come with every Strapi.
     let counts = "From \"strapi\" came: 5 roles, 8 owners, 12 admin tokens, 8 content tokens. \
@@ -358,6 +366,13 @@ fn second_import_does_not_bring_back_removed_grants() {
     }
 }
 
+/// Returns the error of a failed import.
+fn complaint(import: &mut Command) -> String {
+    let output = import.output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[test]
 fn failed_import_is_explained_and_writes_nothing() {
     let Some(a_move) = Move::on_sqlite() else { return };
@@ -369,14 +384,17 @@ fn failed_import_is_explained_and_writes_nothing() {
     a_move.print(&["--dry-run"]);
     assert_eq!(std::fs::read(file).unwrap(), b"");
     for flags in [&["--dry-run"][..], &[]] {
-        let complaint = a_move.complaint(&[flags, &["--into", &a_move.from]].concat());
-        assert!(complaint.contains("--into is the database of Strapi itself"), "{complaint}");
+        let complaint = complaint(&mut a_move.import_into(&a_move.from, flags));
+        assert!(complaint.contains("--database is the database of Strapi itself"), "{complaint}");
     }
-    assert!(a_move.complaint(&["--salt", "another"]).contains("check that the salt is Strapi's API_TOKEN_SALT"));
-    let complaint = a_move.complaint(&["--encryption-key", "another"]);
-    assert!(complaint.contains("check that it is Strapi's ENCRYPTION_KEY"), "{complaint}");
-    assert!(a_move.complaint(&["--source", ""]).contains("1 to 64 characters"));
-    assert!(a_move.complaint(&["--listen", "127.0.0.1:0"]).contains("there is no flag --listen here"));
+    assert!(complaint(&mut a_move.import_into(&a_move.into, &[])).contains("`keyward init` creates the tables"));
+    a_move.init();
+    let with = |name: &str, value: &str| complaint(a_move.import_into(&a_move.into, &[]).env(name, value));
+    assert!(with("API_TOKEN_SALT", "another").contains("check that the salt is Strapi's API_TOKEN_SALT"));
+    assert!(with("ENCRYPTION_KEY", "another").contains("check that it is Strapi's ENCRYPTION_KEY"));
+    assert!(complaint(&mut a_move.import_into(&a_move.into, &["--source", ""])).contains("1 to 64 characters"));
+    let missing = complaint(a_move.import_into(&a_move.into, &[]).env_remove("API_TOKEN_SALT"));
+    assert!(missing.contains("API_TOKEN_SALT or --salt-file is missing"), "{missing}");
     let runtime = Runtime::new().unwrap();
     let home = runtime.block_on(a_move.keyward());
     assert_eq!(runtime.block_on(marks(&home)), (0, 0));

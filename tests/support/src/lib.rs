@@ -28,6 +28,21 @@ pub fn skip(tests: &str, reason: &str) {
     eprintln!("SKIPPED: {tests}. {reason}");
 }
 
+/// Returns the path of the built program `keyward`.
+///
+/// `cargo test` builds it for integration tests, with its feature `cli`.
+///
+/// # Panics
+///
+/// If the program was not built.
+pub fn command_line_tool() -> PathBuf {
+    let mut path = std::env::current_exe().unwrap();
+    path.pop();
+    path.set_file_name(format!("keyward{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is missing: run cargo build --all-features --bin keyward", path.display());
+    path
+}
+
 /// Returns the path of a built example of keyward.
 ///
 /// `cargo test` builds the examples; `cargo test --test NAME` alone does not.

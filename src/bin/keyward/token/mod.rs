@@ -1,0 +1,115 @@
+//! `keyward token`: admin and content tokens.
+
+mod issue;
+mod list;
+mod revoke;
+mod rotate;
+mod show;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::lifespan::to_second_or;
+use crate::output::{Output, record};
+use crate::reference::owner_text;
+use crate::scope_text::ScopeText;
+use crate::shapes::TokenShape;
+use clap::Subcommand;
+use keyward::Keyward;
+use keyward::admin::{DescribedToken, IssuedToken, ServiceError};
+use keyward::token::{ContentAccess, TokenKind};
+
+#[derive(Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Issue a token, and print its secret once.
+    Issue(issue::Issue),
+    /// List tokens.
+    List(list::List),
+    /// Show a token. Its secret is not shown: only its digest is stored.
+    Show(show::Show),
+    /// Replace the secret of a token, and print the new one once. The old one is rejected from then on.
+    Rotate(rotate::Rotate),
+    /// Revoke a token for good. Servers reject it within 2 seconds.
+    Revoke(revoke::Revoke),
+}
+
+impl TokenCommand {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Issue(issue) => issue.run(context).await,
+            Self::List(list) => list.run(context).await,
+            Self::Show(show) => show.run(context).await,
+            Self::Rotate(rotate) => rotate.run(context).await,
+            Self::Revoke(revoke) => revoke.run(context).await,
+        }
+    }
+}
+
+/// Prints a token with its new secret: with `--quiet` the secret alone.
+async fn print_secret(context: &Context, keyward: &Keyward, issued: &IssuedToken) -> Result<(), Failure> {
+    let described = match keyward.tokens().read(issued.token.id).await {
+        Ok(described) => described,
+        // Revoked meanwhile, or the store has failed: the secret is still shown, as it is the only time.
+        Err(error) => {
+            eprintln!("the token cannot be read: {}", Failure::from(error).sentence());
+            return Output::Quiet.print(&(), |_| String::new(), |_| Some(issued.secret.expose().to_owned()));
+        }
+    };
+    let mut shape = TokenShape::from(&described);
+    shape.access_key = Some(issued.secret.expose().to_owned());
+    let lines = |shape: &TokenShape| {
+        let mut pairs = pairs(&described);
+        pairs.push(("secret", shape.access_key.clone().unwrap_or_default()));
+        record(&pairs)
+    };
+    context.out.print(&shape, lines, |shape| shape.access_key.clone())?;
+    context.out.note("The secret is not shown again.");
+    Ok(())
+}
+
+/// Warns if the installation seals secrets and the tool has no key for it.
+async fn warn_of_missing_encryption(keyward: &Keyward, has_key: bool) -> Result<(), Failure> {
+    use keyward::store::KeyKind;
+    let known = keyward.store().view().await.map_err(ServiceError::from)?.key_checks().await?;
+    if !has_key && known.iter().any(|check| check.kind == KeyKind::Encryption) {
+        eprintln!(
+            "warning: without KEYWARD_ENCRYPTION_KEY, which this installation has, the owner cannot view this secret again"
+        );
+    }
+    Ok(())
+}
+
+/// Returns names and values of a token.
+fn pairs(described: &DescribedToken) -> Vec<(&'static str, String)> {
+    let DescribedToken { token, owner, .. } = described;
+    let mut pairs =
+        vec![("id", token.id.to_string()), ("name", token.name.clone()), ("kind", token.kind().as_str().to_owned())];
+    if let Some(owner) = owner {
+        pairs.push(("owner", owner_text(owner)));
+    }
+    if !token.description.is_empty() {
+        pairs.push(("description", token.description.clone()));
+    }
+    if let Some(metadata) = &token.metadata {
+        pairs.push(("metadata", metadata.to_string()));
+    }
+    pairs.push(("expires", to_second_or(token.expires_at, "never")));
+    pairs.extend(scopes(described).into_iter().map(|scope| ("allows", scope)));
+    pairs
+}
+
+/// Returns what a token allows, one text for each grant.
+fn scopes(described: &DescribedToken) -> Vec<String> {
+    match (described.token.kind(), described.token.access()) {
+        (TokenKind::Content, Some(ContentAccess::Custom(actions))) => actions.iter().map(ToString::to_string).collect(),
+        (_, Some(access)) => vec![access.as_str().to_owned()],
+        _ => {
+            let grants = described.token.grants().iter().enumerate();
+            let text = |(i, grant): (usize, &keyward::Grant)| {
+                let scope = ScopeText(grant.scope.clone()).to_string();
+                let conditions = described.conditions.get(i).map(Vec::as_slice).unwrap_or_default();
+                crate::scope_text::with_conditions(scope, conditions)
+            };
+            grants.map(text).collect()
+        }
+    }
+}
