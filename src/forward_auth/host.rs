@@ -1,23 +1,26 @@
 //! Hosts: of requests, and of rules.
 
+use std::net::Ipv6Addr;
+
 /// Returns the name of a host as a proxy reports it, in lower case and without the port. `None` for a text that two
 /// programs could read differently: with a user, a last dot, or other characters.
 pub(super) fn name_of(host: &str) -> Option<String> {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, after)) => {
-            address.parse::<std::net::Ipv6Addr>().ok()?;
-            (&host[..address.len() + 2], after.strip_prefix(':').or(after.is_empty().then_some("0"))?)
+            // An address has many spellings, and one canonical.
+            let address: Ipv6Addr = address.parse().ok()?;
+            (format!("[{address}]"), after.strip_prefix(':').or(after.is_empty().then_some("0"))?)
         }
         None => {
             let (name, port) = host.split_once(':').unwrap_or((host, "0"));
             if !is_name(name) {
                 return None;
             }
-            (name, port)
+            (name.to_ascii_lowercase(), port)
         }
     };
     let is_port = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok();
-    is_port.then(|| name.to_ascii_lowercase())
+    is_port.then_some(name)
 }
 
 /// Returns whether a text is a host name, or an IPv4 address.
@@ -40,7 +43,8 @@ impl HostPattern {
     /// Parses `api.example.com` or `*.example.com`.
     pub(super) fn parse(text: Option<&str>) -> Option<Self> {
         let Some(text) = text else { return Some(Self::Any) };
-        let lower = |name: &str| name_of(name).filter(|lower| lower.len() == name.len());
+        // Without a port, and canonical.
+        let lower = |name: &str| name_of(name).filter(|lower| lower.eq_ignore_ascii_case(name));
         match text.strip_prefix("*.") {
             Some(name) => lower(name).filter(|_| is_name(name)).map(|name| Self::Below(name.len(), format!(".{name}"))),
             None => lower(text).map(Self::Exact),
@@ -69,6 +73,7 @@ mod tests {
             ("10.0.0.1", "10.0.0.1"),
             ("[::1]:8080", "[::1]"),
             ("[2001:DB8::1]", "[2001:db8::1]"),
+            ("[0:0::01]:80", "[::1]"),
             ("my_service", "my_service"),
         ] {
             assert_eq!(name_of(host).as_deref(), Some(name), "{host}");

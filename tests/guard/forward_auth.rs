@@ -673,3 +673,27 @@ async fn the_router_is_nested_beside_guarded_routes() {
         question("/x").header(AUTHORIZATION, "Bearer x").await.assert_rejected(invalid);
     }
 }
+
+/// A header that a configuration forgets is one that clients can set.
+#[test]
+fn configurations_of_the_example_name_every_identity_header() {
+    let read = |name: &str| {
+        std::fs::read_to_string(format!("{}/examples/forward_auth/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap()
+    };
+    let [nginx, caddy, lua] = ["nginx.conf", "Caddyfile", "keyward.lua"].map(read);
+    for name in HEADERS {
+        let variable = name.strip_prefix("x-").unwrap().replace('-', "_");
+        let (lines, upper) = (nginx.to_lowercase(), caddy.to_lowercase());
+        assert!(lines.contains(&format!("auth_request_set ${variable} $upstream_http_x_{variable};")), "{name}");
+        assert!(lines.contains(&format!("proxy_set_header {name} ${variable};")), "{name}");
+        let copied = upper.lines().find(|line| line.trim_start().starts_with("copy_headers ")).unwrap();
+        assert!(copied.split_whitespace().any(|copied| copied == name), "{name}");
+        assert!(upper.contains(&format!("header_up {name} {{header.{name}}}")), "{name}");
+        assert!(lua.contains(&format!("\"{name}\"")), "{name}");
+    }
+    assert!(caddy.contains("request_header -*Keyward*") && lua.contains("name:lower():find(\"keyward\", 1, true)"));
+    assert!(read("traefik.yml").contains("authResponseHeadersRegex: (?i)keyward"));
+    let envoy = read("envoy.yaml");
+    assert!(envoy.contains("name:find(\"keyward\", 1, true)") && envoy.contains("prefix: x-keyward-"));
+    assert!(envoy.contains("failure_mode_allow: false") && read("traefik.yml").contains("trustForwardHeader: false"));
+}
