@@ -111,11 +111,11 @@ fn wrong_salt_fails_startup_with_the_encryption_key() {
         (hash_key, "another", "check that it is Strapi's ENCRYPTION_KEY"),
     ] {
         let mut command = beside(&database, hash_key);
-        let output = command.args(["--encryption-key", key]).output().unwrap();
+        let output = command.env("ENCRYPTION_KEY", key).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success() && stderr.contains(says), "{stderr}");
     }
     let mut right = beside(&database, hash_key);
-    right.args(["--encryption-key", key]);
+    right.env("ENCRYPTION_KEY", key);
     assert_eq!(Server::start(right).send("GET", "/admin/users", &[], "").status, 401);
 }
