@@ -41,8 +41,10 @@ fn known_failures_name_existing_tests() {
 #[test]
 fn programs_to_copy_print_the_text_of_errors() {
     let mut programs = vec![root().join("src/guide/tutorial.md"), root().join("examples/quickstart.rs")];
-    programs
-        .extend(["beside_strapi", "own_store", "platform"].map(|name| root().join(format!("examples/{name}/main.rs"))));
+    programs.extend(
+        ["beside_strapi", "own_store", "platform", "webhooks"]
+            .map(|name| root().join(format!("examples/{name}/main.rs"))),
+    );
     for program in programs {
         let text = fs::read_to_string(&program).unwrap();
         assert!(text.contains("fn main() -> ExitCode"), "{}: its main returns no exit code", program.display());

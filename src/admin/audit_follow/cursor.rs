@@ -73,7 +73,7 @@ impl Cursor {
 }
 
 /// Returns the position after the last event of a view.
-pub(super) async fn end(view: &mut dyn View) -> Result<Cursor, ServiceError> {
+pub(super) async fn last(view: &mut dyn View) -> Result<Cursor, ServiceError> {
     Ok(last_place(view).await?.cursor())
 }
 

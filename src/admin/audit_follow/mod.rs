@@ -118,9 +118,9 @@ impl AuditLog {
     /// # Errors
     /// - [`Forbidden`](ServiceError::Forbidden) if the actor is a visitor;
     /// - [`Store`](ServiceError::Store) if the store fails.
-    pub async fn end(&self) -> Result<Cursor, ServiceError> {
+    pub async fn last_cursor(&self) -> Result<Cursor, ServiceError> {
         let mut view = self.0.view().await?;
         self.visibility(&mut *view).await?;
-        cursor::end(&mut *view).await
+        cursor::last(&mut *view).await
     }
 }

@@ -33,8 +33,8 @@ const FIRST_LOOK: Duration = Duration::from_secs(5);
 ///   once more.
 /// - [`TokenUnused`](crate::admin::AuditAction::TokenUnused): issued 30 days ago and never used. Once for ever.
 ///
-/// Sessions get no notices, and expired tokens none about their use. Notices about expiry are made within ten minutes, the others within six
-/// hours. One node at a time makes them, by a lease in the store, and by the store's clock. The record of a notice is written with its
+/// Sessions get no notices, and expired tokens none about their use. Notices about expiry are made within about ten minutes, the others within
+/// six hours. One node at a time makes them, by a lease in the store, and by the store's clock. The record of a notice is written with its
 /// event, so each is made once, also if nodes crash in between.
 ///
 /// ```

@@ -105,7 +105,7 @@ impl Lease {
 async fn take_lease(unit: &mut UnitOfWork<'_>, job: Job, regardless: bool) -> Result<Option<Lease>, ServiceError> {
     let now = unit.now();
     let found = unit.view().lease(job.name()).await?;
-    let is_taken = |lease: &Lease| lease.is_valid(now) || !(regardless || !lease.is_recent(now, job.every()));
+    let is_taken = |lease: &Lease| lease.is_valid(now) || (!regardless && lease.is_recent(now, job.every()));
     if found.as_ref().is_some_and(is_taken) {
         unit.skip_commit();
         return Ok(None);

@@ -1,7 +1,7 @@
 //! The audit log as a stream.
 
 use super::flaky_store::FlakyStore;
-use super::{DAY, PATIENCE, Scene, follow_to_end, log, next, on_every_store, policy, take};
+use super::{DAY, Scene, follow_to_end, item, log, next, on_every_store, policy, take};
 use futures_util::{FutureExt, StreamExt};
 use keyward::admin::{
     Actor, AuditAction, AuditTarget, Cursor, EventQuery, FollowError, LifecycleChange, LifecycleEvent, Lifespan,
@@ -127,7 +127,7 @@ async fn cursor_resumes_after_the_event_it_came_with<S: WriteStore + Clone>(scen
         assert_eq!(rest, all[n + 1..], "after event {n}");
     }
     // The end is a cursor too.
-    let end = restarted.keyward.audit().end().await.unwrap();
+    let end = restarted.keyward.audit().last_cursor().await.unwrap();
     assert_eq!(end, all.last().unwrap().cursor);
     let mut follow = restarted.keyward.audit().follow(end);
     assert!(follow.next().now_or_never().is_none());
@@ -138,7 +138,7 @@ async fn cursor_resumes_after_the_event_it_came_with<S: WriteStore + Clone>(scen
 async fn now_begins_after_the_events_that_are_there<S: WriteStore + Clone>(scene: Scene<S>) {
     for round in 0..2 {
         // Also in an empty log.
-        let end = scene.two.keyward.audit().end().await.unwrap();
+        let end = scene.two.keyward.audit().last_cursor().await.unwrap();
         let mut follow = scene.two.keyward.audit().follow(end);
         let created = scene.one.keyward.roles().create(NewRole::new(format!("{round}"))).await.unwrap();
         let event = next(&mut follow).await;
@@ -185,11 +185,11 @@ async fn deleted_events_that_were_not_read_are_a_gap<S: WriteStore + Clone>(scen
     // Who has read one has missed one: whether the stream was open or is resumed.
     let mut resumed = scene.two.keyward.audit().follow(first.cursor);
     for follow in [&mut behind, &mut resumed] {
-        let Some(Err(FollowError::Gap { cursor })) = follow.next().await else { panic!("there is a gap") };
+        let Some(Err(FollowError::Gap { cursor })) = item(follow).await else { panic!("there is a gap") };
         assert_eq!(next(follow).await.change, LifecycleChange::RoleCreated(third), "and the stream goes on");
         // The error comes again until its cursor is stored.
         let mut again = scene.two.keyward.audit().follow(first.cursor);
-        assert!(matches!(again.next().await, Some(Err(FollowError::Gap { .. }))));
+        assert!(matches!(item(&mut again).await, Some(Err(FollowError::Gap { .. }))));
         let mut after = scene.two.keyward.audit().follow(cursor.to_string().parse().unwrap());
         assert_eq!(next(&mut after).await.change, LifecycleChange::RoleCreated(third));
     }
@@ -199,11 +199,11 @@ async fn deleted_events_that_were_not_read_are_a_gap<S: WriteStore + Clone>(scen
     scene.clock.advance(2 * DAY);
     assert_eq!(audit.delete_older_than(DAY).await.unwrap(), 3);
     let mut follow = scene.two.keyward.audit().follow(end);
-    assert!(matches!(follow.next().await, Some(Err(FollowError::Gap { .. }))));
+    assert!(matches!(item(&mut follow).await, Some(Err(FollowError::Gap { .. }))));
 }
 
 async fn first_gap<S: WriteStore + Clone>(scene: &Scene<S>, from: Cursor) -> Cursor {
-    match scene.two.keyward.audit().follow(from).next().await {
+    match item(&mut scene.two.keyward.audit().follow(from)).await {
         Some(Err(FollowError::Gap { cursor })) => cursor,
         other => panic!("{other:?}"),
     }
@@ -221,8 +221,8 @@ async fn cursor_of_another_log_is_rejected<S: WriteStore + Clone>(scene: Scene<S
     for n in 0..3 {
         for cursor in &cursors {
             let mut follow = scene.two.keyward.audit().follow(*cursor);
-            assert!(matches!(follow.next().await, Some(Err(FollowError::Diverged))), "{n} {cursor}");
-            assert!(follow.next().await.is_none(), "the stream has ended");
+            assert!(matches!(item(&mut follow).await, Some(Err(FollowError::Diverged))), "{n} {cursor}");
+            assert!(item(&mut follow).await.is_none(), "the stream has ended");
         }
         scene.one.keyward.roles().create(NewRole::new(format!("{n}"))).await.unwrap();
     }
@@ -261,8 +261,8 @@ async fn actors_see_what_the_list_shows_them<S: WriteStore + Clone>(scene: Scene
     }
     assert!(withheld > 20, "{withheld}");
     let mut visitor = two.keyward.audit().acting_as(Actor::Visitor).follow(Cursor::start());
-    assert!(matches!(visitor.next().await, Some(Err(FollowError::Service(ServiceError::Forbidden(_))))));
-    assert!(visitor.next().await.is_none());
+    assert!(matches!(item(&mut visitor).await, Some(Err(FollowError::Service(ServiceError::Forbidden(_))))));
+    assert!(item(&mut visitor).await.is_none());
 }
 
 async fn follower_who_loses_the_account_gets_an_error<S: WriteStore + Clone>(scene: Scene<S>) {
@@ -276,8 +276,8 @@ async fn follower_who_loses_the_account_gets_an_error<S: WriteStore + Clone>(sce
     scene.one.keyward.owners().set_state(ada.owner(), OwnerState::Deactivated).await.unwrap();
     scene.one.keyward.tokens().revoke(root.id).await.unwrap();
     for mut follow in [of_ada, of_key] {
-        assert!(matches!(follow.next().await, Some(Err(FollowError::Service(ServiceError::Forbidden(_))))));
-        assert!(follow.next().await.is_none());
+        assert!(matches!(item(&mut follow).await, Some(Err(FollowError::Service(ServiceError::Forbidden(_))))));
+        assert!(item(&mut follow).await.is_none());
     }
 }
 
@@ -293,7 +293,7 @@ async fn shutdown_ends_the_stream<S: WriteStore + Clone>(scene: Scene<S>) {
     let last = take(&mut behind, 2).await.pop().unwrap();
     let mut new = two.keyward.audit().follow(Cursor::start());
     let waiting = tokio::spawn(async move {
-        let end = tokio::time::timeout(PATIENCE, at_end.next()).await.unwrap().is_none();
+        let end = item(&mut at_end).await.is_none();
         (end, at_end)
     });
     tokio::task::yield_now().await;
@@ -302,8 +302,7 @@ async fn shutdown_ends_the_stream<S: WriteStore + Clone>(scene: Scene<S>) {
     assert!(ended);
     for follow in [&mut at_end, &mut behind, &mut new] {
         for _ in 0..2 {
-            let ended = tokio::time::timeout(PATIENCE, follow.next()).await;
-            assert!(ended.is_ok_and(|next| next.is_none()), "it has ended, and stays so");
+            assert!(item(follow).await.is_none(), "it has ended, and stays so");
         }
     }
     // Nothing is lost: the position was not moved.
@@ -403,5 +402,5 @@ async fn page_of_an_actor_is_not_kept_for_long() {
     world.keyward.owners().set_roles(ada.owner(), vec![RoleId::SUPER_ADMIN]).await.unwrap();
     world.keyward.owners().set_state(ada.owner(), OwnerState::Blocked).await.unwrap();
     world.clock.advance(Duration::from_secs(3));
-    assert!(matches!(follow.next().await, Some(Err(FollowError::Service(ServiceError::Forbidden(_))))));
+    assert!(matches!(item(&mut follow).await, Some(Err(FollowError::Service(ServiceError::Forbidden(_))))));
 }

@@ -98,7 +98,7 @@ async fn follow(keyward: Keyward, done: Arc<AtomicBool>, mut dice: Dice) -> Vec<
             // What it did and the position are stored together.
             handled.push(event.id);
             stored = event.cursor.to_string();
-            if is_over && keyward.audit().end().await.unwrap() == event.cursor {
+            if is_over && keyward.audit().last_cursor().await.unwrap() == event.cursor {
                 return handled;
             }
         }

@@ -8,7 +8,7 @@ mod notices;
 mod webhooks;
 
 use futures_util::StreamExt;
-use keyward::admin::{AuditEvent, Cursor, EventQuery, Follow, LifecycleEvent, Notices, Paging, Policy};
+use keyward::admin::{AuditEvent, Cursor, EventQuery, Follow, FollowError, LifecycleEvent, Notices, Paging, Policy};
 use keyward::store::{PostgresOptions, SqliteOptions, WriteStore};
 use keyward::testing::{ManualClock, SeededEntropy, World};
 use keyward::{Builder, Keyward, MemoryStore, PostgresStore, SqliteStore};
@@ -69,9 +69,13 @@ async fn log(keyward: &Keyward) -> Vec<(i64, AuditEvent)> {
     all
 }
 
+/// Returns the next item. It is an error if there is none in time.
+async fn item(follow: &mut Follow) -> Option<Result<LifecycleEvent, FollowError>> {
+    tokio::time::timeout(PATIENCE, follow.next()).await.expect("an item or the end in time")
+}
+
 async fn next(follow: &mut Follow) -> LifecycleEvent {
-    let next = tokio::time::timeout(PATIENCE, follow.next()).await.expect("an event in time");
-    next.expect("the stream has not ended").unwrap()
+    item(follow).await.expect("the stream has not ended").unwrap()
 }
 
 /// Returns the next events, this many.
@@ -138,7 +142,7 @@ use on_every_store;
 
 /// Follows from a position to the end that the log has now.
 async fn follow_to_end(keyward: &Keyward, from: Cursor) -> Vec<LifecycleEvent> {
-    let end = keyward.audit().end().await.unwrap();
+    let end = keyward.audit().last_cursor().await.unwrap();
     let mut follow = keyward.audit().follow(from);
     let mut events: Vec<LifecycleEvent> = Vec::new();
     while events.last().map_or(from, |event| event.cursor) != end {

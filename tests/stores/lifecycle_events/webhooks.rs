@@ -105,7 +105,7 @@ impl Queue {
 
     /// Sends all events that the log has, and stops then.
     async fn drain(&self, world: &World) {
-        let (end, mut sender) = (world.keyward.audit().end().await.unwrap(), self.sender());
+        let (end, mut sender) = (world.keyward.audit().last_cursor().await.unwrap(), self.sender());
         let events = world.keyward.audit().follow(sender.cursor().unwrap());
         let running = sender.run(events);
         let stored = async {
