@@ -21,6 +21,8 @@ mod postgres;
 mod postgres_ops;
 #[cfg(feature = "sqlite")]
 mod read_only;
+#[cfg(feature = "postgres")]
+mod rotation;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 #[cfg(feature = "sqlite")]
