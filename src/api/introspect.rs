@@ -4,8 +4,9 @@ use super::failure::Failure;
 use super::form::TokenForm;
 use super::state::Api;
 use crate::admin::ServiceError;
-use crate::domain::{PermissionList, Principal, Timestamp};
+use crate::domain::{PermissionList, Timestamp};
 use crate::guard::KeptByClients;
+use crate::resolve::Entry;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -74,15 +75,19 @@ pub(super) struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     permissions: Option<PermissionList>,
+    /// Networks of clients, in one of each list of which the client has to be: judge that yourself. Left out: it may be anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    networks: Option<Vec<Vec<String>>>,
 }
 
 /// Returns the state of a token that another service has received: whether it is valid now, and what it may do. The form has
 /// the secret. Unknown, expired and revoked tokens, and those of a deactivated owner, are answered alike.
 #[utoipa::path(post, path = "/introspect", tag = "Tokens", request_body(content = TokenToIntrospect, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Introspection)))]
 pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Result<Response, Failure> {
-    let principal = api.keyward.gate().introspect(&form.token).await.map_err(|_| Failure::try_again())?;
-    let (state, left) = match principal {
-        Some(principal) => describe(&api, &principal).await?.unwrap_or_default(),
+    let entry = api.keyward.gate().introspect(&form.token).await.map_err(|_| Failure::try_again())?;
+    let (state, left) = match entry {
+        Some(entry) => describe(&api, &entry).await?.unwrap_or_default(),
         None => Default::default(),
     };
     let most = api.keyward.gate().resolver().max_staleness();
@@ -100,7 +105,8 @@ pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Resul
 }
 
 /// Describes a valid token, and returns for how long it is valid. `None` if it was revoked just now.
-async fn describe(api: &Api, principal: &Principal) -> Result<Option<(Introspection, Duration)>, Failure> {
+async fn describe(api: &Api, entry: &Entry) -> Result<Option<(Introspection, Duration)>, Failure> {
+    let principal = &entry.principal;
     let Some(id) = principal.token() else { return Ok(None) };
     let (token, owner) = match api.keyward.tokens().read_presented(id).await {
         Ok(read) => read,
@@ -108,7 +114,15 @@ async fn describe(api: &Api, principal: &Principal) -> Result<Option<(Introspect
         Err(error) => return Err(error.into()),
     };
     let now = api.keyward.gate().resolver().clock.now();
-    let left = token.expires_at.map_or(Duration::MAX, |at| at.since(now));
+    // A former secret ends with its grace period.
+    let former = token.previous.as_ref().filter(|previous| entry.digest() == Some(previous.digest));
+    let ends = [token.expires_at, former.map(|previous| previous.ends_at)].into_iter().flatten().min();
+    let left = ends.map_or(Duration::MAX, |at| at.since(now));
+    let networks: Vec<Vec<String>> = token
+        .all_limits()
+        .filter(|limits| !limits.networks.is_empty())
+        .map(|limits| limits.networks.iter().map(ToString::to_string).collect())
+        .collect();
     let seconds = |at: Timestamp| at.0.div_euclid(1000);
     let authority = principal.authority();
     // A scope is words of printable characters (RFC 6749 section 3.3).
@@ -120,12 +134,13 @@ async fn describe(api: &Api, principal: &Principal) -> Result<Option<(Introspect
         token_type: Some("Bearer"),
         sub: token.owner().map(|owner| owner.to_string()),
         username: owner.as_ref().map(|owner| owner.display_name()),
-        exp: token.expires_at.map(seconds),
+        exp: ends.map(seconds),
         iat: Some(seconds(token.created_at)),
         jti: Some(token.id.to_string()),
         kind: Some(token.kind().as_str()),
         account: principal.account().map(ToString::to_string),
         permissions: Some(authority.permission_list()),
+        networks: (!networks.is_empty()).then_some(networks),
     };
     Ok(Some((state, left)))
 }

@@ -34,8 +34,11 @@ impl Tokens {
 
 async fn revoke(unit: &mut UnitOfWork<'_>, digest: Digest) -> Result<(), ServiceError> {
     match unit.view().record(&digest).await? {
-        Some(record) => unit.revoke_presented(&record.token).await,
-        None => {
+        Some(record) if record.token.digests().any(|admitted| admitted == digest) => {
+            unit.revoke_presented(&record.token).await
+        }
+        // A secret that was replaced and has ended revokes nothing.
+        _ => {
             unit.skip_commit();
             Ok(())
         }

@@ -3,15 +3,14 @@
 use super::UnitOfWork;
 use super::tokens::LEGACY;
 use crate::admin::ServiceError;
-use crate::domain::{AuditAction, AuditCause, AuditTarget, Digest, OwnerId, Tag, Token};
+use crate::domain::{AuditAction, AuditCause, AuditTarget, Digest, OwnerId, Token};
 use crate::store::{StoreError, View};
 use serde_json::Value;
 
 impl UnitOfWork<'_> {
     /// Revokes a token whose secret was found in public.
     pub(in crate::admin) async fn revoke_leaked(&mut self, token: &Token, details: Value) -> Result<(), ServiceError> {
-        self.tx.delete_token(token.id).await?;
-        self.invalidate(Tag::token(&token.digest));
+        self.remove_line(token).await?;
         let target = AuditTarget::Token(token.id, token.kind());
         self.audit_with_cause(Some(AuditCause::Leaked), AuditAction::TokenRevoked, target, details).await
     }

@@ -224,16 +224,31 @@ impl UnitOfWork<'_> {
         token: &Token,
         cause: Option<AuditCause>,
     ) -> Result<(), ServiceError> {
+        self.remove_line(token).await?;
+        self.audit_revoked(token, cause).await
+    }
+
+    /// Deletes a token, for which the caller adds the event, and those that come from it.
+    pub(super) async fn remove_line(&mut self, token: &Token) -> Result<(), ServiceError> {
         for child in self.tx.descendants(&[token.id]).await?.iter().rev() {
             self.delete_token(child, Some(AuditCause::ParentRevoked(token.id))).await?;
         }
-        self.delete_token(token, cause).await
+        self.remove_token(token).await
     }
 
     /// Deletes a token. Those that come from it were deleted before.
     async fn delete_token(&mut self, token: &Token, cause: Option<AuditCause>) -> Result<(), ServiceError> {
+        self.remove_token(token).await?;
+        self.audit_revoked(token, cause).await
+    }
+
+    async fn remove_token(&mut self, token: &Token) -> Result<(), ServiceError> {
         self.tx.delete_token(token.id).await?;
         token.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
+        Ok(())
+    }
+
+    async fn audit_revoked(&mut self, token: &Token, cause: Option<AuditCause>) -> Result<(), ServiceError> {
         let details = json!({"name": token.name, "owner": token.owner()});
         let target = AuditTarget::Token(token.id, token.kind());
         self.audit_with_cause(cause, AuditAction::TokenRevoked, target, details).await
@@ -250,11 +265,7 @@ impl UnitOfWork<'_> {
 
     /// Revokes a token whose bearer presented its secret. It acts for itself; a session, for its person.
     pub(in crate::admin) async fn revoke_presented(&mut self, token: &Token) -> Result<(), ServiceError> {
-        for child in self.tx.descendants(&[token.id]).await?.iter().rev() {
-            self.delete_token(child, Some(AuditCause::ParentRevoked(token.id))).await?;
-        }
-        self.tx.delete_token(token.id).await?;
-        token.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
+        self.remove_line(token).await?;
         let (actor, action) = match (token.kind(), token.owner()) {
             (TokenKind::Session, Some(owner)) => (Actor::Person(owner), AuditAction::SignedOut),
             _ => (Actor::Token(token.id), AuditAction::TokenRevoked),
