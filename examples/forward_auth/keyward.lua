@@ -1,4 +1,5 @@
 -- Asks keyward whether a request may pass: `http-request lua.keyward http://127.0.0.1:9000/haproxy`
+-- If this script fails, HAProxy goes on with the request: it may pass only if the variable `txn.keyward` is `passed`.
 -- Needs HAProxy 2.5 or newer with Lua, as Debian builds it.
 
 local identity = {
@@ -40,7 +41,7 @@ core.register_action("keyward", { "http-req" }, function(txn, url)
             table.insert(question[name], value)
         end
     end
-    local response = core.httpclient():get({ url = url, headers = question, timeout = 5000 })
+    local response = core.httpclient():get({ url = url, headers = question, timeout = 3000 })
     if response == nil or response.status ~= 200 then
         local headers = {}
         local status = response and response.status or 0
@@ -65,4 +66,5 @@ core.register_action("keyward", { "http-req" }, function(txn, url)
         local value = values and (values[0] or values[1])
         if value and value ~= "" then txn.http:req_add_header(name, value) end
     end
+    txn:set_var("txn.keyward", "passed")
 end, 1)

@@ -110,6 +110,11 @@ impl Form {
         Ok(Reported { method, host, uri: path_and_query(uri)? })
     }
 
+    /// Returns whether the reported host is the one that selected the service.
+    pub(super) fn knows_host(&self) -> bool {
+        !matches!(self, Self::IngressNginx)
+    }
+
     /// Returns the status that the proxy understands. nginx takes every other one for a failure, and answers 500.
     pub(super) fn status(&self, status: StatusCode) -> StatusCode {
         match self {

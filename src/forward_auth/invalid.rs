@@ -24,6 +24,10 @@ pub enum InvalidRules {
     /// A host that no request can have.
     #[error("invalid host of the rule `{0}`: use a name without port, or `*.` before the one that it is below")]
     Host(String),
+    /// The rule is for a host, which ingress-nginx does not report. It reports the `Host` header, and a client can select
+    /// another server with the address in the request line.
+    #[error("the rule `{0}` is for a host, which ingress-nginx does not report: use a router for each host")]
+    HostUnknown(String),
     /// The rule covers no method.
     #[error("the rule `{0}` covers no method: name one, or leave out `.methods(..)`")]
     NoMethod(String),

@@ -72,6 +72,9 @@ impl ForwardAuth {
             return Err(InvalidRules::NoProxy);
         }
         let table = Table::new(&rules, guard.catalogue())?;
+        if let Some(rule) = rules.iter().find(|rule| rule.host.is_some() && !form.knows_host()) {
+            return Err(InvalidRules::HostUnknown(rule.to_string()));
+        }
         let names = Arc::new(headers.parse()?);
         let judges = rules.iter().map(|rule| judge(rule, &gate, &addresses, &names)).collect::<Result<_, _>>()?;
         let (strangers, unreadable) = (LogLimit::new(), LogLimit::new());

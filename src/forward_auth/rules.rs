@@ -39,6 +39,9 @@ impl Rules {
 
     /// Reads the original request as ingress-nginx reports it: `X-Original-Method`, and the address in `X-Original-URL`.
     /// Answers as for [`nginx`](Self::nginx).
+    ///
+    /// Its rules are for every host: ingress-nginx reports the `Host` header of the client, which need not be the host that
+    /// selected the server. Use a router for each host, with an `auth-url` of its own.
     pub fn ingress_nginx() -> Self {
         Self::new(Form::IngressNginx)
     }

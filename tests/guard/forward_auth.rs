@@ -651,6 +651,9 @@ async fn mistakes_in_rules_are_found_when_the_router_is_built() {
     assert_eq!(build(header), Some(InvalidRules::Header("X-Forwarded-User".into()).to_string()));
     let prefix = Rules::envoy("/envoy/").rule(Rule::public("/"));
     assert_eq!(build(prefix), Some(InvalidRules::Prefix("/envoy/".into()).to_string()));
+    let host = |rules: Rules| build(rules.rule(Rule::public("/")).rule(Rule::public("/x").host("a.test")));
+    assert_eq!(host(Rules::nginx()), None);
+    assert_eq!(host(Rules::ingress_nginx()), Some(InvalidRules::HostUnknown("a.test/x".into()).to_string()));
     let twice = Rules::nginx().rule(Rule::public("/a")).rule(Rule::admin("/a", "x"));
     assert_eq!(build(twice).unwrap(), "the rules `/a` and `/a` cover the same requests: remove one");
 }

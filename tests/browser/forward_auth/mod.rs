@@ -13,7 +13,7 @@ mod wire;
 use async_trait::async_trait;
 use keyward::accounts::{Account, AccountKey, Accounts, AccountsError};
 use keyward::{Grant, NewAdminToken};
-use proxies::{Kind, Proxy, Setting};
+use proxies::{Kind, Proxy, SCRIPT, Setting};
 use rules::{READ_ORDERS, READ_REPORTS, WRITE_ORDERS};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -299,6 +299,24 @@ async fn nothing_passes_without_an_answer(setting: &Setting, proxy: &Proxy) {
         let (answer, reached) = setting.send(proxy, line, &[HOST, &admin]).await;
         assert!(answer.status >= 500 && reached.is_empty(), "{line} {answer:?}");
     }
+}
+
+/// HAProxy goes on with a request whose script fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_script_of_haproxy_lets_nothing_pass() {
+    let Some(program) = Kind::Haproxy.program() else { return };
+    let setting = Setting::start(Kind::Haproxy).await;
+    let start = "local sent = txn.http:req_get_headers()";
+    let end = "txn:set_var(\"txn.keyward\", \"passed\")";
+    for line in [start, end] {
+        assert!(SCRIPT.contains(line), "{line}");
+        let script = SCRIPT.replace(line, &format!("error(\"broken\")\n{line}"));
+        let proxy = Proxy::with_script(Kind::Haproxy, &program, &setting, &script);
+        let (answer, reached) = setting.send(&proxy, "GET /public/x", &[HOST]).await;
+        assert_eq!((answer.status, reached.len()), (503, 0), "{line} {answer:?}");
+    }
+    let proxy = Proxy::start(Kind::Haproxy, &program, &setting);
+    assert_eq!(setting.send(&proxy, "GET /public/x", &[HOST]).await.0.status, 200);
 }
 
 /// The accounts of a host whose database has failed.

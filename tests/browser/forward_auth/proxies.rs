@@ -22,6 +22,7 @@ use tokio::runtime::Runtime;
 /// The environment variable that is 1 where a missing program must fail tests instead of skipping them.
 const REQUIRED: &str = "KEYWARD_REQUIRE_TOOLS";
 const PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const SCRIPT: &str = include_str!("../../../examples/forward_auth/keyward.lua");
 /// The address of clients, which is no proxy's.
 const CLIENT: [u8; 4] = [127, 0, 0, 7];
 
@@ -175,6 +176,11 @@ pub(super) struct Proxy {
 impl Proxy {
     /// Starts a proxy with the configuration of the example, at other addresses.
     pub(super) fn start(kind: Kind, program: &Path, setting: &Setting) -> Self {
+        Self::with_script(kind, program, setting, SCRIPT)
+    }
+
+    /// Starts a proxy with another script than that of the example. Only HAProxy runs it.
+    pub(super) fn with_script(kind: Kind, program: &Path, setting: &Setting, script: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let port = keyward_test_support::process::free_port().unwrap();
         let (name, text) = kind.configuration();
@@ -188,8 +194,7 @@ impl Proxy {
             text = text.replace(written, &real);
         }
         std::fs::write(dir.path().join(name), text).unwrap();
-        let lua = include_str!("../../../examples/forward_auth/keyward.lua");
-        std::fs::write(dir.path().join("keyward.lua"), lua).unwrap();
+        std::fs::write(dir.path().join("keyward.lua"), script).unwrap();
         let said = dir.path().join("said");
         let output = || Stdio::from(File::options().create(true).append(true).open(&said).unwrap());
         let mut command = kind.command(program, dir.path());
