@@ -128,7 +128,7 @@ async fn check_keys(
             (KeyKind::Encryption, false) if has_encryption_key => (
                 Status::Warning,
                 format!(
-                    "{} sealed with encryption key {id}, which is not configured: nobody can view them",
+                    "{} sealed with encryption key {id}, which is not configured: they cannot be viewed",
                     are(tokens, "secret")
                 ),
             ),
@@ -155,7 +155,7 @@ async fn check_keys(
     Ok(findings)
 }
 
-/// Checks that somebody can administer the installation.
+/// Checks that a super admin can sign in.
 async fn check_people(keyward: &Keyward) -> Result<Finding, Failure> {
     let mut view = keyward.store().view().await?;
     // No owner has this id.

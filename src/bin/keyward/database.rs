@@ -11,6 +11,10 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, SqliteConnec
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest wait for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(crate) const FORM: &str = "write sqlite: and a file, such as sqlite:keyward.db, or postgres://user@host/database";
 
@@ -132,7 +136,8 @@ impl Database {
         if *pooler {
             options = options.statement_cache_capacity(0);
         }
-        options.connect().await
+        // A host that does not answer would keep it for minutes.
+        tokio::time::timeout(PATIENCE, options.connect()).await.unwrap_or(Err(sqlx::Error::PoolTimedOut))
     }
 
     /// Connects to the file, beside the store.

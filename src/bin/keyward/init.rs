@@ -170,7 +170,7 @@ impl Init {
         };
         let signed_in = keyward.sessions().register_first(first, None).await?;
         let sessions = keyward.sessions().acting_as(Actor::Person(signed_in.owner.id));
-        // Nobody has the secret of this session, so it is harmless if it stays.
+        // No client has the secret of this session, so it is harmless if it stays.
         _ = sessions.sign_out(signed_in.session.token.id).await;
         Ok(Some(signed_in.owner))
     }
