@@ -220,7 +220,7 @@ impl<T> Builder<T> {
     /// signed-in people. It may be mounted at several paths.
     ///
     /// The mount adds its route groups: the path as an admin group (for own tokens, a group of sessions), and public
-    /// groups for the OpenAPI document, signing in and registering. A group of yours at that path is used in its place if
+    /// groups for the OpenAPI document, signing in, registering and revoking. A group of yours at that path is used in its place if
     /// it was added before and the same kinds of token open it, for instance one with a [floor](Group::floor).
     ///
     /// Rejections in these groups have the form of the API's errors, [Strapi's](RejectionFormat::Strapi), unless your

@@ -230,12 +230,12 @@ impl Gate {
         };
         report.describe_token(&record.token);
         report.pass(StepName::Freshness, FRESH);
-        report.pass(StepName::Record, format!("There is a token with this secret: {}.", record.token.id));
+        report.pass(StepName::Record, format!("There is a token with this secret: its id is {}.", record.token.id));
         let kind = record.token.kind();
         if let Err(reason) = judge_kind(&entry, secret.prefix, kinds) {
             return Err(report.fail(StepName::Kind, wrong_kind(kind, kinds), (reason, Some(group))));
         }
-        report.pass(StepName::Kind, format!("{} tokens open the group.", capital(kind)));
+        report.pass(StepName::Kind, opens(kind));
         for (step, outcome) in entry.checks(self.resolver.clock.moment()) {
             let text = describe_check(step, outcome, &record);
             match outcome {
@@ -563,11 +563,11 @@ fn name_kinds(kinds: TokenKinds) -> String {
     names.join(" and ")
 }
 
-fn capital(kind: TokenKind) -> &'static str {
+fn opens(kind: TokenKind) -> &'static str {
     match kind {
-        TokenKind::Admin => "Admin",
-        TokenKind::Content => "Content",
-        TokenKind::Session => "Session",
+        TokenKind::Admin => "It is an admin token, which opens the group.",
+        TokenKind::Content => "It is a content token, which opens the group.",
+        TokenKind::Session => "It is a session, which opens the group.",
     }
 }
 
