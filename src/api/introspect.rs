@@ -4,9 +4,8 @@ use super::failure::Failure;
 use super::form::TokenForm;
 use super::state::Api;
 use crate::admin::ServiceError;
-use crate::domain::{PermissionList, Timestamp};
+use crate::domain::{Digest, PermissionList, Principal, Timestamp};
 use crate::guard::KeptByClients;
-use crate::resolve::Entry;
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -85,9 +84,9 @@ pub(super) struct Introspection {
 /// the secret. Unknown, expired and revoked tokens, and those of a deactivated owner, are answered alike.
 #[utoipa::path(post, path = "/introspect", tag = "Tokens", request_body(content = TokenToIntrospect, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Introspection)))]
 pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Result<Response, Failure> {
-    let entry = api.keyward.gate().introspect(&form.token).await.map_err(|_| Failure::try_again())?;
-    let (state, left) = match entry {
-        Some(entry) => describe(&api, &entry).await?.unwrap_or_default(),
+    let found = api.keyward.gate().introspect(&form.token).await.map_err(|_| Failure::try_again())?;
+    let (state, left) = match found {
+        Some((principal, digest)) => describe(&api, &principal, &digest).await?.unwrap_or_default(),
         None => Default::default(),
     };
     let most = api.keyward.gate().resolver().max_staleness();
@@ -105,8 +104,11 @@ pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Resul
 }
 
 /// Describes a valid token, and returns for how long it is valid. `None` if it was revoked just now.
-async fn describe(api: &Api, entry: &Entry) -> Result<Option<(Introspection, Duration)>, Failure> {
-    let principal = &entry.principal;
+async fn describe(
+    api: &Api,
+    principal: &Principal,
+    digest: &Digest,
+) -> Result<Option<(Introspection, Duration)>, Failure> {
     let Some(id) = principal.token() else { return Ok(None) };
     let (token, owner) = match api.keyward.tokens().read_presented(id).await {
         Ok(read) => read,
@@ -115,7 +117,7 @@ async fn describe(api: &Api, entry: &Entry) -> Result<Option<(Introspection, Dur
     };
     let now = api.keyward.gate().resolver().clock.now();
     // A former secret ends with its grace period.
-    let former = token.previous.as_ref().filter(|previous| entry.digest() == Some(previous.digest));
+    let former = token.previous.as_ref().filter(|previous| previous.digest == *digest);
     let ends = [token.expires_at, former.map(|previous| previous.ends_at)].into_iter().flatten().min();
     let left = ends.map_or(Duration::MAX, |at| at.since(now));
     let networks: Vec<Vec<String>> = token

@@ -4,25 +4,25 @@
 
 use super::admit::judge;
 use super::gate::Gate;
-use crate::domain::{Digest, Reason, TokenKind, TokenKinds, Unavailable};
-use crate::resolve::{Entry, KnownSecret, Resolved};
+use crate::domain::{Digest, Principal, Reason, TokenKind, TokenKinds, Unavailable};
+use crate::resolve::{KnownSecret, Resolved};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 const KINDS: TokenKinds = TokenKinds::of(&TokenKind::ALL);
 
 impl Gate {
-    /// Returns the token of a secret that a client of the caller has presented, if it is valid now. That is a use of the
+    /// Returns the principal and the digest of a secret that a client of the caller has presented, if it is valid now. That is a use of the
     /// token, from an unknown address. Its networks and its rate are not judged: the client is another one's.
     ///
     /// # Errors
     /// [`Unavailable`] if that cannot be said now.
-    pub(crate) async fn introspect(self: &Arc<Self>, secret: &str) -> Result<Option<Arc<Entry>>, Unavailable> {
+    pub(crate) async fn introspect(self: &Arc<Self>, secret: &str) -> Result<Option<(Principal, Digest)>, Unavailable> {
         let Some((resolved, secret)) = self.resolve_presented(secret, None).await? else { return Ok(None) };
         let now = self.resolver.clock.moment();
         let Ok(entry) = judge(resolved, secret.prefix, KINDS, now) else { return Ok(None) };
         self.resolver.note_use(&entry, now, || None);
-        Ok(Some(entry))
+        Ok(Some((entry.principal.clone(), secret.digest)))
     }
 
     /// Returns the digest of a presented secret if there is a token with it, valid or not.

@@ -69,6 +69,7 @@ async fn owners_and_super_admins_learn_why() {
                 "kind",
                 "expiry",
                 "owner",
+                "enabled",
                 "requirement",
                 "grant",
                 "ceiling",

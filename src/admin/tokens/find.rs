@@ -55,6 +55,10 @@ impl Tokens {
         for digest in digests {
             let Some(record) = view.record(&digest).await? else { continue };
             let token = record.token;
+            // A secret that was replaced and has ended is none of the token's.
+            if !token.digests().any(|admitted| admitted == digest) {
+                continue;
+            }
             if self.kinds.contains(token.kind()) && self.may_find(&mut *view, &actor, &token).await? {
                 return describe_one(&mut *view, self.context.state.resolver.accounts(), token).await;
             }
