@@ -22,7 +22,7 @@ pub(super) enum ResolvedActor {
     /// A signed-in person.
     Person(Grantor),
     /// An admin or content token.
-    Token(Token),
+    Token(Box<Token>),
     /// A client without a credential.
     Visitor,
 }
@@ -84,7 +84,9 @@ impl ResolvedActor {
             }
             Actor::Token(id) => {
                 let token = view.token(id).await?;
-                token.map(Self::Token).ok_or(ServiceError::Forbidden("the token is no longer there"))
+                token
+                    .map(|token| Self::Token(Box::new(token)))
+                    .ok_or(ServiceError::Forbidden("the token is no longer there"))
             }
         }
     }

@@ -114,7 +114,7 @@ impl Tokens {
 
 fn parent(actor: ResolvedActor) -> Result<Token, ServiceError> {
     match actor {
-        ResolvedActor::Token(token) if token.kind() == TokenKind::Admin => Ok(token),
+        ResolvedActor::Token(token) if token.kind() == TokenKind::Admin => Ok(*token),
         _ => Err(ServiceError::Forbidden("only an admin token makes tokens for itself")),
     }
 }

@@ -95,7 +95,7 @@ impl Tokens {
         match self.context.actor(&mut *view).await? {
             ResolvedActor::Token(token) if self.kinds.contains(token.kind()) => {
                 let accounts = self.context.state.resolver.accounts();
-                Ok(DescribedToken { owner: None, ..describe_one(&mut *view, accounts, token).await? })
+                Ok(DescribedToken { owner: None, ..describe_one(&mut *view, accounts, *token).await? })
             }
             _ => Err(ServiceError::Forbidden("a session is not an admin token: send an admin token")),
         }

@@ -8,6 +8,7 @@ use crate::admin::{Policy, ServiceError, TokenRules};
 use crate::domain::{OwnerId, Token, TokenKind};
 use crate::store::{Paging, TokenQuery, TokenSort, View};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 /// A token, and the rules that it violates.
 #[derive(Clone, Debug)]
@@ -66,14 +67,19 @@ async fn violations_of(
         let is_last = (tokens.len() as u64) < u64::from(Paging::LARGEST);
         for token in tokens {
             let owner = token.owner();
-            if !rules.contains_key(&owner) {
-                let count = match owner {
-                    Some(owner) => Some(view.count_tokens(TokenKind::Admin, Some(owner)).await?),
-                    None => None,
-                };
-                rules.insert(owner, (RulesOf::load(view, policy, owner).await?, count));
+            let (rules, count) = match rules.entry(owner) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(missing) => {
+                    let count = match owner {
+                        Some(owner) => Some(view.count_tokens(TokenKind::Admin, Some(owner)).await?),
+                        None => None,
+                    };
+                    missing.insert((RulesOf::load(view, policy, owner).await?, count))
+                }
+            };
+            if rules.is_empty() {
+                continue;
             }
-            let Some((rules, count)) = rules.get(&owner).filter(|(rules, _)| !rules.is_empty()) else { continue };
             let violations = rules.of_token(&token, *count);
             if !violations.is_empty() {
                 found.push(TokenViolations { token, violations });

@@ -17,6 +17,7 @@ mod import;
 mod init;
 mod key_settings;
 mod lifespan;
+mod limit_arguments;
 mod output;
 mod owner;
 mod reference;

@@ -1,7 +1,7 @@
 //! Permissions and grants, as written in one word of a shell: `ACTION`, `ACTION@RESOURCE`, `ACTION@RESOURCE#FIELD,FIELD`.
 
 use crate::shapes::SentPermission;
-use keyward::authz::{ConditionClause, ConditionId, Fields, Grant, Permission, Scope};
+use keyward::authz::{self, ConditionClause, ConditionId, Fields, Grant, Permission, Requirement, Scope};
 use std::fmt;
 use std::str::FromStr;
 
@@ -68,15 +68,28 @@ pub(crate) fn with_conditions(scope: String, conditions: &[ConditionId]) -> Stri
 impl ScopeText {
     /// Returns whether it is an action alone.
     pub(crate) fn is_action(&self) -> bool {
-        self.0.resource.is_none() && self.0.fields == Fields::All
+        self.0.resource.is_none() && self.has_all_fields()
+    }
+
+    pub(crate) fn has_all_fields(&self) -> bool {
+        self.0.fields == Fields::All
+    }
+
+    /// Returns the requirement of a route.
+    pub(crate) fn requirement(self) -> Requirement {
+        let Scope { action, resource, .. } = self.0;
+        match resource {
+            Some(resource) => authz::action(action).on(resource),
+            None => authz::action(action),
+        }
     }
 
     pub(crate) fn permission(self) -> Permission {
         Permission { scope: self.0, when: ConditionClause::Always }
     }
 
-    pub(crate) fn grant(self) -> Grant {
-        Grant { scope: self.0, chosen: ConditionClause::Always, may_delegate: false }
+    pub(crate) fn grant(self, may_delegate: bool) -> Grant {
+        Grant { scope: self.0, chosen: ConditionClause::Always, may_delegate }
     }
 }
 

@@ -3,11 +3,12 @@
 use keyward::RoleId;
 use keyward::accounts::AccountKind;
 use keyward::admin::{Actor, AuditCause, AuditEvent, AuditTarget, DescribedToken, Owner, Role};
-use keyward::authz::{ConditionClause, ConditionId, Fields, Permission, Scope};
-use keyward::token::{ContentAccess, Metadata, OwnerId, Token, TokenAuthority, TokenId};
+use keyward::authz::{ConditionClause, ConditionId, Fields, Grant, Permission, Scope};
+use keyward::token::{ContentAccess, Metadata, OwnerId, Token, TokenAuthority, TokenId, TokenSecret};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// An admin token or a content token.
 #[derive(Serialize)]
@@ -22,6 +23,11 @@ pub(crate) struct TokenShape {
     authority: AuthorityShape,
     last_used_at: Option<String>,
     last_used_tool: Option<String>,
+    enabled: bool,
+    networks: Vec<String>,
+    rate_limit: Option<RateShape>,
+    idle_expiry: Option<u64>,
+    secrets: Vec<SecretShape>,
     lifespan: Option<String>,
     expires_at: Option<String>,
     created_at: String,
@@ -39,11 +45,39 @@ enum AuthorityShape {
     Admin {
         admin_permissions: Vec<PermissionShape>,
         admin_user_owner: Option<TokenOwnerShape>,
+        parent: Option<i64>,
     },
     Content {
         r#type: &'static str,
         permissions: Vec<String>,
     },
+}
+
+#[derive(Serialize)]
+struct RateShape {
+    limit: u32,
+    window: u64,
+}
+
+/// A secret that is admitted.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SecretShape {
+    hint: String,
+    ends_at: Option<String>,
+    last_used_at: Option<String>,
+    last_used_from: Option<String>,
+}
+
+impl From<TokenSecret> for SecretShape {
+    fn from(TokenSecret { hint, ends_at, used }: TokenSecret) -> Self {
+        Self {
+            hint,
+            ends_at: ends_at.map(|at| at.to_string()),
+            last_used_at: used.map(|used| used.at.to_string()),
+            last_used_from: used.and_then(|used| used.address).map(|address| address.to_string()),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -69,7 +103,7 @@ impl From<&DescribedToken> for TokenShape {
                 },
             },
             TokenAuthority::Admin { .. } | TokenAuthority::Session { .. } => AuthorityShape::Admin {
-                admin_permissions: grants.map(|(i, g)| PermissionShape::new(i, &g.scope, conditions(i))).collect(),
+                admin_permissions: grants.map(|(i, g)| PermissionShape::of_grant(i, g, conditions(i))).collect(),
                 admin_user_owner: owner.as_ref().map(|owner| TokenOwnerShape {
                     id: owner.id.0,
                     firstname: owner.firstname.clone(),
@@ -77,10 +111,11 @@ impl From<&DescribedToken> for TokenShape {
                     username: owner.username.clone(),
                     email: owner.email.clone(),
                 }),
+                parent: token.parent().map(|id| id.0),
             },
         };
         let kind = if token.owner().is_some() { "admin" } else { "content-api" };
-        let Token { id, name, description, metadata, created_at, updated_at, .. } = token;
+        let Token { id, name, description, metadata, limits, created_at, updated_at, .. } = token;
         Self {
             id: id.0,
             kind,
@@ -90,6 +125,11 @@ impl From<&DescribedToken> for TokenShape {
             authority,
             last_used_at: token.last_used_at.map(|at| at.to_string()),
             last_used_tool: token.last_used_tool.as_deref().map(str::to_owned),
+            enabled: limits.enabled,
+            networks: limits.networks.iter().map(ToString::to_string).collect(),
+            rate_limit: limits.rate.map(|rate| RateShape { limit: rate.limit(), window: millis(rate.window()) }),
+            idle_expiry: limits.idle_expiry.map(millis),
+            secrets: token.secrets().into_iter().map(SecretShape::from).collect(),
             lifespan: token.lifespan.map(|span| span.as_millis().to_string()),
             expires_at: token.expires_at.map(|at| at.to_string()),
             created_at: created_at.to_string(),
@@ -97,6 +137,10 @@ impl From<&DescribedToken> for TokenShape {
             access_key: None,
         }
     }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// A permission of a role, or a grant of a token.
@@ -108,6 +152,8 @@ pub(crate) struct PermissionShape {
     subject: Option<String>,
     properties: PropertiesShape,
     conditions: Vec<String>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    may_delegate: bool,
     action_parameters: Nothing,
 }
 
@@ -123,6 +169,10 @@ struct PropertiesShape {
 struct Nothing {}
 
 impl PermissionShape {
+    fn of_grant(place: usize, grant: &Grant, conditions: &[ConditionId]) -> Self {
+        Self { may_delegate: grant.may_delegate, ..Self::new(place, &grant.scope, conditions) }
+    }
+
     fn new(place: usize, scope: &Scope, conditions: &[ConditionId]) -> Self {
         let fields = match &scope.fields {
             Fields::All => None,
@@ -134,6 +184,7 @@ impl PermissionShape {
             subject: scope.resource.as_ref().map(ToString::to_string),
             properties: PropertiesShape { fields },
             conditions: conditions.iter().map(ToString::to_string).collect(),
+            may_delegate: false,
             action_parameters: Nothing {},
         }
     }

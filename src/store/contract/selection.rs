@@ -34,7 +34,7 @@ impl Known {
                 let text = self.address.map(|address| address.to_string()).unwrap_or_default();
                 !match network.to_string().as_str() {
                     "10.0.0.0/8" => text.starts_with("10."),
-                    "10.0.0.1/32" => text == "10.0.0.1",
+                    "10.0.0.1" => text == "10.0.0.1",
                     "0.0.0.0/0" => text.contains('.'),
                     "2001:db8::/48" => text == "2001:db8::1",
                     "::/0" => text.contains(':'),

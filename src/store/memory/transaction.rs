@@ -457,12 +457,12 @@ impl WriteImports for Open<Lock> {
     async fn backdate_token(&mut self, id: TokenId, times: TokenTimes) -> Result<(), StoreError> {
         let TokenTimes { created_at, expires_at, last_used_at } = times;
         self.change_token(id, |token| (token.created_at, token.expires_at) = (created_at, expires_at))?;
-        if let Some(at) = last_used_at {
-            if let Some(digest) = self.content.tokens.get(&id).map(|token| token.digest) {
-                let used = imported_use(id, digest, at);
-                Arc::make_mut(&mut self.uses).of_tokens.insert_mut(id, used.clone());
-                self.lock.used.push(used);
-            }
+        if let Some(at) = last_used_at
+            && let Some(digest) = self.content.tokens.get(&id).map(|token| token.digest)
+        {
+            let used = imported_use(id, digest, at);
+            Arc::make_mut(&mut self.uses).of_tokens.insert_mut(id, used.clone());
+            self.lock.used.push(used);
         }
         Ok(())
     }

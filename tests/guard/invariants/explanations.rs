@@ -368,7 +368,7 @@ fn names(why: &Explanation) -> Vec<StepName> {
 #[tokio::test]
 async fn each_step_is_listed_in_order_up_to_the_one_that_decides() {
     use StepName::{
-        Ceiling, Conditions, Credential, Expiry, Freshness, Grant as Granted, Group, Kind, Owner, Path, Record,
+        Ceiling, Conditions, Credential, Enabled, Expiry, Freshness, Grant as Granted, Group, Kind, Owner, Path, Record,
     };
     let world = World::with(|builder| builder.store_is_exclusive());
     let read = || action("read").on("article");
@@ -386,14 +386,14 @@ async fn each_step_is_listed_in_order_up_to_the_one_that_decides() {
 
     let why = ask("/admin/articles").await;
     let to_owner = vec![Path, Group, Credential, Freshness, Record, Kind, Expiry, Owner];
-    let whole = [to_owner.clone(), vec![StepName::Requirement, Granted, Ceiling, Conditions]].concat();
+    let whole = [to_owner.clone(), vec![Enabled, StepName::Requirement, Granted, Ceiling, Conditions]].concat();
     assert_eq!((names(&why), why.outcome), (whole.clone(), ExplainedOutcome::Partial));
     let data = serde_json::to_value(&why).unwrap();
     let permission = json!({"fields": ["title"], "conditions": [[IS_CREATOR]], "unregistered": []});
     assert_eq!(data["actions"][0]["permissions"], json!([permission]), "{data:#}");
     assert_eq!(data["actions"][0]["grants"][0]["coveredBy"], json!([permission]));
-    assert_eq!((&data["steps"][11]["name"], &data["steps"][11]["outcome"]), (&json!("conditions"), &json!("passed")));
-    assert_eq!(why.steps[11].text, format!("For some rows or fields: title of rows with {IS_CREATOR}."));
+    assert_eq!((&data["steps"][12]["name"], &data["steps"][12]["outcome"]), (&json!("conditions"), &json!("passed")));
+    assert_eq!(why.steps[12].text, format!("For some rows or fields: title of rows with {IS_CREATOR}."));
 
     let why = ask("/admin/whole").await;
     assert_eq!((names(&why), why.status), (whole, Some(403)));

@@ -149,12 +149,10 @@ async fn now_begins_after_the_events_that_are_there<S: WriteStore + Clone>(scene
     let mut follow = scene.two.keyward.audit().follow(Cursor::now());
     let (mut first, roles) = (Box::pin(next(&mut follow)), scene.one.keyward.roles());
     let event = loop {
-        let created = roles.create(NewRole::new(format!("{}", scene.log().await.len())));
-        tokio::select! {
-            biased;
-            event = &mut first => break event,
-            created = created => drop(created.unwrap()),
+        if let Ok(event) = tokio::time::timeout(Duration::from_millis(50), &mut first).await {
+            break event;
         }
+        roles.create(NewRole::new(format!("{}", scene.log().await.len()))).await.unwrap();
     };
     assert!(event.id > before, "the events before are not for it");
     drop(first);

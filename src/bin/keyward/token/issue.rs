@@ -3,17 +3,19 @@
 use super::{print_secret, warn_of_missing_encryption};
 use crate::context::{Access, Context};
 use crate::failure::Failure;
-use crate::lifespan::parse_lifespan;
+use crate::lifespan::{parse_lifespan, parse_time};
+use crate::limit_arguments::{LIMIT_ARGUMENTS, LimitArguments};
 use crate::reference::find_owner;
 use crate::scope_text::{FORM, ScopeText};
 use clap::{Args, ValueEnum};
 use keyward::admin::{FieldName, Lifespan};
+use keyward::time::Timestamp;
 use keyward::token::ContentAccess;
 use keyward::{NewAdminToken, NewContentToken};
 use serde_json::Value;
 
 /// The arguments that the fields of a new token come from.
-const ARGUMENTS: [(FieldName, &str); 7] = [
+const ARGUMENTS: [(FieldName, &str); 11] = [
     (FieldName::Name, "NAME"),
     (FieldName::Description, "--description"),
     (FieldName::Metadata, "--metadata"),
@@ -21,6 +23,10 @@ const ARGUMENTS: [(FieldName, &str); 7] = [
     (FieldName::Grants, "--allow"),
     (FieldName::Access, "--allow"),
     (FieldName::Owner, "--owner"),
+    (FieldName::ExpiresAt, "--expires-at"),
+    LIMIT_ARGUMENTS[0],
+    LIMIT_ARGUMENTS[1],
+    LIMIT_ARGUMENTS[2],
 ];
 
 #[derive(Args)]
@@ -39,6 +45,14 @@ pub(crate) struct Issue {
     /// How long the token lives: 90d, 12h, unlimited.
     #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = parse_lifespan)]
     lifespan: Lifespan,
+    /// When the token ends, in UTC: 2030-01-31, 2030-01-31T09:30:00Z.
+    #[arg(long, value_name = "TIME", value_parser = parse_time, conflicts_with = "lifespan")]
+    expires_at: Option<Timestamp>,
+    #[command(flatten)]
+    limits: LimitArguments,
+    /// The token may make narrower ones with these actions.
+    #[arg(long, conflicts_with = "content")]
+    may_delegate: bool,
     /// A free text.
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     description: String,
@@ -66,13 +80,16 @@ impl Issue {
             Some(content) => self.check_allow(content == Content::Custom)?,
         }
         let keyward = context.open(Access::Change).await?;
-        let Self { name, owner, content, allow, lifespan, description, metadata } = self;
+        let Self { name, owner, content, allow, lifespan, expires_at, limits, may_delegate, description, metadata } =
+            self;
+        let lifespan = expires_at.map_or(lifespan, Lifespan::Until);
+        let limits = limits.limits();
         let issued = match content {
             None => {
                 // clap requires it for an admin token.
                 let owner = find_owner(keyward, &owner.unwrap_or_default()).await?;
                 let mut new = NewAdminToken::new(name, owner.id).description(description).lifespan(lifespan);
-                new = new.grants(allow.into_iter().map(ScopeText::grant));
+                new = new.limits(limits).grants(allow.into_iter().map(|scope| scope.grant(may_delegate)));
                 new.metadata = metadata;
                 keyward.tokens().issue_admin(new).await
             }
@@ -82,7 +99,8 @@ impl Issue {
                     Content::FullAccess => ContentAccess::FullAccess,
                     Content::Custom => ContentAccess::only(allow.into_iter().map(|scope| scope.0.action)),
                 };
-                let mut new = NewContentToken::new(name, access).description(description).lifespan(lifespan);
+                let mut new =
+                    NewContentToken::new(name, access).description(description).lifespan(lifespan).limits(limits);
                 new.metadata = metadata;
                 keyward.tokens().issue_content(new).await
             }

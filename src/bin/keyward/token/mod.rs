@@ -1,14 +1,19 @@
 //! `keyward token`: admin and content tokens.
 
+mod end_grace;
+mod explain;
+mod find;
 mod issue;
 mod list;
 mod revoke;
 mod rotate;
 mod show;
+mod update;
 
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::lifespan::to_second_or;
+use crate::lifespan::{to_second, to_second_or};
+use crate::limit_arguments::describe_limits;
 use crate::output::{Output, record};
 use crate::reference::owner_text;
 use crate::scope_text::ScopeText;
@@ -16,7 +21,7 @@ use crate::shapes::TokenShape;
 use clap::Subcommand;
 use keyward::Keyward;
 use keyward::admin::{DescribedToken, IssuedToken, ServiceError};
-use keyward::token::{ContentAccess, TokenKind};
+use keyward::token::{ContentAccess, LastUse, PreviousSecret, TokenKind};
 
 #[derive(Subcommand)]
 pub(crate) enum TokenCommand {
@@ -26,10 +31,22 @@ pub(crate) enum TokenCommand {
     List(list::List),
     /// Show a token. Its secret is not shown: only its digest is stored.
     Show(show::Show),
-    /// Replace the secret of a token, and print the new one once. The old one is rejected from then on.
+    /// Change a token: its name, its description, its limits, or whether it is admitted.
+    Update(update::Update),
+    /// Replace the secret of a token, and print the new one once. The old one is rejected from then on, or after --grace.
     Rotate(rotate::Rotate),
+    /// End the old secret of a token before its grace period is over.
+    EndGrace(end_grace::EndGrace),
     /// Revoke a token for good. Servers reject it within 2 seconds.
     Revoke(revoke::Revoke),
+    /// Find the token of a secret that somebody has found.
+    ///
+    /// The secret is no argument, which other users of the machine could see: it comes from a file or from standard input.
+    Find(find::Find),
+    /// Say whether a token may do something, and why.
+    ///
+    /// The tool does not know the routes of a server: `POST /admin/explain` there takes a method and a path.
+    Explain(explain::Explain),
 }
 
 impl TokenCommand {
@@ -38,8 +55,12 @@ impl TokenCommand {
             Self::Issue(issue) => issue.run(context).await,
             Self::List(list) => list.run(context).await,
             Self::Show(show) => show.run(context).await,
+            Self::Update(update) => update.run(context).await,
             Self::Rotate(rotate) => rotate.run(context).await,
+            Self::EndGrace(end) => end.run(context).await,
             Self::Revoke(revoke) => revoke.run(context).await,
+            Self::Find(find) => find.run(context).await,
+            Self::Explain(explain) => explain.run(context).await,
         }
     }
 }
@@ -92,9 +113,28 @@ fn pairs(described: &DescribedToken) -> Vec<(&'static str, String)> {
     if let Some(metadata) = &token.metadata {
         pairs.push(("metadata", metadata.to_string()));
     }
+    if let Some(parent) = token.parent() {
+        pairs.push(("made by", format!("token {parent}")));
+    }
     pairs.push(("expires", to_second_or(token.expires_at, "never")));
+    pairs.extend(describe_limits(&token.limits));
+    pairs.extend(token.previous.iter().map(|previous| ("old secret", former_secret(previous))));
     pairs.extend(scopes(described).into_iter().map(|scope| ("allows", scope)));
     pairs
+}
+
+/// Describes the secret before the present one: its end, and its last use.
+fn former_secret(previous: &PreviousSecret) -> String {
+    let PreviousSecret { hint, ends_at, used, .. } = previous;
+    let name = if hint.is_empty() { String::new() } else { format!("ends in {hint}, ") };
+    let used = match used {
+        None => "never used since".to_owned(),
+        Some(LastUse { at, address, .. }) => {
+            let from = address.map(|address| format!(" from {address}")).unwrap_or_default();
+            format!("last used {}{from}", to_second(*at))
+        }
+    };
+    format!("{name}admitted until {}, {used}", to_second(*ends_at))
 }
 
 /// Returns what a token allows, one text for each grant.

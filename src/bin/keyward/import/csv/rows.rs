@@ -127,7 +127,7 @@ fn parse(texts: &Texts<'_>, owner: Option<OwnerId>, now: Timestamp) -> Result<Ne
         "" => Lifespan::Unlimited,
         text => match parse_time(text).map_err(|why| format!("expiry: {why}"))? {
             end if end <= now => return Err(format!("expiry: {text} is over")),
-            end => Lifespan::Of(end.since(now)),
+            end => Lifespan::Until(end),
         },
     };
     let actions: Vec<&str> = texts.get("actions").split_whitespace().collect();
@@ -137,7 +137,7 @@ fn parse(texts: &Texts<'_>, owner: Option<OwnerId>, now: Timestamp) -> Result<Ne
     match (texts.get("kind"), owner) {
         ("admin", None) => Err("owner: is empty, and an admin token has an owner".to_owned()),
         ("admin", Some(owner)) => {
-            let grants = scopes(&actions)?.into_iter().map(ScopeText::grant);
+            let grants = scopes(&actions)?.into_iter().map(|scope| scope.grant(false));
             Ok(NewAdminToken::new(name, owner).grants(grants).lifespan(lifespan).into())
         }
         ("content", Some(_)) => Err("owner: a content token has no owner: leave it empty".to_owned()),

@@ -1,0 +1,34 @@
+//! `keyward token find`.
+
+use super::{TokenShape, pairs};
+use crate::context::{Access, Context};
+use crate::failure::Failure;
+use crate::output::record;
+use clap::Args;
+use keyward::admin::ServiceError;
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub(crate) struct Find {
+    /// The file with the secret, or with a text that has it somewhere; - is standard input.
+    #[arg(default_value = "-")]
+    file: PathBuf,
+}
+
+impl Find {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        let text = if self.file == Path::new("-") && std::io::stdin().is_terminal() {
+            context.stdin.secret("secret", &self.file)?
+        } else {
+            context.stdin.text("FILE", &self.file)?
+        };
+        // The digest of a secret takes the hash key.
+        let keyward = context.open(Access::Change).await?;
+        let found = keyward.tokens().find(&text).await.map_err(|error| match error {
+            ServiceError::NotFound(_) => Failure::NotFound("the text has no secret of a token".to_owned()),
+            error => error.into(),
+        })?;
+        context.out.print(&TokenShape::from(&found), |_| record(&pairs(&found)), |shape| Some(shape.id.to_string()))
+    }
+}
