@@ -222,3 +222,151 @@ async fn attack_whoever_has_ended_a_secret_is_the_bearer_in_the_audit_log() {
     let ended = events.iter().find(|e| e.target == of_child && e.what == AuditAction::TokenRevoked).unwrap();
     assert_eq!(ended.origin.actor, keyward::admin::Actor::Token(parent.token.id));
 }
+
+/// In SQL a use of the former secret hides the use of the present one that is written with it.
+#[tokio::test]
+async fn attack_both_uses_of_a_batch_count() {
+    use keyward::SqliteStore;
+    let dir = tempfile::tempdir().unwrap();
+    let clock = Arc::new(ManualClock::default());
+    let options = keyward::store::SqliteOptions::default().clock(clock.clone());
+    let store = SqliteStore::open_with(dir.path().join("keyward.db"), options).await.unwrap();
+    let world = World::on(store, clock, |builder| builder.store_is_exclusive());
+    let app = world.guard(GuardedRouter::new().get("/admin/x", authenticated(), || async {}));
+    let key = world.editor().issue().await;
+    let tokens = world.keyward.tokens();
+    let new = tokens.regenerate_with_grace(key.id, DAY).await.unwrap().secret;
+    let send = async |secret: &keyward::token::Secret, address: &str| {
+        app.get("/admin/x").bearer(secret).peer(address.parse::<IpAddr>().unwrap()).await.assert_ok();
+    };
+    send(&key.secret, "192.0.2.1").await;
+    send(&new, "192.0.2.2").await;
+    world.keyward.flush().await;
+    // An hour later both are used within the five seconds of a batch.
+    world.clock.advance(HOUR);
+    send(&new, "192.0.2.2").await;
+    world.clock.advance(Duration::from_secs(1));
+    send(&key.secret, "192.0.2.1").await;
+    world.keyward.flush().await;
+    let uses: Vec<_> = tokens.read(key.id).await.unwrap().token.secrets().into_iter().map(|s| s.used).collect();
+    let from: Vec<_> = uses.iter().map(|used| used.and_then(|used| used.address).map(|a| a.to_string())).collect();
+    assert_eq!(from, [Some("192.0.2.2".to_owned()), Some("192.0.2.1".to_owned())], "{uses:?}");
+}
+
+/// A thief with the present secret makes keyward forget that of the owner, so that its use is no incident.
+#[tokio::test]
+async fn attack_a_thief_cannot_wash_the_secret_of_the_owner_away() {
+    let site = Site::new().await;
+    let token = site.admin(json!({"name": "ci"})).await;
+    let mut stolen = token.key.clone();
+    for _ in 0..9 {
+        let answer = site.post(&stolen, "/admin/admin-tokens/self/regenerate", json!({})).await;
+        stolen = answer.assert_status(201).json()["data"]["accessKey"].as_str().unwrap().to_owned();
+    }
+    site.try_key(&token.key).await.assert_status(401);
+    assert_eq!(site.events(AuditAction::TokenSecretReused).await, 1);
+}
+
+/// Ending "the" former secret by what was seen before another rotation ends the one that is being rolled out from.
+#[tokio::test]
+async fn attack_whoever_changes_over_ends_no_secret_that_was_not_seen() {
+    let site = Site::new().await;
+    let token = site.admin(json!({"name": "ci"})).await;
+    let path = format!("/admin/admin-tokens/{}", token.id);
+    let rotate = async || {
+        let answer = site.post(&site.session, &format!("{path}/regenerate"), json!({"gracePeriod": 86_400_000})).await;
+        answer.assert_status(201).json()["data"]["accessKey"].as_str().unwrap().to_owned()
+    };
+    let second = rotate().await;
+    let seen = site.read(token.id).await["secrets"][1]["hint"].clone();
+    assert!(token.key.ends_with(seen.as_str().unwrap()));
+    // A colleague rotates. The page of the first person still shows the first secret.
+    rotate().await;
+    site.post(&site.session, &format!("{path}/end-grace"), json!({"hint": seen})).await;
+    site.try_key(&second).await.assert_ok();
+}
+
+/// A token that a gateway introspects is not found by the network that it was used from.
+#[tokio::test]
+async fn attack_an_introspection_does_not_hide_where_a_token_was_used() {
+    use keyward::store::TokenSelection;
+    let site = Site::new().await;
+    let gateway = site.world.editor().with("admin::tokens.introspect").issue().await;
+    let token = site.admin(json!({"name": "ci"})).await;
+    site.try_from(&token.key, "203.0.113.5").await.assert_ok();
+    site.world.keyward.flush().await;
+    site.clock().advance(2 * MINUTE);
+    site.app.post("/admin/introspect").bearer(&gateway.secret).form(&[("token", &token.key)]).await.assert_ok();
+    site.world.keyward.flush().await;
+    let selection = TokenSelection { used_from: Some("203.0.113.0/24".parse().unwrap()), ..TokenSelection::default() };
+    let preview = site.world.keyward.tokens().preview_revoke_all(&selection).await.unwrap();
+    assert_eq!(preview.count, 1);
+}
+
+/// A stolen session keeps its person from disabling a token.
+#[tokio::test]
+async fn attack_disabling_is_not_limited() {
+    let strict = |mut policy: Policy| {
+        policy.token_updates_per_hour = 1;
+        policy
+    };
+    let site = Site::with(strict, |builder| builder).await;
+    let token = site.admin(json!({"name": "ci"})).await;
+    let path = format!("/admin/admin-tokens/{}", token.id);
+    let set = async |body: Value| site.app.put(&path).bearer(site.session.as_str()).json(&body).await.status.as_u16();
+    assert_eq!(set(json!({"description": "x"})).await, 200);
+    assert_eq!(set(json!({"enabled": false})).await, 200);
+}
+
+/// The bearer of a former secret learns the end of the present one, and where that is used.
+#[tokio::test]
+async fn attack_a_former_secret_learns_nothing_of_the_present_one() {
+    let site = Site::new().await;
+    let token = site.admin(json!({"name": "ci"})).await;
+    let path = format!("/admin/admin-tokens/{}/regenerate", token.id);
+    let answer = site.post(&site.session, &path, json!({"gracePeriod": 86_400_000})).await;
+    let new = answer.assert_status(201).json()["data"]["accessKey"].as_str().unwrap().to_owned();
+    site.try_from(&new, "192.0.2.77").await.assert_ok();
+    site.world.keyward.flush().await;
+    let who = site.app.get("/admin/whoami").bearer(token.key.as_str()).await.assert_ok().json();
+    let own = site.app.get("/admin/admin-tokens/self").bearer(token.key.as_str()).await.assert_ok().json();
+    let hint = &new[new.len() - 4..];
+    let told = (who["data"]["hint"] == hint, own.to_string().contains("192.0.2.77"));
+    assert_eq!(told, (false, false), "{who} {own}");
+}
+
+/// A rotation shortens the life of the tokens that come from the secret, and the audit log does not say so.
+#[tokio::test]
+async fn attack_a_shorter_life_has_an_event() {
+    let site = Site::new().await;
+    let owner = site.world.editor().issue().await.owner();
+    let tokens = site.world.keyward.tokens();
+    let parent = tokens.issue_admin(NewAdminToken::new("parent", owner)).await.unwrap().token.id;
+    let child = child_of(&tokens, parent).issue_child(NewChildToken::new("child")).await.unwrap().token;
+    tokens.regenerate_with_grace(parent, MINUTE).await.unwrap();
+    let shorter = tokens.read(child.id).await.unwrap().token.expires_at;
+    assert!(shorter < child.expires_at);
+    let of_child = keyward::admin::AuditTarget::Token(child.id, keyward::token::TokenKind::Admin);
+    let events = site.world.store.audit_events();
+    assert_eq!(events.iter().filter(|event| event.target == of_child).count(), 2, "issued, and shortened");
+}
+
+/// Rules of a role end when somebody renames the role.
+#[tokio::test]
+async fn attack_a_new_name_of_a_role_ends_no_rules() {
+    use keyward::admin::{RoleUpdate, TokenRules};
+    let strict = |mut policy: Policy| {
+        policy.role_rules = vec![("Deployer".to_owned(), TokenRules::none().must_have_network())];
+        policy
+    };
+    let site = Site::with(strict, |builder| builder).await;
+    let roles = site.world.keyward.roles();
+    let role = roles.create(keyward::NewRole::new("Deployer")).await.unwrap().id;
+    let owners = site.world.keyward.owners();
+    let bob = NewOwner::new("bob@example.test").named("B", "B").roles([role]);
+    let owner = owners.create(bob).await.unwrap().id;
+    let tokens = site.world.keyward.tokens();
+    tokens.issue_admin(NewAdminToken::new("a", owner)).await.unwrap_err();
+    roles.update(role, RoleUpdate { name: Some("Deployers".into()), ..RoleUpdate::default() }).await.unwrap();
+    tokens.issue_admin(NewAdminToken::new("b", owner)).await.unwrap_err();
+}
