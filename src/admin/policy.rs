@@ -63,11 +63,11 @@ pub struct Policy {
     pub revoke_on_reuse: bool,
     /// The longest lifespan of a token that a token makes. Default a day.
     pub child_lifespan: Duration,
-    /// The most tokens that come from one token. Default 100.
+    /// The most tokens that come from one token that a person made, over all generations. Default 100.
     pub children_per_token: u64,
     /// Rules for tokens.
     pub token_rules: TokenRules,
-    /// Further rules for admin tokens of owners with a role of this name.
+    /// Further rules for admin tokens of owners with a role of this name. Such a role cannot be renamed.
     pub role_rules: Vec<(String, TokenRules)>,
 }
 

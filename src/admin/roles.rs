@@ -1,6 +1,5 @@
 //! The roles service.
 
-use super::ServiceError;
 use super::actor::{Grantor, may_change};
 use super::context::{ServiceContext, actor_methods, version_methods};
 use super::error::FieldErrors;
@@ -8,7 +7,8 @@ use super::size_limits::{PERMISSIONS, is_too_long, report_oversized};
 use super::state::{AdminState, ScopeWithConditions};
 use super::text_fields::{checked_description, checked_name};
 use super::unit_of_work::UnitOfWork;
-use crate::domain::{Ceiling, ConditionClause, FieldName, Permission, Role, RoleId, same_in_any_order};
+use super::{Policy, ServiceError};
+use crate::domain::{Ceiling, ConditionClause, FieldName, Permission, Role, RoleId, comparable, same_in_any_order};
 use crate::store::{Clamped, NewRole, View};
 
 /// The roles service: reads and changes roles. Returned by [`Keyward::roles`](crate::Keyward::roles).
@@ -181,6 +181,17 @@ async fn create(unit: &mut UnitOfWork<'_>, new: NewRole, mut errors: FieldErrors
     unit.create_role(new).await
 }
 
+/// Checks that a role which the policy names keeps its name: with another one its rules for tokens would end.
+fn ensure_rules_stay(policy: &Policy, before: &str, after: &str) -> Result<(), ServiceError> {
+    let (before, after) = (comparable(before), comparable(after));
+    let has_rules = policy.role_rules.iter().any(|(name, _)| comparable(name) == before);
+    if has_rules && before != after {
+        let message = "must stay: this installation has rules for tokens of the role by its name";
+        return Err(ServiceError::invalid(FieldName::Name, message));
+    }
+    Ok(())
+}
+
 async fn change(unit: &mut UnitOfWork<'_>, id: RoleId, changes: Changes) -> Result<(Role, Clamped), ServiceError> {
     let Changes { name, description, permissions, mut errors } = changes;
     let (grantor, before) = load_changeable(unit, id).await?;
@@ -192,6 +203,7 @@ async fn change(unit: &mut UnitOfWork<'_>, id: RoleId, changes: Changes) -> Resu
         may_give_to_members(unit, &grantor, &before, permissions).await?;
     }
     let name = name.unwrap_or_else(|| before.name.clone());
+    ensure_rules_stay(&unit.state.settings.policy, &before.name, &name)?;
     let description = description.unwrap_or_else(|| before.description.clone());
     ensure_name_available(unit, &name, Some(id)).await?;
     unit.describe_role(&before, &name, &description).await?;

@@ -224,6 +224,11 @@ impl RulesOf {
         Ok(Self(rules))
     }
 
+    /// Returns the most admin tokens of the owner.
+    pub(super) fn most_tokens(&self) -> u64 {
+        self.0.iter().filter_map(|rules| rules.most_tokens).min().unwrap_or(u64::MAX)
+    }
+
     /// Reports what a new token, the `of_owner`th of its owner, violates.
     pub(super) fn check_new(
         &self,

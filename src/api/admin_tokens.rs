@@ -5,7 +5,8 @@ use super::body::{Body, NoBody, OptionalBody};
 use super::failure::Failure;
 use super::json::{non_null, nullable, text_or_null};
 use super::limits::{
-    self, Regeneration, SentLimits, SentRate, ShownSecret, show_idle, show_networks, show_rate, show_secrets,
+    self, GraceToEnd, Regeneration, SentLimits, SentRate, ShownSecret, show_idle, show_networks, show_rate,
+    show_secrets,
 };
 use super::permission::{Permission, SentPermission, SentPermissions, show_grants, show_permissions};
 use super::query::{FieldType, LargePages, Params};
@@ -417,22 +418,22 @@ pub(super) async fn regenerate_self(
 }
 
 /// Ends the key that an admin token had before, if its grace period is not over. Only the owner and the token itself may do this.
-#[utoipa::path(post, path = "/admin-tokens/{id}/end-grace", tag = "Admin tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
+#[utoipa::path(post, path = "/admin-tokens/{id}/end-grace", tag = "Admin tokens", params(("id" = i64, Path)), request_body = Option<GraceToEnd>, responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn end_grace(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
-    _: NoBody,
+    OptionalBody(sent): OptionalBody<GraceToEnd>,
 ) -> Result<Answer<AdminToken>, Failure> {
-    Ok(ok(api.tokens(&caller, TokenKind::Admin).end_grace(TokenId(id)).await?.into()))
+    Ok(ok(api.tokens(&caller, TokenKind::Admin).end_grace_of(TokenId(id), sent.hint).await?.into()))
 }
 
 /// Ends the key that the calling admin token had before. No permission is required.
-#[utoipa::path(post, path = "/admin-tokens/self/end-grace", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
+#[utoipa::path(post, path = "/admin-tokens/self/end-grace", tag = "Admin tokens", request_body = Option<GraceToEnd>, responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn end_own_grace(
     api: State<Api>,
     caller: Caller,
-    body: NoBody,
+    body: OptionalBody<GraceToEnd>,
 ) -> Result<Answer<AdminToken>, Failure> {
     let id = calling_token(&caller)?;
     end_grace(api, id, caller, body).await

@@ -5,7 +5,8 @@ use super::body::{Body, NoBody, OptionalBody};
 use super::failure::{Failure, Problem, wire_path, wire_segment};
 use super::json::{non_null, nullable, text_or_null};
 use super::limits::{
-    self, Regeneration, SentLimits, SentRate, ShownSecret, show_idle, show_networks, show_rate, show_secrets,
+    self, GraceToEnd, Regeneration, SentLimits, SentRate, ShownSecret, show_idle, show_networks, show_rate,
+    show_secrets,
 };
 use super::query::{FieldType, LargePages, Params};
 use super::request::Id;
@@ -390,12 +391,12 @@ pub(super) async fn regenerate(
 }
 
 /// Ends the key that a content token had before, if its grace period is not over.
-#[utoipa::path(post, path = "/api-tokens/{id}/end-grace", tag = "Content tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<ContentToken>)))]
+#[utoipa::path(post, path = "/api-tokens/{id}/end-grace", tag = "Content tokens", params(("id" = i64, Path)), request_body = Option<GraceToEnd>, responses((status = 200, body = Data<ContentToken>)))]
 pub(super) async fn end_grace(
     State(api): State<Api>,
     Id(id): Id,
     caller: Caller,
-    _: NoBody,
+    OptionalBody(sent): OptionalBody<GraceToEnd>,
 ) -> Result<Answer<ContentToken>, Failure> {
-    Ok(ok(api.tokens(&caller, TokenKind::Content).end_grace(TokenId(id)).await?.token.into()))
+    Ok(ok(api.tokens(&caller, TokenKind::Content).end_grace_of(TokenId(id), sent.hint).await?.token.into()))
 }

@@ -146,6 +146,15 @@ pub(super) struct Regeneration {
     grace_period: Option<u64>,
 }
 
+/// Which former key ends.
+#[derive(Deserialize, ToSchema, Default)]
+#[serde(deny_unknown_fields, expecting = "an object")]
+pub(super) struct GraceToEnd {
+    /// The last four characters of the former key, as it was shown. If another one has replaced it since, nothing changes. Left out: whichever
+    /// it is.
+    pub(super) hint: Option<String>,
+}
+
 impl Regeneration {
     pub(super) fn grace(&self) -> Duration {
         Duration::from_millis(self.grace_period.unwrap_or_default())

@@ -6,7 +6,7 @@ use super::admin_tokens::{self, AdminToken, AdminTokenUpdate, NewAdminToken, own
 use super::answer::{Answer, Data, List};
 use super::body::{Body, NoBody, OptionalBody};
 use super::failure::Failure;
-use super::limits::Regeneration;
+use super::limits::{GraceToEnd, Regeneration};
 use super::query::{LargePages, Params};
 use super::request::Id;
 use super::state::Api;
@@ -102,12 +102,12 @@ pub(super) async fn regenerate(
 }
 
 /// Ends the key that an own token had before, if its grace period is not over.
-#[utoipa::path(post, path = "/tokens/{id}/end-grace", tag = "Own tokens", params(("id" = i64, Path)), responses((status = 200, body = Data<AdminToken>)))]
+#[utoipa::path(post, path = "/tokens/{id}/end-grace", tag = "Own tokens", params(("id" = i64, Path)), request_body = Option<GraceToEnd>, responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn end_grace(
     api: State<Api>,
     OwnId(id): OwnId,
     caller: Caller,
-    body: NoBody,
+    body: OptionalBody<GraceToEnd>,
 ) -> Result<Answer<AdminToken>, Failure> {
     admin_tokens::end_grace(api, Id(id), caller, body).await
 }

@@ -130,8 +130,17 @@ pub(super) struct SentPermissions<'a> {
 }
 
 impl SentPermissions<'_> {
+    /// Parses the permissions of a role.
+    pub(super) fn of_role(&self) -> Result<Vec<domain::Permission>, Failure> {
+        if let Some(i) = self.list.iter().position(|sent| sent.may_delegate) {
+            let path = [self.under, &i.to_string(), "mayDelegate"];
+            return Err(Problem::at(path, "only a token's permission may be delegated").into());
+        }
+        self.read()
+    }
+
     /// Parses the permissions. The service checks that the names exist.
-    pub(super) fn read(&self) -> Result<Vec<domain::Permission>, Failure> {
+    fn read(&self) -> Result<Vec<domain::Permission>, Failure> {
         if self.list.len() > self.most {
             return Err(Problem::at([self.under], format!("must have at most {} entries", self.most)).into());
         }

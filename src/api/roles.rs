@@ -246,7 +246,7 @@ pub(super) async fn set_permissions(
     let roles = api.roles(&caller);
     roles.may_change()?;
     let sent = SentPermissions { under: "permissions", list: &body.permissions, most: PERMISSIONS };
-    let permissions = sent.read()?;
+    let permissions = sent.of_role()?;
     let role = roles.set_permissions(RoleId(id), permissions).await.map_err(|error| match error {
         ServiceError::Impossible(_) => role_failure(error),
         error => Failure::of(error, &|p| sent.path(p)),

@@ -162,6 +162,13 @@ impl Entry {
         let limits = EntryLimits::of(token, resolver);
         let at_once = owner_active && enabled && limits.is_none();
         let context = resolver.entry_context();
+        // Of this secret: a use of the other one is no use of it.
+        let noted = if token.digest == secret.digest {
+            token.secret_used
+        } else {
+            token.previous.as_ref().and_then(|previous| previous.used)
+        };
+        let noted = noted.map(|used| used.at);
         Some(Self {
             cache_key_rest: secret.cache_key.rest,
             cache_key_bucket: secret.cache_key.bucket,
@@ -182,7 +189,9 @@ impl Entry {
             owner_active,
             enabled,
             verdicts: Verdicts::default(),
-            last_noted: AtomicU64::new(used.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1))),
+            last_noted: AtomicU64::new(
+                noted.map_or(0, |at| asked.0.saturating_sub(nanos(record.now.since(at))).max(1)),
+            ),
         })
     }
 
@@ -372,6 +381,11 @@ impl Entry {
         let limits = self.context.limits.as_ref().map_or(0, |limits| size_of::<EntryContext>() + limits.weight());
         (size_of::<Self>() + OVERHEAD + digest + limits + self.principal.weight()) as u64
     }
+}
+
+/// Returns whether this secret of a token was replaced, and its grace period is over.
+pub(super) fn has_ended(record: &Record, digest: &Digest) -> bool {
+    record.token.digest != *digest && grace_end(&record.token, digest, record.now).is_none()
 }
 
 /// Returns the end of the grace period of this secret of a token; `None` if it is over.

@@ -1,6 +1,6 @@
 //! Reads for explanations: the token as a look-up would find it, without a trace in the cache.
 
-use super::entry::Entry;
+use super::entry::{Entry, has_ended};
 use super::freshness::Stamp;
 use super::lookup::{Absent, LookupOutcome};
 use super::reads::Read;
@@ -63,7 +63,7 @@ impl Resolver {
                     (LookupOutcome::Found(entry), Some(record)) => Examined::Found(entry, Box::new(record)),
                     (_, record) => Examined::Absent {
                         has_token: record.is_some(),
-                        replaced: record.is_some_and(|record| record.token.digest != secret.digest),
+                        replaced: record.is_some_and(|record| has_ended(&record, &secret.digest)),
                     },
                 });
             }

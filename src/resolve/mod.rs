@@ -28,7 +28,7 @@ pub(crate) use accounts::{HostAccounts, as_answered};
 pub(crate) use cache_key::{CacheKey, CacheKeys, KnownSecret};
 use commits::CommitSignal;
 pub(crate) use entry::Entry;
-use entry::EntryContext;
+use entry::{EntryContext, has_ended};
 pub(crate) use examine::Examined;
 pub(crate) use freshness::{Freshness, LogPosition};
 pub use health::{Health, SyncMode};
@@ -457,8 +457,8 @@ impl Resolver {
                 let owner = snapshot.record.as_ref().and_then(|record| record.token.owner());
                 let believed = if owner.is_some() { self.limits.max_staleness } else { Duration::MAX };
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after).min(believed));
-                let token = snapshot.record.as_ref().map(|record| &record.token);
-                let replaced = token.filter(|token| token.digest != digest).map(|token| token.id);
+                let replaced = snapshot.record.as_ref().filter(|record| has_ended(record, &digest));
+                let replaced = replaced.map(|record| record.token.id);
                 let absent = Absent { stamp, owner, until, rejected: None, replaced };
                 self.absent.insert(digest, absent);
                 // The cached entry has ended, and would be found first.

@@ -8,6 +8,7 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 use quick_cache::sync::Cache;
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -105,13 +106,15 @@ impl Default for Limiters {
 
 impl Limiters {
     fn of(&self, id: TokenId, rate: RateLimit, clock: &Arc<dyn Clock>) -> Arc<Limiter> {
-        match self.0.get(&id) {
-            Some(limiter) if limiter.rate == rate => limiter,
-            _ => {
-                let limiter = Arc::new(Limiter::new(rate, NodeClock(clock.clone())));
-                self.0.insert(id, limiter.clone());
-                limiter
-            }
+        let new = || Arc::new(Limiter::new(rate, NodeClock(clock.clone())));
+        // Entries that are made at once share a limiter.
+        let known = self.0.get_or_insert_with(&id, || Ok::<_, Infallible>(new()));
+        let Ok(limiter) = known;
+        if limiter.rate == rate {
+            return limiter;
         }
+        let changed = new();
+        self.0.insert(id, changed.clone());
+        changed
     }
 }

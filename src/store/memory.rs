@@ -94,6 +94,8 @@ struct Content {
     children: HashTrieMapSync<TokenId, Vec<TokenId>>,
     /// The hash key of each token's digest.
     hash_keys: HashTrieMapSync<TokenId, HashKeyId>,
+    /// Those of the secrets before the present ones.
+    former_hash_keys: HashTrieMapSync<TokenId, HashKeyId>,
     events: RedBlackTreeMapSync<i64, Arc<AuditEvent>>,
     /// The highest id of an event that was deleted.
     deleted_event: i64,
@@ -158,6 +160,7 @@ impl MemoryStore {
             replaced: HashTrieMapSync::new_sync(),
             children: HashTrieMapSync::new_sync(),
             hash_keys: HashTrieMapSync::new_sync(),
+            former_hash_keys: HashTrieMapSync::new_sync(),
             events: RedBlackTreeMapSync::new_sync(),
             deleted_event: 0,
             leases: HashTrieMapSync::new_sync(),

@@ -91,7 +91,7 @@ pub trait WriteTokens {
 }
 
 /// How many replaced secrets of a token a store remembers.
-pub const REMEMBERED_SECRETS: u32 = 8;
+pub const REMEMBERED_SECRETS: u32 = 32;
 
 /// A selection of grants to delete.
 #[derive(Clone, Copy, Debug)]

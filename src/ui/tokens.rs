@@ -495,9 +495,9 @@ async fn regenerate_key<P: TokenPages>(
     show_new_key::<P>(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 
-async fn end_former_key<P: TokenPages>(viewer: Viewer, Id(id): Id) -> Result<Response, Failure> {
+async fn end_former_key<P: TokenPages>(viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
     let id = listed::<P>(&viewer, id).await?;
-    viewer.tokens(P::KIND).end_grace(id).await?;
+    viewer.tokens(P::KIND).if_version(form.version()?).end_grace(id).await?;
     Ok(redirect(&format!("{}/{id}?done=saved", P::LIST)).into_response())
 }
 

@@ -130,8 +130,13 @@ impl Tokens {
     /// # Errors
     /// Those of [`regenerate`](Self::regenerate).
     pub async fn end_grace(&self, id: TokenId) -> Result<DescribedToken, ServiceError> {
+        self.end_grace_of(id, None).await
+    }
+
+    /// Ends the old secret like [`end_grace`](Self::end_grace), if it has this hint.
+    pub(crate) async fn end_grace_of(&self, id: TokenId, hint: Option<String>) -> Result<DescribedToken, ServiceError> {
         let kinds = self.kinds;
-        self.context.transact(move |unit| Box::pin(end_grace(unit, kinds, id))).await
+        self.context.transact(move |unit| Box::pin(end_grace(unit, kinds, id, hint))).await
     }
 
     /// Returns the work of [`regenerate`](Self::regenerate).
@@ -256,8 +261,17 @@ async fn regenerate(
     IssuedToken::describe(unit, token, secret).await
 }
 
-async fn end_grace(unit: &mut UnitOfWork<'_>, kinds: TokenKinds, id: TokenId) -> Result<DescribedToken, ServiceError> {
+async fn end_grace(
+    unit: &mut UnitOfWork<'_>,
+    kinds: TokenKinds,
+    id: TokenId,
+    hint: Option<String>,
+) -> Result<DescribedToken, ServiceError> {
     let before = load_regenerated(unit, kinds, id).await?;
+    let is_other = |hint: &String| before.previous.as_ref().is_some_and(|previous| previous.hint != *hint);
+    if hint.as_ref().is_some_and(is_other) {
+        return Err(ServiceError::Changed("token"));
+    }
     unit.end_grace(&before).await?;
     let state = unit.state.clone();
     let token = load_token(unit.view(), id, kinds).await?;

@@ -7,20 +7,19 @@ use crate::admin::actor::ResolvedActor;
 use crate::admin::error::FieldErrors;
 use crate::admin::metadata::checked_metadata;
 use crate::admin::text_fields::{checked_description, checked_name};
+use crate::admin::token_rules::RulesOf;
 use crate::admin::unit_of_work::UnitOfWork;
 use crate::admin::{Lifespan, ServiceError};
 use crate::domain::{
-    Ceiling, ConditionClause, Excess, FieldName, Grant, NewSecret, Permission, Token, TokenAuthority, TokenKind,
-    TokenLimits,
+    Ceiling, ConditionClause, Excess, FieldName, Grant, NewSecret, OwnerId, Permission, Timestamp, Token,
+    TokenAuthority, TokenKind, TokenLimits,
 };
-use crate::store::NewToken;
+use crate::store::{NewToken, Paging, TokenQuery, TokenSort};
 use serde_json::Value;
 use std::time::Duration;
 
 /// The most tokens in a line from a person to a token.
 const GENERATIONS: usize = 5;
-/// How many ended children are deleted when another one is made.
-const SWEPT: usize = 100;
 /// The lifespan of a child for which none was chosen.
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
@@ -133,6 +132,9 @@ async fn issue_child(
     if is_over || !parent.all_limits().all(|limits| limits.enabled) {
         return Err(ServiceError::Forbidden("the token that makes it is not valid itself"));
     }
+    if !parent.grants().iter().any(|grant| grant.may_delegate) {
+        return Err(ServiceError::Forbidden("none of the token's grants may be delegated"));
+    }
     let Some(owner) = parent.owner().filter(|_| parent.ancestors.len() + 1 < GENERATIONS) else {
         return Err(ServiceError::Forbidden("the token comes from too many others to make another one"));
     };
@@ -152,23 +154,22 @@ async fn issue_child(
     if lifespan > longest || lifespan < Duration::from_secs(1) {
         errors.add(field, format!("must be from 1000 to {} ms", longest.as_millis()));
     }
-    let of_owner = unit.view().count_tokens(TokenKind::Admin, Some(owner)).await?;
-    unit.rules_of(Some(owner)).await?.check_new((&name, Some(lifespan), &limits), Some(of_owner + 1), &mut errors);
+    let rules = unit.rules_of(Some(owner)).await?;
+    let of_owner = count_tokens(unit, owner, &rules).await?;
+    rules.check_new((&name, Some(lifespan), &limits), Some(of_owner + 1), &mut errors);
     errors.into_result()?;
     check_grants(unit, owner, &grants).await?;
-    let (ended, alive): (Vec<Token>, Vec<Token>) = unit
-        .view()
-        .descendants(&[parent.id])
-        .await?
-        .into_iter()
-        .partition(|token| token.expires_at.is_some_and(|expires| expires <= now));
+    // Those of the first token of the line, among which are those of all others.
+    let first = parent.ancestors.last().map_or(parent.id, |first| first.id);
+    let line = unit.view().descendants(&[first]).await?;
+    let (ended, alive): (Vec<Token>, Vec<Token>) = line.into_iter().partition(|token| has_expired(token, now));
+    unit.sweep_children(&ended).await?;
     if alive.len() as u64 >= policy.children_per_token {
-        return Err(limit_reached(FieldName::Owner, policy.children_per_token, "tokens that this one made"));
+        return Err(limit_reached(FieldName::Owner, policy.children_per_token, "tokens that come from one"));
     }
     if of_owner >= policy.tokens_per_owner {
         return Err(limit_reached(FieldName::Owner, policy.tokens_per_owner, "admin tokens of an owner"));
     }
-    unit.sweep_children(&ended[..ended.len().min(SWEPT)]).await?;
     let scope = policy.name_scope(Some(owner));
     ensure_name_available(unit, &name, scope, None).await?;
     let (NewKey { digest, hash_key, hint }, secret) = NewKey::of(issued);
@@ -186,6 +187,38 @@ async fn issue_child(
         parent: Some((parent.id, parent.digest)),
     };
     insert(unit, (new, secret)).await
+}
+
+/// Counts the admin tokens of an owner. Where they are as many as it may have, those that tokens made and that have expired are
+/// deleted first.
+pub(super) async fn count_tokens(
+    unit: &mut UnitOfWork<'_>,
+    owner: OwnerId,
+    rules: &RulesOf,
+) -> Result<u64, ServiceError> {
+    let most = unit.state.settings.policy.tokens_per_owner.min(rules.most_tokens());
+    let count = unit.view().count_tokens(TokenKind::Admin, Some(owner)).await?;
+    if count < most {
+        return Ok(count);
+    }
+    let (now, mut ended) = (unit.now(), Vec::new());
+    for page in 1.. {
+        let paging = Paging { page, page_size: Paging::LARGEST };
+        let query =
+            TokenQuery { paging, owner: Some(owner), sort: TokenSort::ExpiresAt, ..TokenQuery::of(TokenKind::Admin) };
+        let tokens = unit.view().tokens(&query).await?.items;
+        let is_last = tokens.len() < Paging::LARGEST as usize || !tokens.iter().all(|token| has_expired(token, now));
+        ended.extend(tokens.into_iter().filter(|token| token.parent().is_some() && has_expired(token, now)));
+        if is_last {
+            break;
+        }
+    }
+    unit.sweep_children(&ended).await?;
+    Ok(unit.view().count_tokens(TokenKind::Admin, Some(owner)).await?)
+}
+
+fn has_expired(token: &Token, now: Timestamp) -> bool {
+    token.expires_at.is_some_and(|expires| expires <= now)
 }
 
 /// Reports grants that the grants which the parent may delegate do not cover.

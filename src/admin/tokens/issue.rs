@@ -1,5 +1,6 @@
 //! Issues tokens.
 
+use super::child::count_tokens;
 use super::limits::check_limits;
 use super::load::CREATE_CONTENT;
 use super::read::{DescribedToken, describe_one};
@@ -440,8 +441,9 @@ pub(super) async fn admin_token(
     tokens.check_lifespan(lifespan, unit.now(), &mut errors)?;
     check_limits(&limits, &mut errors);
     tokens.check_registered(&grants, &[], &mut errors);
-    let (span, count) = (lifespan.from(unit.now()), unit.view().count_tokens(TokenKind::Admin, Some(owner)).await?);
-    unit.rules_of(Some(owner)).await?.check_new((&name, span, &limits), Some(count + 1), &mut errors);
+    let (span, rules) = (lifespan.from(unit.now()), unit.rules_of(Some(owner)).await?);
+    let count = count_tokens(unit, owner, &rules).await?;
+    rules.check_new((&name, span, &limits), Some(count + 1), &mut errors);
     errors.into_result()?;
     ensure_active(unit, owner).await?;
     check_grants(unit, owner, &grants).await?;

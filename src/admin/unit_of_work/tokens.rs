@@ -4,7 +4,7 @@ use super::UnitOfWork;
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
     Actor, AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, NewSecret, Secret, Tag, Timestamp,
-    Token, TokenAuthority, TokenId, TokenKind,
+    Token, TokenAuthority, TokenId, TokenKind, TokenLimits,
 };
 use crate::resolve::IncidentKind;
 use crate::store::{Imported, NewToken, StoredSecret};
@@ -67,7 +67,9 @@ impl UnitOfWork<'_> {
     /// Sets a token's name, description, metadata, authority and limits, if the actor's rate limit for this token allows it.
     pub(in crate::admin) async fn update_token(&mut self, before: &Token, after: &Token) -> Result<(), ServiceError> {
         let most = self.state.settings.policy.token_updates_per_hour;
-        self.limit(AuditAction::TokenUpdated, AuditTarget::Token(before.id, before.kind()), most).await?;
+        if !only_disables(before, after) {
+            self.limit(AuditAction::TokenUpdated, AuditTarget::Token(before.id, before.kind()), most).await?;
+        }
         self.write_token(before, after, None).await
     }
 
@@ -152,6 +154,10 @@ impl UnitOfWork<'_> {
             if child.expires_at.is_none_or(|expires| ends < expires) {
                 self.tx.set_expiry(child.id, ends).await?;
                 child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
+                let (target, details) =
+                    (AuditTarget::Token(child.id, child.kind()), json!({"expiresAt": ends.to_string()}));
+                let cause = Some(AuditCause::ParentRegenerated(token.id));
+                self.audit_with_cause(cause, AuditAction::TokenUpdated, target, details).await?;
             }
         }
         Ok(())
@@ -265,12 +271,12 @@ impl UnitOfWork<'_> {
 
     /// Revokes a token whose bearer presented its secret. It acts for itself; a session, for its person.
     pub(in crate::admin) async fn revoke_presented(&mut self, token: &Token) -> Result<(), ServiceError> {
-        self.remove_line(token).await?;
         let (actor, action) = match (token.kind(), token.owner()) {
             (TokenKind::Session, Some(owner)) => (Actor::Person(owner), AuditAction::SignedOut),
             _ => (Actor::Token(token.id), AuditAction::TokenRevoked),
         };
         self.origin.actor = actor;
+        self.remove_line(token).await?;
         let details = json!({"name": token.name, "owner": token.owner()});
         let target = AuditTarget::Token(token.id, token.kind());
         self.audit_with_cause(Some(AuditCause::Bearer), action, target, details).await
@@ -302,4 +308,10 @@ fn made_by<'t>(descendants: &'t [Token], token: &Token, secret: &Digest) -> Vec<
         }
     }
     line
+}
+
+/// Returns whether a change only disables a token. Like a revocation it is not limited: somebody else may have used up the number.
+fn only_disables(before: &Token, after: &Token) -> bool {
+    let disabled = TokenLimits { enabled: false, ..before.limits.clone() };
+    before.limits.enabled && after.version() == Token { limits: disabled, ..before.clone() }.version()
 }

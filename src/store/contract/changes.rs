@@ -272,11 +272,19 @@ pub(super) async fn new_secret_replaces_the_old_one<S: Backend>(store: &S) {
         assert_eq!((previous.ends_at, previous.used), (ends, Some(LastUse { at: Timestamp(7), address })));
     }
     // Each secret has its own last use, whichever was the later one.
-    store.note_uses(&[used(new.digest, 9), used(old.digest, 8)]).await.expect("uses are noted");
-    let found = resolve(store, &new.digest).await.record.expect("it resolves").token;
-    assert_eq!(found.last_used_at, Some(Timestamp(9)));
-    assert_eq!(found.secret_used, Some(LastUse { at: Timestamp(9), address }));
-    assert_eq!(found.previous.and_then(|p| p.used), Some(LastUse { at: Timestamp(8), address }));
+    for (batch, token, present, former) in [
+        (&[used(new.digest, 9), used(old.digest, 8)][..], 9, 9, 8),
+        (&[used(new.digest, 11), used(old.digest, 12)], 12, 11, 12),
+        // Of another node, which is late.
+        (&[used(new.digest, 10), used(old.digest, 10)], 12, 11, 12),
+        (&[used(new.digest, 12)], 12, 12, 12),
+    ] {
+        store.note_uses(batch).await.expect("uses are noted");
+        let found = resolve(store, &new.digest).await.record.expect("it resolves").token;
+        assert_eq!(found.last_used_at, Some(Timestamp(token)));
+        assert_eq!(found.secret_used, Some(LastUse { at: Timestamp(present), address }));
+        assert_eq!(found.previous.and_then(|p| p.used), Some(LastUse { at: Timestamp(former), address }));
+    }
     // A third secret ends the first.
     let third = admin("third", owner);
     let mut tx = begin(store).await;
@@ -298,7 +306,7 @@ pub(super) async fn new_secret_replaces_the_old_one<S: Backend>(store: &S) {
         commit(tx).await;
     }
     assert!(resolve(store, &old.digest).await.record.is_none() && resolve(store, &new.digest).await.record.is_none());
-    assert!(resolve(store, &third.digest).await.record.is_some(), "the eighth last is remembered");
+    assert!(resolve(store, &third.digest).await.record.is_some(), "the last ones are remembered");
     let mut tx = begin(store).await;
     tx.seal_secret(its, &SealedSecret { text: "ff".into(), ..sealed.clone() }).await.expect("it is replaced");
     tx.delete_token(its).await.expect("a token is deleted");

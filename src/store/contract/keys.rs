@@ -1,9 +1,10 @@
 //! Check values of keys, and the number of tokens of each key.
 
 use super::Backend;
-use super::fixtures::{admin, begin, commit, owner, seq, view};
+use super::fixtures::{admin, begin, commit, owner, seq, stored, view};
 use crate::domain::{HashKeyId, KeyCheck, KeyKind, SealedSecret};
-use crate::store::KeyUse;
+use crate::store::{KeyUse, NewToken, Transaction};
+use std::time::Duration;
 
 pub(super) async fn key_check_values_are_stored<S: Backend>(store: &S) {
     let check = |kind, id: &str, value: &str| KeyCheck { kind, id: id.to_owned(), value: value.to_owned() };
@@ -50,6 +51,18 @@ pub(super) async fn tokens_are_counted_per_key<S: Backend>(store: &S) {
     let hash_key: HashKeyId = admin("four", owner).hash_key;
     let used = |kind, id: &str, tokens| KeyUse { kind, id: id.to_owned(), tokens };
     assert_eq!(uses, [used(KeyKind::Hash, hash_key.as_str(), 3), used(KeyKind::Encryption, "2025", 1)]);
+    // The secret before the present one counts until its grace period is over.
+    let other = HashKeyId::of_accounts();
+    let renewed = NewToken { hash_key: other.clone(), ..admin("renewed", owner) };
+    let ends = tx.now().plus(Duration::from_secs(3600));
+    tx.replace_secret(ids[1], &stored(&renewed), ends).await.expect("a secret is replaced");
+    let count = async |tx: &mut dyn Transaction, id: &str| {
+        let uses = tx.key_uses().await.expect("they can be counted");
+        uses.iter().find(|used| used.kind == KeyKind::Hash && used.id == id).map_or(0, |used| used.tokens)
+    };
+    assert_eq!((count(&mut *tx, hash_key.as_str()).await, count(&mut *tx, other.as_str()).await), (3, 1));
+    tx.end_previous_secret(ids[1]).await.expect("a secret is ended");
+    assert_eq!((count(&mut *tx, hash_key.as_str()).await, count(&mut *tx, other.as_str()).await), (2, 1));
     for id in ids {
         tx.delete_token(id).await.expect("a token is deleted");
     }

@@ -122,6 +122,7 @@ impl Open<Lock> {
         }
         self.content.sealed.remove_mut(&token.id);
         self.content.hash_keys.remove_mut(&token.id);
+        self.content.former_hash_keys.remove_mut(&token.id);
         self.content.notices.remove_mut(&token.id);
         self.content.tokens.remove_mut(&token.id);
         self.set_count(token, |count| count.saturating_sub(1));
@@ -352,6 +353,9 @@ impl WriteTokens for Open<Lock> {
             self.content.replaced.insert_mut(id, replaced);
         }
         self.content.by_digest.insert_mut(*digest, id);
+        if let Some(former) = self.content.hash_keys.get(&id).cloned() {
+            self.content.former_hash_keys.insert_mut(id, former);
+        }
         self.content.hash_keys.insert_mut(id, hash_key.clone());
         self.content.sealed.remove_mut(&id);
         Ok(())

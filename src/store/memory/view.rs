@@ -340,7 +340,13 @@ impl<L: Send> ReadKeys for Open<L> {
     }
 
     async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
-        let hash = self.content.hash_keys.values().map(|id| (KeyKind::Hash, id.as_str()));
+        let now = self.store.clock.now();
+        let is_in_grace = |id: &TokenId| {
+            let previous = self.content.tokens.get(id).and_then(|token| token.previous.as_ref());
+            previous.is_some_and(|previous| now < previous.ends_at)
+        };
+        let former = self.content.former_hash_keys.iter().filter(|(id, _)| is_in_grace(id)).map(|(_, key)| key);
+        let hash = self.content.hash_keys.values().chain(former).map(|id| (KeyKind::Hash, id.as_str()));
         let encryption = self.content.sealed.values().map(|sealed| (KeyKind::Encryption, sealed.key.as_str()));
         let mut counts = BTreeMap::<_, u64>::new();
         for key in hash.chain(encryption) {

@@ -477,7 +477,8 @@ impl<C: Send> ReadKeys for OpenTransaction<'_, C> {
     }
 
     async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError> {
-        self.rows(query(statements::KEY_USES)).await?.iter().map(rows::key_use).collect()
+        let now = self.now;
+        self.rows(query(statements::KEY_USES).bind(now.0)).await?.iter().map(rows::key_use).collect()
     }
 }
 

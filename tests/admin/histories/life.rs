@@ -294,7 +294,10 @@ impl<S: WriteStore + Clone> Play<S> {
         let status = answer.status.as_u16();
         if !oracle.admits(by) {
             assert_eq!(status, 401, "{answer:?}");
-        } else if oracle.secrets[by].ends.is_some() || oracle.generation(parent) >= 4 {
+        } else if oracle.secrets[by].ends.is_some()
+            || oracle.generation(parent) >= 4
+            || !oracle.tokens[parent].grants.contains(&2)
+        {
             assert_eq!(status, 403, "{answer:?}");
         } else if !fits || is_too_long {
             assert_eq!(status, 400, "{answer:?}");

@@ -373,14 +373,13 @@ async fn failure_of_the_store_is_503_and_a_retry_finishes() {
 }
 
 /// ATTACK: a token is revoked because of a leaked secret, and one of its secrets stays admitted.
-async fn attack_with(reported: &str) {
+async fn report_former(reported: &str) {
     let scanner = Scanner::new("2026");
     let service = Service::new(|b| b.secret_scanning(scanner.keys()));
     let key = service.world.editor().issue().await;
     let new = service.world.keyward.tokens().regenerate_with_grace(key.id, DAY).await.unwrap().secret;
-    let send = async |secret: &keyward::token::Secret| {
-        service.app.get("/admin/own").bearer(secret).await.status.as_u16()
-    };
+    let send =
+        async |secret: &keyward::token::Secret| service.app.get("/admin/own").bearer(secret).await.status.as_u16();
     assert_eq!((send(&key.secret).await, send(&new).await), (200, 200));
     let leaked = if reported == "present" { new.expose() } else { key.secret.expose() };
     assert_eq!(scanner.report(&service, &json!([report(leaked)])).await, ["true_positive"]);
@@ -391,18 +390,18 @@ async fn attack_with(reported: &str) {
 }
 
 #[tokio::test]
-async fn attack_a_leaked_token_ends_with_its_former_secret() {
-    attack_with("present").await;
+async fn a_leaked_token_ends_with_its_former_secret() {
+    report_former("present").await;
 }
 
 #[tokio::test]
-async fn attack_a_leaked_former_secret_ends() {
-    attack_with("former").await;
+async fn a_leaked_former_secret_ends() {
+    report_former("former").await;
 }
 
 /// ATTACK: the tokens that a leaked token has made stay admitted, and have no event.
 #[tokio::test]
-async fn attack_the_children_of_a_leaked_token_end() {
+async fn the_children_of_a_leaked_token_end() {
     use keyward::admin::NewChildToken;
     use keyward::{Grant, NewAdminToken};
     let scanner = Scanner::new("2026");
@@ -424,7 +423,7 @@ async fn attack_the_children_of_a_leaked_token_end() {
 
 /// ATTACK: a secret that was replaced long ago is found in an old commit, and the live token is revoked.
 #[tokio::test]
-async fn attack_a_leaked_secret_that_has_ended_revokes_nothing() {
+async fn a_leaked_secret_that_has_ended_revokes_nothing() {
     let scanner = Scanner::new("2026");
     let service = Service::new(|b| b.secret_scanning(scanner.keys()));
     let key = service.world.editor().issue().await;

@@ -346,7 +346,7 @@ impl Store for PostgresStore {
             ManagedConnection::begin(&self.connections, PoolKind::Writers, statements::BEGIN_UNCONFIRMED).await?;
         connection.set_busy(true);
         self.check_installation(&mut connection).await?;
-        for statement in [statements::NOTE_USES, statements::NOTE_PREVIOUS_USES] {
+        for statement in [statements::NOTE_PREVIOUS_USES, statements::NOTE_USES] {
             let note = self.prepared(query(statement).bind(&uses))?;
             let abandoned = connection.wait_until_abandoned();
             unless_abandoned(abandoned, note.execute(&mut *connection)).await.map_err(query_error)?;

@@ -268,7 +268,7 @@ impl Store for SqliteStore {
         }
         self.check_location()?;
         let uses = lists::uses(uses);
-        for statement in [statements::NOTE_USES, statements::NOTE_PREVIOUS_USES] {
+        for statement in [statements::NOTE_PREVIOUS_USES, statements::NOTE_USES] {
             sqlx::query(statement).bind(&uses).execute(&self.writer).await.map_err(query_error)?;
         }
         Ok(())

@@ -14,6 +14,41 @@ mod words;
 #[macro_use]
 mod parts;
 
+/// The uses of `$1`, each with its place among those of the same token or digest, the latest first.
+macro_rules! uses {
+    ($word:ident, $of:literal) => {
+        concat!(
+            "(SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, CAST(e.value ->> 'at' AS BIGINT) AS at, ",
+            "e.value ->> 'address' AS address, e.value ->> 'tool' AS tool, e.value ->> 'digest' AS digest, ",
+            "row_number() OVER (PARTITION BY e.value ->> '",
+            $of,
+            "' ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
+            $word!(elements "$1"),
+            ")"
+        )
+    };
+}
+
+/// Sets a column of a use to the new value, unless the known one is of a later time.
+macro_rules! unless_later {
+    ($time:literal, $column:literal) => {
+        concat!(
+            $column,
+            " = CASE WHEN excluded.",
+            $time,
+            " IS NULL OR keyward_token_use.",
+            $time,
+            " > excluded.",
+            $time,
+            " THEN keyward_token_use.",
+            $column,
+            " ELSE excluded.",
+            $column,
+            " END"
+        )
+    };
+}
+
 macro_rules! statements {
     ($word:ident) => {
         /// The first read of a view, which fixes its point in time.
@@ -88,27 +123,23 @@ macro_rules! statements {
         /// present one is decided here: a token may have got another one since its use.
         pub const NOTE_USES: &str = concat!(
             "INSERT INTO keyward_token_use (token_id, last_used_at, address, tool, secret_used_at, secret_address) ",
-            "SELECT n.token_id, n.at, n.address, n.tool, CASE WHEN n.digest = t.digest THEN n.at END, ",
-            "CASE WHEN n.digest = t.digest THEN n.address END FROM (",
-            "SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, CAST(e.value ->> 'at' AS BIGINT) AS at, ",
-            "e.value ->> 'address' AS address, e.value ->> 'tool' AS tool, e.value ->> 'digest' AS digest, ",
-            "row_number() OVER (PARTITION BY e.value ->> 'token' ",
-            "ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
-            $word!(elements "$1"),
-            ") AS n JOIN keyward_token t ON t.id = n.token_id WHERE n.place = 1 ",
-            "ON CONFLICT (token_id) DO UPDATE SET last_used_at = excluded.last_used_at, address = excluded.address, tool = excluded.tool, ",
-            "secret_used_at = COALESCE(excluded.secret_used_at, keyward_token_use.secret_used_at), ",
-            "secret_address = CASE WHEN excluded.secret_used_at IS NULL THEN keyward_token_use.secret_address ELSE excluded.secret_address END ",
-            "WHERE excluded.last_used_at >= keyward_token_use.last_used_at"
+            "SELECT n.token_id, n.at, n.address, n.tool, p.at, p.address FROM ",
+            uses!($word, "token"),
+            " AS n JOIN keyward_token t ON t.id = n.token_id LEFT JOIN ",
+            uses!($word, "digest"),
+            " AS p ON p.digest = t.digest AND p.place = 1 WHERE n.place = 1 ",
+            "ON CONFLICT (token_id) DO UPDATE SET ",
+            unless_later!("last_used_at", "last_used_at"), ", ",
+            unless_later!("last_used_at", "address"), ", ",
+            unless_later!("last_used_at", "tool"), ", ",
+            unless_later!("secret_used_at", "secret_address"), ", ",
+            unless_later!("secret_used_at", "secret_used_at")
         );
-        /// Notes uses of secrets that were replaced.
+        /// Notes uses of secrets that were replaced. It comes first: a rotation takes its locks in this order.
         pub const NOTE_PREVIOUS_USES: &str = concat!(
-            "UPDATE keyward_previous_secret SET last_used_at = n.at, address = n.address FROM (",
-            "SELECT e.value ->> 'digest' AS digest, CAST(e.value ->> 'at' AS BIGINT) AS at, e.value ->> 'address' AS address, ",
-            "row_number() OVER (PARTITION BY e.value ->> 'digest' ",
-            "ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
-            $word!(elements "$1"),
-            ") AS n WHERE n.place = 1 AND n.digest = keyward_previous_secret.digest ",
+            "UPDATE keyward_previous_secret SET last_used_at = n.at, address = n.address FROM ",
+            uses!($word, "digest"),
+            " AS n WHERE n.place = 1 AND n.digest = keyward_previous_secret.digest ",
             "AND (keyward_previous_secret.last_used_at IS NULL OR keyward_previous_secret.last_used_at <= n.at)"
         );
         #[cfg(any(test, feature = "testing"))]
@@ -371,7 +402,10 @@ macro_rules! statements {
         pub const KEY_CHECKS: &str = "SELECT kind, id, value FROM keyward_key ORDER BY kind, id";
         pub const SET_KEY_CHECK: &str = "INSERT INTO keyward_key (kind, id, value) VALUES ($1, $2, $3) \
              ON CONFLICT (kind, id) DO UPDATE SET value = excluded.value";
-        pub const KEY_USES: &str = "SELECT 'hash' AS kind, t.salt_id AS id, COUNT(*) AS n FROM keyward_token t GROUP BY t.salt_id \
+        /// Counts secrets for each hash key, also those in their grace period, and tokens for each encryption key.
+        pub const KEY_USES: &str = "SELECT 'hash' AS kind, s.salt_id AS id, COUNT(*) AS n FROM (\
+             SELECT t.salt_id FROM keyward_token t UNION ALL \
+             SELECT p.salt_id FROM keyward_previous_secret p WHERE p.ends_at > $1) AS s GROUP BY s.salt_id \
              UNION ALL SELECT 'encryption' AS kind, t.sealed_with AS id, COUNT(*) AS n FROM keyward_token t \
              WHERE t.sealed_with IS NOT NULL GROUP BY t.sealed_with ORDER BY 1, 2";
 

@@ -84,7 +84,7 @@ macro_rules! ancestors {
         concat!(
             "CASE WHEN t.parent_id IS NOT NULL THEN CAST((WITH RECURSIVE line (id, depth) AS (",
             "SELECT CAST(t.parent_id AS BIGINT), 1 UNION ALL SELECT k.parent_id, l.depth + 1 FROM line l ",
-            "JOIN keyward_token k ON k.id = l.id WHERE k.parent_id IS NOT NULL) SELECT ",
+            "JOIN keyward_token k ON k.id = l.id WHERE k.parent_id IS NOT NULL AND l.depth < 16) SELECT ",
             $word!(array concat!(
                 $word!(object),
                 "('id', a.id, 'enabled', CASE WHEN a.enabled THEN 1 ELSE 0 END, 'networks', a.networks, ",
