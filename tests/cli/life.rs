@@ -31,7 +31,7 @@ fn limits_are_set_changed_and_removed() {
     assert_eq!(issued["expiresAt"], "2999-01-31T00:00:00.000Z");
     assert_eq!(issued["adminPermissions"][0]["mayDelegate"], true);
     let shown = tool.done(&["token", "show", "deploy"]);
-    for line in ["network:      10.0.0.0/8", "rate:         100/1m", "idle expiry:  30d"] {
+    for line in ["network:      10.0.0.0/8", "rate:         100/1m", "idle expiry:  30days"] {
         assert!(shown.lines().any(|shown| shown == line), "{line:?} is missing:\n{shown}");
     }
     let disabled = tool.json(&["token", "update", "deploy", "--disable"]);

@@ -372,7 +372,7 @@ async fn failure_of_the_store_is_503_and_a_retry_finishes() {
     assert_eq!(service.status(&key).await, 401);
 }
 
-/// ATTACK: a token is revoked because of a leaked secret, and one of its secrets stays admitted.
+/// Whichever of the two secrets of a token leaks, both end.
 async fn report_former(reported: &str) {
     let scanner = Scanner::new("2026");
     let service = Service::new(|b| b.secret_scanning(scanner.keys()));
@@ -399,7 +399,7 @@ async fn a_leaked_former_secret_ends() {
     report_former("former").await;
 }
 
-/// ATTACK: the tokens that a leaked token has made stay admitted, and have no event.
+/// The tokens that a leaked token has made end with it, each with an event.
 #[tokio::test]
 async fn the_children_of_a_leaked_token_end() {
     use keyward::admin::NewChildToken;
@@ -421,7 +421,7 @@ async fn the_children_of_a_leaked_token_end() {
     assert_eq!((send().await, revoked), (401, 1));
 }
 
-/// ATTACK: a secret that was replaced long ago is found in an old commit, and the live token is revoked.
+/// A secret that was replaced long ago and is found in an old commit does not end the live one.
 #[tokio::test]
 async fn a_leaked_secret_that_has_ended_revokes_nothing() {
     let scanner = Scanner::new("2026");
