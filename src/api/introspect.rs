@@ -116,9 +116,9 @@ async fn describe(
         Err(error) => return Err(error.into()),
     };
     let now = api.keyward.gate().resolver().clock.now();
-    // A former secret ends with its grace period.
-    let former = token.previous.as_ref().filter(|previous| previous.digest == *digest);
-    let ends = [token.expires_at, former.map(|previous| previous.ends_at)].into_iter().flatten().min();
+    // A previous secret ends with its grace period.
+    let presented = token.previous.as_ref().filter(|previous| previous.digest == *digest);
+    let ends = [token.expires_at, presented.map(|previous| previous.ends_at)].into_iter().flatten().min();
     let left = ends.map_or(Duration::MAX, |at| at.since(now));
     let networks: Vec<Vec<String>> = token
         .all_limits()

@@ -34,7 +34,7 @@ pub(super) fn action_label(action: AuditAction) -> &'static str {
         AuditAction::TokenIssued => "Token created",
         AuditAction::TokenUpdated => "Token changed",
         AuditAction::TokenRegenerated => "Token regenerated",
-        AuditAction::TokenGraceEnded => "Former key ended",
+        AuditAction::TokenGraceEnded => "Previous key ended",
         AuditAction::TokenSecretReused => "Replaced key used",
         AuditAction::TokenNetworkRefused => "Refused by its network",
         AuditAction::TokenRevealed => "Token's key viewed",

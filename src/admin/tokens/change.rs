@@ -89,21 +89,23 @@ impl Tokens {
         self.context.transact(move |unit| Box::pin(change(unit, tokens, id, changes))).await
     }
 
-    /// Replaces a token's secret. The next request with the old one is rejected. The token's expiry stays.
+    /// Replaces a token's secret. The next request with the replaced one is rejected. The token's expiry stays.
     ///
     /// # Errors
     /// - [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or the actor may not have
     ///   its secret: that of an admin token goes to its owner, the token itself and the host program, not to other super admins;
+    /// - [`Forbidden`](ServiceError::Forbidden) to a token that was presented by its previous secret;
     /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor regenerated it too often, see
     ///   [`Policy::regenerations_per_hour`](crate::admin::Policy::regenerations_per_hour).
     pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
         self.context.transact(self.regenerate_work(id, Duration::ZERO)?).await
     }
 
-    /// Replaces a token's secret, and admits the old one until this time has passed. The token's expiry stays.
+    /// Replaces a token's secret, and admits the replaced one, now the [previous](Token::previous), until this time has passed. The
+    /// token's expiry stays.
     ///
-    /// A secret before the old one ends now. The token is returned with [both secrets](Token::secrets) and their last
-    /// uses, so that the owner sees where the old one is still used.
+    /// If there was a previous secret already, that one ends now. The token is returned with [both secrets](Token::secrets) and their
+    /// last uses, so that the owner sees where the previous one is still used.
     ///
     /// ```
     /// # async fn demo(keyward: keyward::Keyward, id: keyward::TokenId) -> Result<(), keyward::admin::ServiceError> {
@@ -117,18 +119,17 @@ impl Tokens {
     /// ```
     ///
     /// # Errors
-    /// Those of [`regenerate`](Self::regenerate); [`Invalid`](ServiceError::Invalid) if the time is longer than
-    /// [`Policy::longest_grace`](crate::admin::Policy::longest_grace); [`Forbidden`](ServiceError::Forbidden) to a token that
-    /// was presented by its old secret.
+    /// Those of [`regenerate`](Self::regenerate), and [`Invalid`](ServiceError::Invalid) if the time is longer than
+    /// [`Policy::longest_grace`](crate::admin::Policy::longest_grace).
     pub async fn regenerate_with_grace(&self, id: TokenId, grace: Duration) -> Result<IssuedToken, ServiceError> {
         self.context.transact(self.regenerate_work(id, grace)?).await
     }
 
-    /// Ends the old secret of a token whose grace period is not over, and returns the token. If there is none, nothing
+    /// Ends the previous secret of a token before its grace period is over, and returns the token. If there is none, nothing
     /// changes.
     ///
     /// # Errors
-    /// Those of [`regenerate`](Self::regenerate).
+    /// Those of [`regenerate`](Self::regenerate), except [`TooManyAttempts`](ServiceError::TooManyAttempts).
     pub async fn end_grace(&self, id: TokenId) -> Result<DescribedToken, ServiceError> {
         let kinds = self.kinds;
         self.context.transact(move |unit| Box::pin(end_grace(unit, kinds, id))).await

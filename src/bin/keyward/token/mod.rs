@@ -35,7 +35,7 @@ pub(crate) enum TokenCommand {
     Update(update::Update),
     /// Replace the secret of a token, and print the new one once. The old one is rejected from then on, or after --grace.
     Rotate(rotate::Rotate),
-    /// End the old secret of a token before its grace period is over.
+    /// End the previous secret of a token before its grace period is over.
     EndGrace(end_grace::EndGrace),
     /// Revoke a token for good. Servers reject it within 2 seconds.
     Revoke(revoke::Revoke),
@@ -118,13 +118,13 @@ fn pairs(described: &DescribedToken) -> Vec<(&'static str, String)> {
     }
     pairs.push(("expires", to_second_or(token.expires_at, "never")));
     pairs.extend(describe_limits(&token.limits));
-    pairs.extend(token.previous.iter().map(|previous| ("old secret", former_secret(previous))));
+    pairs.extend(token.previous.iter().map(|previous| ("previous secret", describe_previous(previous))));
     pairs.extend(scopes(described).into_iter().map(|scope| ("allows", scope)));
     pairs
 }
 
 /// Describes the secret before the present one: its end, and its last use.
-fn former_secret(previous: &PreviousSecret) -> String {
+fn describe_previous(previous: &PreviousSecret) -> String {
     let PreviousSecret { hint, ends_at, used, .. } = previous;
     let name = if hint.is_empty() { String::new() } else { format!("ends in {hint}, ") };
     let used = match used {
