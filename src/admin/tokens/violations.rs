@@ -15,15 +15,15 @@ use std::collections::hash_map::Entry;
 pub struct TokenViolations {
     /// The token.
     pub token: Token,
-    /// What it violates, at least one rule.
+    /// The rules that it violates, at least one.
     pub violations: Vec<Violation>,
 }
 
 impl Tokens {
-    /// Lists the admin and content tokens that violate the [rules](crate::admin::TokenRules) of today, by id: those that the
-    /// actor sees. They were issued before the rules, or imported, and stay valid.
+    /// Lists the tokens that violate the present [rules](crate::admin::TokenRules), of those that the actor may see: admin tokens
+    /// by id, then content tokens by id. They were issued before the rules, or imported, and stay valid.
     ///
-    /// It reads all tokens, page by page, from one view.
+    /// It reads all of these tokens, page by page, in one snapshot of the store.
     ///
     /// # Errors
     /// Those of [`list`](Self::list).
