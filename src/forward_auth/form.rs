@@ -16,7 +16,7 @@ const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
-/// Headers by which some frameworks take a request for one with another method.
+/// Headers that override the method of a request in some frameworks.
 const OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
@@ -31,7 +31,7 @@ pub(super) enum Form {
     Traefik,
     Caddy,
     Haproxy,
-    /// After this prefix of the path.
+    /// The original path follows this prefix.
     Envoy(String),
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Reported {
 /// The reason why a question is not understood.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// The part with this name is missing, occurs twice, or has no valid value: the proxy is configured for another form.
+    /// The part with this name is missing, occurs twice, or has no valid value: the proxy may be configured for another form.
     Part(&'static str),
     /// The client has sent a path that can be read in two ways.
     Path(Ambiguity),
@@ -110,12 +110,12 @@ impl Form {
         Ok(Reported { method, host, uri: path_and_query(uri)? })
     }
 
-    /// Returns whether the reported host is the one that selected the service.
+    /// Returns whether the proxy reports the host by which it selected the service.
     pub(super) fn knows_host(&self) -> bool {
         !matches!(self, Self::IngressNginx)
     }
 
-    /// Returns the status that the proxy understands. nginx takes every other one for a failure, and answers 500.
+    /// Returns the status in a form that the proxy understands. nginx understands 2xx, 401 and 403, and answers 500 for others.
     pub(super) fn status(&self, status: StatusCode) -> StatusCode {
         match self {
             Self::Nginx | Self::IngressNginx if status.is_client_error() && status != StatusCode::UNAUTHORIZED => {
@@ -126,10 +126,10 @@ impl Form {
     }
 }
 
-/// Returns the methods that a program behind the proxy may take a request for, its own first.
+/// Returns the methods that a program behind the proxy may read from a request, its own first.
 ///
 /// # Errors
-/// A header that overrides the method has no method.
+/// [`Unreadable::Part`] if the value of a header that overrides the method is no method.
 pub(super) fn methods(own: Method, headers: &HeaderMap) -> Result<Vec<Method>, Unreadable> {
     let upper = own.as_str().to_ascii_uppercase();
     let overrides = OVERRIDES.into_iter().flat_map(|name| headers.get_all(name));
@@ -161,7 +161,7 @@ fn own_host(question: &Parts) -> Result<&str, Unreadable> {
     }
 }
 
-/// Returns the value of a header that occurs once. A text that is not ASCII becomes an empty one, which nothing accepts.
+/// Returns the value of a header that occurs once. A value that is not ASCII becomes an empty text, which no form accepts.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|_| values.next().is_none())?;
