@@ -77,21 +77,21 @@ impl Form {
     /// Reads the original request.
     pub(super) fn read(&self, question: &Parts) -> Result<Reported, Unreadable> {
         let headers = &question.headers;
-        let one = |name: &HeaderName, part| single(headers, name).ok_or(Unreadable::Part(part));
         let (method, host, uri) = match self {
             Self::Nginx => {
-                let (method, uri) = (one(&METHOD, "X-Original-Method")?, one(&URI, "X-Original-URI")?);
+                let method = required(headers, &METHOD, "X-Original-Method")?;
+                let uri = required(headers, &URI, "X-Original-URI")?;
                 (method, own_host(question)?, uri)
             }
             Self::IngressNginx => {
-                let url = one(&URL, "X-Original-URL")?;
+                let url = required(headers, &URL, "X-Original-URL")?;
                 let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
                 let at = rest.and_then(|rest| rest.find('/').map(|at| rest.split_at(at)));
                 let (host, uri) = at.ok_or(Unreadable::Part("X-Original-URL"))?;
-                (one(&METHOD, "X-Original-Method")?, host, uri)
+                (required(headers, &METHOD, "X-Original-Method")?, host, uri)
             }
             Self::Traefik | Self::Caddy => {
-                let proto = one(&FORWARDED_PROTO, "X-Forwarded-Proto")?;
+                let proto = required(headers, &FORWARDED_PROTO, "X-Forwarded-Proto")?;
                 if !matches!(proto, "http" | "https" | "ws" | "wss") {
                     return Err(Unreadable::Part("X-Forwarded-Proto"));
                 }
@@ -142,23 +142,29 @@ pub(super) fn methods(own: Method, headers: &HeaderMap) -> Result<Vec<Method>, U
     Ok(all)
 }
 
+/// Returns the method, the host and the path with the query that the `X-Forwarded-*` headers report.
 fn forwarded(headers: &HeaderMap) -> Result<(&str, &str, &str), Unreadable> {
-    let one = |name: &HeaderName, part| single(headers, name).ok_or(Unreadable::Part(part));
-    let (method, host) = (one(&FORWARDED_METHOD, "X-Forwarded-Method")?, one(&FORWARDED_HOST, "X-Forwarded-Host")?);
-    Ok((method, host, one(&FORWARDED_URI, "X-Forwarded-Uri")?))
+    let method = required(headers, &FORWARDED_METHOD, "X-Forwarded-Method")?;
+    let host = required(headers, &FORWARDED_HOST, "X-Forwarded-Host")?;
+    Ok((method, host, required(headers, &FORWARDED_URI, "X-Forwarded-Uri")?))
 }
 
 /// Returns the host of the question itself. HTTP/2 has it in the URI.
 fn own_host(question: &Parts) -> Result<&str, Unreadable> {
     let authority = question.uri.authority().map(http::uri::Authority::as_str);
     let host = match question.headers.contains_key(HOST) {
-        true => Some(single(&question.headers, &HOST).ok_or(Unreadable::Part("Host"))?),
+        true => Some(required(&question.headers, &HOST, "Host")?),
         false => None,
     };
     match (host, authority) {
         (Some(host), Some(authority)) if host != authority => Err(Unreadable::Part("Host")),
         (host, authority) => host.or(authority).ok_or(Unreadable::Part("Host")),
     }
+}
+
+/// Returns the value of a header that occurs once, or the error that names this part.
+fn required<'h>(headers: &'h HeaderMap, name: &HeaderName, part: &'static str) -> Result<&'h str, Unreadable> {
+    single(headers, name).ok_or(Unreadable::Part(part))
 }
 
 /// Returns the value of a header that occurs once. A value that is not ASCII becomes an empty text, which no form accepts.

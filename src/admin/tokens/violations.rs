@@ -32,15 +32,15 @@ impl Tokens {
         let actor = self.context.actor(&mut *view).await?;
         let owner = actor.visible_tokens()?;
         let policy = self.context.policy();
+        let sees_content = match &actor {
+            ResolvedActor::Person(grantor) => grantor.reaches_content_tokens(READ_CONTENT),
+            ResolvedActor::Program => true,
+            ResolvedActor::Token(_) | ResolvedActor::Visitor => false,
+        };
         let mut found = Vec::new();
         for kind in [TokenKind::Admin, TokenKind::Content] {
-            let is_seen = match &actor {
-                ResolvedActor::Person(grantor) => grantor.reaches_content_tokens(READ_CONTENT),
-                ResolvedActor::Program => true,
-                ResolvedActor::Token(_) | ResolvedActor::Visitor => false,
-            };
-            let is_seen = is_seen || kind == TokenKind::Admin;
-            if self.kinds.contains(kind) && is_seen && has_rules(policy, kind) {
+            let is_visible = kind == TokenKind::Admin || sees_content;
+            if self.kinds.contains(kind) && is_visible && has_rules(policy, kind) {
                 let owner = owner.filter(|_| kind == TokenKind::Admin);
                 found.extend(violations_of(&mut *view, policy, kind, owner).await?);
             }
