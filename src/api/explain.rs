@@ -28,6 +28,10 @@ pub(super) struct RequestToExplain {
     method: String,
     /// The path, as a client sends it.
     path: String,
+    /// The address of the client. Left out: limits by address are not judged.
+    #[serde(default, deserialize_with = "non_null")]
+    #[schema(nullable = false)]
+    from: Option<String>,
 }
 
 /// Explains the decision on a request with a token, step by step. For people, about own tokens and those of owners whom
@@ -38,11 +42,15 @@ pub(super) async fn explain(
     caller: Caller,
     Body(asked): Body<RequestToExplain>,
 ) -> Result<Answer<Explanation>, Failure> {
-    let RequestToExplain { token, secret, method, path } = asked;
+    let RequestToExplain { token, secret, method, path, from } = asked;
     let is_method = !method.is_empty() && method.bytes().all(|b| b.is_ascii_uppercase());
     let method = Method::from_bytes(method.as_bytes()).ok().filter(|_| is_method);
     let method = method.ok_or_else(|| Problem::at(["method"], "must be a method in upper case: `GET`"))?;
-    let service = api.keyward.explain().acting_as(&caller.actor);
+    let mut service = api.keyward.explain().acting_as(&caller.actor);
+    if let Some(address) = from {
+        let parsed = address.parse().map_err(|_| Problem::at(["from"], "must be an address like 192.0.2.7"))?;
+        service = service.from_client(parsed);
+    }
     Ok(ok(match (token, secret) {
         (Some(id), None) => service.token(TokenId(id), &method, &path).await?,
         (None, Some(secret)) => service.secret(&secret, &method, &path).await?,

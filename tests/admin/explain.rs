@@ -1,6 +1,6 @@
 //! Explanations over the management API: who may ask about what, and what is told.
 
-use keyward::admin::NewSession;
+use keyward::admin::{NewSession, TokenUpdate};
 use keyward::testing::{Answer, App, Key, SecretFormat, SeededEntropy, World};
 use keyward::token::{ContentAccess, TokenKind};
 use keyward::{Grant, GuardedRouter, HashKey, NewAdminToken, action, api};
@@ -89,6 +89,33 @@ async fn owners_and_super_admins_learn_why() {
     // A token asks about itself.
     let own = site.by_id(site.key.secret.expose(), "/admin/orders").await;
     assert_eq!(own.assert_ok().json()["data"]["outcome"], "allowed");
+}
+
+#[tokio::test]
+async fn networks_are_judged_for_the_client_that_is_named() {
+    let site = Site::new().await;
+    let update = TokenUpdate { networks: Some(vec!["10.0.0.0/8".parse().unwrap()]), ..TokenUpdate::default() };
+    site.world.keyward.tokens().update(site.key.id, update).await.unwrap();
+    let ask = async |from: Option<&str>| {
+        let mut body = json!({"token": site.key.id.0, "method": "GET", "path": "/admin/orders"});
+        if let Some(from) = from {
+            body["from"] = json!(from);
+        }
+        site.ask(&site.editor, body).await
+    };
+    for (from, outcome, reason) in [
+        (Some("10.1.2.3"), json!("allowed"), Value::Null),
+        (Some("::ffff:10.1.2.3"), json!("allowed"), Value::Null),
+        (Some("192.0.2.7"), json!("denied"), json!("network_not_allowed")),
+    ] {
+        let why = ask(from).await.assert_ok().json()["data"].clone();
+        assert_eq!((&why["outcome"], &why["reason"]), (&outcome, &reason), "{from:?}: {why:#}");
+    }
+    let unknown = ask(None).await.assert_ok().json()["data"].clone();
+    let steps = unknown["steps"].as_array().unwrap();
+    assert_eq!(steps.iter().find(|step| step["name"] == "network").unwrap()["outcome"], "unknown");
+    let wrong = ask(Some("10.0.0.0/8")).await;
+    assert_eq!(wrong.assert_status(400).json()["error"]["details"]["errors"][0]["path"], json!(["from"]));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod completions;
 mod errors;
 mod guide;
 mod import_csv;
+mod life;
 mod records;
 mod secrets;
 mod set_up;

@@ -371,3 +371,64 @@ async fn failure_of_the_store_is_503_and_a_retry_finishes() {
     scanner.send(&service, body.as_bytes()).await.assert_status(200);
     assert_eq!(service.status(&key).await, 401);
 }
+
+/// ATTACK: a token is revoked because of a leaked secret, and one of its secrets stays admitted.
+async fn attack_with(reported: &str) {
+    let scanner = Scanner::new("2026");
+    let service = Service::new(|b| b.secret_scanning(scanner.keys()));
+    let key = service.world.editor().issue().await;
+    let new = service.world.keyward.tokens().regenerate_with_grace(key.id, DAY).await.unwrap().secret;
+    let send = async |secret: &keyward::token::Secret| {
+        service.app.get("/admin/own").bearer(secret).await.status.as_u16()
+    };
+    assert_eq!((send(&key.secret).await, send(&new).await), (200, 200));
+    let leaked = if reported == "present" { new.expose() } else { key.secret.expose() };
+    assert_eq!(scanner.report(&service, &json!([report(leaked)])).await, ["true_positive"]);
+    // The token is gone from the store.
+    service.world.keyward.tokens().read(key.id).await.unwrap_err();
+    service.world.clock.advance(DAY / 4);
+    assert_eq!((send(&key.secret).await, send(&new).await), (401, 401), "the former and the present secret");
+}
+
+#[tokio::test]
+async fn attack_a_leaked_token_ends_with_its_former_secret() {
+    attack_with("present").await;
+}
+
+#[tokio::test]
+async fn attack_a_leaked_former_secret_ends() {
+    attack_with("former").await;
+}
+
+/// ATTACK: the tokens that a leaked token has made stay admitted, and have no event.
+#[tokio::test]
+async fn attack_the_children_of_a_leaked_token_end() {
+    use keyward::admin::NewChildToken;
+    use keyward::{Grant, NewAdminToken};
+    let scanner = Scanner::new("2026");
+    let service = Service::new(|b| b.secret_scanning(scanner.keys()));
+    let owner = service.world.editor().holds("article.read").issue().await.owner();
+    let tokens = service.world.keyward.tokens();
+    let new = NewAdminToken::new("parent", owner).grants([Grant::new("article.read").may_delegate()]);
+    let parent = tokens.issue_admin(new).await.unwrap();
+    let child = tokens.clone().acting_as(Actor::Token(parent.token.id));
+    let child = child.issue_child(NewChildToken::new("child").grants([Grant::new("article.read")])).await.unwrap();
+    let send = async || service.app.get("/admin/own").bearer(&child.secret).await.status.as_u16();
+    assert_eq!(send().await, 200);
+    scanner.report(&service, &json!([report(parent.secret.expose())])).await;
+    let events = service.events().await;
+    let revoked = events.iter().filter(|e| e.target == AuditTarget::Token(child.token.id, TokenKind::Admin));
+    let revoked = revoked.filter(|e| e.what == AuditAction::TokenRevoked).count();
+    assert_eq!((send().await, revoked), (401, 1));
+}
+
+/// ATTACK: a secret that was replaced long ago is found in an old commit, and the live token is revoked.
+#[tokio::test]
+async fn attack_a_leaked_secret_that_has_ended_revokes_nothing() {
+    let scanner = Scanner::new("2026");
+    let service = Service::new(|b| b.secret_scanning(scanner.keys()));
+    let key = service.world.editor().issue().await;
+    let new = service.world.keyward.tokens().regenerate(key.id).await.unwrap().secret;
+    scanner.report(&service, &json!([report(key.secret.expose())])).await;
+    assert_eq!(service.app.get("/admin/own").bearer(&new).await.status.as_u16(), 200);
+}
