@@ -36,7 +36,7 @@ pub(super) fn action_label(action: AuditAction) -> &'static str {
         AuditAction::TokenRegenerated => "Token regenerated",
         AuditAction::TokenGraceEnded => "Previous key ended",
         AuditAction::TokenSecretReused => "Replaced key used",
-        AuditAction::TokenNetworkRefused => "Refused by its network",
+        AuditAction::TokenNetworkRefused => "Rejected outside its networks",
         AuditAction::TokenRevealed => "Token's key viewed",
         AuditAction::GrantClamped => "Permission removed from a token",
         AuditAction::TokenRevoked => "Token deleted",
