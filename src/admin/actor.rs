@@ -156,7 +156,7 @@ impl Grantor {
             (Some(own), Some(other)) => Ok(accounts.manages(own, other).await?),
             (_, None) if other.kind != AccountKind::Person => {
                 let ceiling = load_ceiling(view, accounts, owner).await?;
-                // Everybody covers a service without permissions, so only those with all manage it.
+                // Every person covers a service without permissions, so only super admins manage it.
                 let holds_nothing = matches!(&ceiling, Ceiling::Of(held) if held.is_empty());
                 Ok(if holds_nothing { self.is_super_admin() } else { self.ceiling.covers(&ceiling) })
             }

@@ -15,10 +15,9 @@ use std::net::IpAddr;
 /// The explain service: the decision on a request that was not sent, step by step. Returned by
 /// [`Keyward::explain`].
 ///
-/// It asks the functions that judge requests, about the token as the store has it now. Nothing is changed by it: no use is
-/// noted, and nothing is cached. The requirements of a router are known once it was
-/// [guarded](crate::guard::Guard::guard); those of other services behind the gate are passed by
-/// [`requiring`](Self::requiring).
+/// The functions that judge requests also judge the question, by the token as the store has it now. Nothing changes: no use is
+/// noted, and nothing is cached. The requirements of a router are known once it was [guarded](crate::guard::Guard::guard). Pass
+/// those of other services behind the gate by [`requiring`](Self::requiring).
 ///
 /// ```
 /// # tokio_test::block_on(async {
@@ -53,28 +52,30 @@ impl Explain {
         Self { keyward, context, requirement: None, client: None }
     }
 
-    /// Returns the service for this actor. A person asks about own tokens and those of owners that it manages, a super admin
-    /// about all, and a token about itself.
+    /// Returns the service for this actor. A person may ask about their own tokens and those of owners whom they manage, a super
+    /// admin about all tokens, and a token about itself.
     pub fn acting_as(self, actor: impl Into<AdmittedActor>) -> Self {
         Self { context: self.context.acting_as(actor.into()), ..self }
     }
 
-    /// Requires this of the caller besides what the route requires. For services whose requirements the gate does not know,
-    /// and for requirements of handlers.
+    /// Adds a requirement to that of the route. For services whose requirements the gate does not know, and for requirements of
+    /// handlers.
     pub fn requiring(self, requirement: impl Into<Requirement>) -> Self {
         Self { requirement: Some(requirement.into()), ..self }
     }
 
-    /// Asks about a request from this client address. Without it, limits by address are not judged.
+    /// Sets the client's address of the request. Without it, the networks of a token are not judged:
+    /// their step is unknown.
     pub fn from_client(self, address: IpAddr) -> Self {
         Self { client: Some(address), ..self }
     }
 
-    /// Explains a request with the token of this id: the path as a client sends it, with or without a query.
+    /// Explains a request with the token of this id. The path is written as a client sends it, with or without a query.
     ///
     /// # Errors
     /// - [`NotFound`](ServiceError::NotFound) if there is no such token, or the actor may not see it;
-    /// - [`Invalid`](ServiceError::Invalid) if the path is none that a client can send.
+    /// - [`Forbidden`](ServiceError::Forbidden) if the actor is not signed in;
+    /// - [`Invalid`](ServiceError::Invalid) if no client can send such a path.
     pub async fn token(&self, id: TokenId, method: &Method, path: &str) -> Result<Explanation, ServiceError> {
         let path = parse_path(path)?;
         let token = self.load_visible(id, self.sees_all().await?).await?;
@@ -82,13 +83,14 @@ impl Explain {
         Ok(self.ask(credential, method, &path).await)
     }
 
-    /// Explains a request with this secret, sent as a credential. The secret is neither logged nor repeated.
+    /// Explains a request with this secret as its credential. The secret is neither logged nor repeated.
     ///
-    /// The explanation of an unknown secret is for super admins and the host program alone.
+    /// Super admins and the host program also get an explanation of a secret that no token has.
     ///
     /// # Errors
-    /// - [`NotFound`](ServiceError::NotFound) if there is no token with this secret, or the actor may not see it;
-    /// - [`Invalid`](ServiceError::Invalid) if the path is none that a client can send.
+    /// - [`NotFound`](ServiceError::NotFound) if no token has this secret, or the actor may not see the token;
+    /// - [`Forbidden`](ServiceError::Forbidden) if the actor is not signed in;
+    /// - [`Invalid`](ServiceError::Invalid) if no client can send such a path.
     pub async fn secret(&self, secret: &str, method: &Method, path: &str) -> Result<Explanation, ServiceError> {
         let path = parse_path(path)?;
         self.check_secret(secret).await?;
@@ -125,8 +127,8 @@ impl Explain {
         self.load_visible(record.token.id, false).await.map(drop)
     }
 
-    /// Loads a token by the rules of the tokens service, and two more: a content token, which has no owner, is for those who
-    /// see all, and a token sees itself alone. An explanation names permissions of the owner.
+    /// Loads a token by the rules of the tokens service, and two more: only actors who see all tokens see a content token, and a
+    /// token sees only itself. The reason is that an explanation names permissions of the owner.
     async fn load_visible(&self, id: TokenId, sees_all: bool) -> Result<Token, ServiceError> {
         let actor = self.context.origin.actor;
         let is_other = |token: &Token| matches!(actor, Actor::Token(own) if own != token.id);

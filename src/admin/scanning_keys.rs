@@ -19,7 +19,7 @@ const MOST_KEYS: usize = 64;
 const LONGEST_ID: usize = 128;
 /// The longest signature as Base64: 72 bytes of DER are 96 characters.
 const LONGEST_SIGNATURE: usize = 128;
-/// The pause before keys are loaded again for the sake of an unknown identifier, which anybody can send.
+/// The pause before keys are loaded again for the sake of an unknown identifier, which any client can send.
 const UNKNOWN_PAUSE: Duration = Duration::from_secs(60);
 /// The pause after keys could not be loaded.
 const FAILURE_PAUSE: Duration = Duration::from_secs(10);
@@ -90,8 +90,8 @@ impl ScanningKeys {
 
     /// Returns the key with this identifier.
     ///
-    /// One caller loads keys while the others wait for it. A caller who hangs up does not stop it: nobody can cause more than one load in
-    /// [`FAILURE_PAUSE`].
+    /// One caller loads keys while the others wait for it. A caller who hangs up does not stop it, so callers cannot cause more than one
+    /// load in [`FAILURE_PAUSE`].
     pub(super) async fn key(&self, id: &str, clock: &Arc<dyn Clock>) -> Result<VerifyingKey, NoKey> {
         let mut cached = self.cached.clone().lock_owned().await;
         let Some(load) = &self.load else { return cached.keys.get(id).copied().ok_or(NoKey::Unknown) };

@@ -1,4 +1,4 @@
-//! Rules for tokens: lifespans, networks, numbers and names, of the installation and of roles.
+//! Rules for tokens: their lifespans, networks, number and names, set for the installation or for a role.
 
 use super::ServiceError;
 use super::error::FieldErrors;
@@ -12,7 +12,7 @@ use std::time::Duration;
 ///
 /// Set them for the installation with [`Policy::token_rules`](crate::admin::Policy::token_rules), and more of them for owners with a
 /// role with [`Policy::role_rules`](crate::admin::Policy::role_rules): a token has to follow them all. Tokens that exist stay as they
-/// are; [`Tokens::violations`](crate::admin::Tokens::violations) lists those that do not follow.
+/// are; [`Tokens::violations`](crate::admin::Tokens::violations) lists those that violate a rule.
 ///
 /// ```
 /// use keyward::admin::{Policy, TokenRules};
@@ -37,7 +37,7 @@ impl TokenRules {
         Self::default()
     }
 
-    /// Sets the longest lifespan. A token without an expiry violates it.
+    /// Sets the longest lifespan, from the issue to the expiry. A token without an expiry violates it.
     #[must_use]
     pub fn longest_lifespan(mut self, longest: Duration) -> Self {
         self.longest_lifespan = Some(longest);
@@ -51,7 +51,7 @@ impl TokenRules {
         self
     }
 
-    /// Requires a list of networks.
+    /// Requires at least one [network](crate::token::Network).
     #[must_use]
     pub fn must_have_network(mut self) -> Self {
         self.must_have_network = true;
@@ -77,8 +77,8 @@ impl TokenRules {
         Ok(self)
     }
 
-    /// Returns what a token violates.
-    fn violations(&self, token: &Facts<'_>) -> Vec<Violation> {
+    /// Returns the rules that a token violates.
+    fn violations(&self, token: &CheckedToken<'_>) -> Vec<Violation> {
         let lifespan = token.lifespan;
         let mut found = Vec::new();
         if lifespan.is_none() && (self.must_expire || self.longest_lifespan.is_some()) {
@@ -104,7 +104,7 @@ impl TokenRules {
     }
 }
 
-/// A pattern for names is empty or too long.
+/// The error for a pattern for names that is empty or too long.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("a pattern for names has 1 to 200 characters")]
 pub struct InvalidNamePattern;
@@ -113,7 +113,10 @@ pub struct InvalidNamePattern;
 struct NamePattern(String);
 
 impl NamePattern {
-    /// Goes back to the last `*` where the rest does not match, so that it takes at most the product of both lengths.
+    /// Returns whether the pattern matches the whole name.
+    ///
+    /// Where the rest does not match, it goes back to the last `*`. So the time is at most proportional to the product of both
+    /// lengths.
     fn matches(&self, name: &str) -> bool {
         let (pattern, name): (Vec<char>, Vec<char>) = (self.0.chars().collect(), name.chars().collect());
         let (mut p, mut n, mut star) = (0, 0, None);
@@ -137,7 +140,7 @@ impl NamePattern {
     }
 }
 
-/// What a token violates.
+/// A rule that a token violates.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Violation {
@@ -175,7 +178,7 @@ impl Violation {
     }
 }
 
-/// Says what a token has to be.
+/// The requirement that the token does not meet, as a message for its field.
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -188,12 +191,12 @@ impl fmt::Display for Violation {
     }
 }
 
-/// What the rules ask about a token.
-struct Facts<'t> {
+/// The properties of a token that the rules check.
+struct CheckedToken<'t> {
     name: &'t str,
     lifespan: Option<Duration>,
     limits: &'t TokenLimits,
-    /// How many admin tokens its owner has, with this one.
+    /// The number of admin tokens of its owner, with this one. `None` if it is not checked.
     of_owner: Option<u64>,
 }
 
@@ -229,40 +232,40 @@ impl RulesOf {
         self.0.iter().filter_map(|rules| rules.most_tokens).min().unwrap_or(u64::MAX)
     }
 
-    /// Reports what a new token, the `of_owner`th of its owner, violates.
+    /// Reports the rules that a new token, the `of_owner`th of its owner, violates.
     pub(super) fn check_new(
         &self,
         (name, lifespan, limits): (&str, Option<Duration>, &TokenLimits),
         of_owner: Option<u64>,
         errors: &mut FieldErrors,
     ) {
-        self.report(&Facts { name, lifespan, limits, of_owner }, &[], errors);
+        self.report(&CheckedToken { name, lifespan, limits, of_owner }, &[], errors);
     }
 
-    /// Reports what a change of a token would violate that the token does not violate already.
+    /// Reports the rules that a token violates after a change, and not before it.
     pub(super) fn check_change(&self, before: &Token, after: &Token, errors: &mut FieldErrors) {
         let already = self.of_token(before, None);
-        self.report(&facts(after, None), &already, errors);
+        self.report(&CheckedToken::of(after, None), &already, errors);
     }
 
-    /// Returns what a token violates.
+    /// Returns the rules that a token violates.
     pub(super) fn of_token(&self, token: &Token, of_owner: Option<u64>) -> Vec<Violation> {
-        self.violations(&facts(token, of_owner))
+        self.violations(&CheckedToken::of(token, of_owner))
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn report(&self, facts: &Facts<'_>, already: &[Violation], errors: &mut FieldErrors) {
-        for violation in self.violations(facts).into_iter().filter(|violation| !already.contains(violation)) {
+    fn report(&self, token: &CheckedToken<'_>, already: &[Violation], errors: &mut FieldErrors) {
+        for violation in self.violations(token).into_iter().filter(|violation| !already.contains(violation)) {
             errors.add(violation.field(), violation.to_string());
         }
     }
 
-    fn violations(&self, facts: &Facts<'_>) -> Vec<Violation> {
+    fn violations(&self, token: &CheckedToken<'_>) -> Vec<Violation> {
         let mut found: Vec<Violation> = Vec::new();
-        for violation in self.0.iter().flat_map(|rules| rules.violations(facts)) {
+        for violation in self.0.iter().flat_map(|rules| rules.violations(token)) {
             if !found.contains(&violation) {
                 found.push(violation);
             }
@@ -271,9 +274,11 @@ impl RulesOf {
     }
 }
 
-fn facts(token: &Token, of_owner: Option<u64>) -> Facts<'_> {
-    let lifespan = token.expires_at.map(|expires| expires.since(token.created_at));
-    Facts { name: &token.name, lifespan, limits: &token.limits, of_owner }
+impl<'t> CheckedToken<'t> {
+    fn of(token: &'t Token, of_owner: Option<u64>) -> Self {
+        let lifespan = token.expires_at.map(|expires| expires.since(token.created_at));
+        Self { name: &token.name, lifespan, limits: &token.limits, of_owner }
+    }
 }
 
 impl UnitOfWork<'_> {
@@ -283,7 +288,7 @@ impl UnitOfWork<'_> {
         RulesOf::load(self.view(), &state.settings.policy, owner).await
     }
 
-    /// Returns how long a token that begins now lives until this time.
+    /// Returns the time that is left until this one. Zero if it has passed.
     pub(super) fn until(&self, at: Timestamp) -> Duration {
         at.since(self.now())
     }

@@ -34,8 +34,8 @@ pub(super) struct RequestToExplain {
     from: Option<String>,
 }
 
-/// Explains the decision on a request with a token, step by step. For people, about own tokens and those of owners whom
-/// they manage; for super admins, about all tokens; for a token, about itself. It changes nothing.
+/// Explains the decision on a request with a token, step by step. For people, about their own tokens and those of owners
+/// whom they manage; for super admins, about all tokens; for a token, about itself. It changes nothing.
 #[utoipa::path(post, path = "/explain", tag = "Tokens", request_body = RequestToExplain, responses((status = 200, body = Data<Explanation>)))]
 pub(super) async fn explain(
     State(api): State<Api>,

@@ -1,4 +1,4 @@
-//! `/tokens/find`: the token of a secret that somebody has found.
+//! `/tokens/find`: the token of a secret that was found, for example in a log.
 
 use super::admin_tokens::{AdminToken, TokenOwner};
 use super::answer::{Answer, Data, ok};
@@ -13,7 +13,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// A text that somebody has found.
+/// A text in which a secret was found.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct FoundText {
@@ -69,8 +69,8 @@ impl From<DescribedToken> for AnySession {
     }
 }
 
-/// Finds the token or session of a secret that somebody has found. Super admins find those of everybody, other people their own, and a
-/// token finds only itself; any other text is a 404. It is no use of the token.
+/// Finds the token or session of a secret that was found, for example in a log. Super admins find every token, other people their own,
+/// and a token finds only itself. Any other text is a 404. The call does not count as a use of the token.
 #[utoipa::path(post, path = "/tokens/find", tag = "Leaks", request_body = FoundText, responses(
     (status = 200, body = Data<AnyToken>),
     (status = 404, description = "No token has this secret, or the caller may not see it.", body = super::failure::ErrorAnswer),

@@ -1,4 +1,4 @@
-//! `/introspect`: what a token that another service has received is worth (RFC 7662).
+//! `/introspect`: the state of a token that another service has received (RFC 7662).
 
 use super::failure::Failure;
 use super::form::TokenForm;
@@ -23,18 +23,18 @@ pub(super) struct TokenToIntrospect {
     token: String,
     /// Accepted and ignored.
     token_type_hint: Option<String>,
-    /// How many seconds the client would like to keep the answer. `Cache-Control` of the answer says how long it may; it is
-    /// at most the staleness that the installation allows itself.
+    /// The time for which the client wants to keep the answer, in seconds. `Cache-Control` of the answer has the time for which it
+    /// may: at most the staleness that the installation allows itself.
     max_age: Option<u64>,
 }
 
-/// The state of a token (RFC 7662 section 2.2). Of a token that is not active, no more is said.
+/// The state of a token (RFC 7662 section 2.2). A token that is not active has only `active`.
 #[derive(Serialize, ToSchema, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Introspection {
     /// Whether the token would be admitted now.
     active: bool,
-    /// The actions that it may do as a whole: without a resource, for every row and field. Separated by spaces.
+    /// The actions that it may do as a whole: without a resource, for every row and field. They are separated by spaces.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     scope: Option<String>,
@@ -50,11 +50,11 @@ pub(super) struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     username: Option<String>,
-    /// When it expires, in seconds since 1970. Left out: it does not.
+    /// The time of expiry, in seconds since 1970. Left out if it does not expire.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     exp: Option<i64>,
-    /// When it was issued, in seconds since 1970.
+    /// The time of issue, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     iat: Option<i64>,
@@ -74,14 +74,15 @@ pub(super) struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     permissions: Option<PermissionList>,
-    /// Networks of clients, in one of each list of which the client has to be: judge that yourself. Left out: it may be anywhere.
+    /// Lists of networks. The client has to be in a network of every list, which the caller of this route has to check. Left out if
+    /// the client may be anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     networks: Option<Vec<Vec<String>>>,
 }
 
-/// Returns the state of a token that another service has received: whether it is valid now, and what it may do. The form has
-/// the secret. Unknown, expired and revoked tokens, and those of a deactivated owner, are answered alike.
+/// Returns the state of a token that another service has received: whether it is valid now, and its permissions. The form has
+/// the secret. The answer for an unknown, expired or revoked token, or one of a deactivated owner, is the same.
 #[utoipa::path(post, path = "/introspect", tag = "Tokens", request_body(content = TokenToIntrospect, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Introspection)))]
 pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Result<Response, Failure> {
     let found = api.keyward.gate().introspect(&form.token).await.map_err(|_| Failure::try_again())?;
@@ -103,7 +104,7 @@ pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Resul
     Ok(response)
 }
 
-/// Describes a valid token, and returns for how long it is valid. `None` if it was revoked just now.
+/// Describes a valid token, and returns the time for which it is valid. `None` if it was revoked meanwhile.
 async fn describe(
     api: &Api,
     principal: &Principal,
@@ -116,9 +117,9 @@ async fn describe(
         Err(error) => return Err(error.into()),
     };
     let now = api.keyward.gate().resolver().clock.now();
-    // A former secret ends with its grace period.
-    let former = token.previous.as_ref().filter(|previous| previous.digest == *digest);
-    let ends = [token.expires_at, former.map(|previous| previous.ends_at)].into_iter().flatten().min();
+    // A previous secret ends with its grace period.
+    let presented = token.previous.as_ref().filter(|previous| previous.digest == *digest);
+    let ends = [token.expires_at, presented.map(|previous| previous.ends_at)].into_iter().flatten().min();
     let left = ends.map_or(Duration::MAX, |at| at.since(now));
     let networks: Vec<Vec<String>> = token
         .all_limits()
@@ -127,7 +128,7 @@ async fn describe(
         .collect();
     let seconds = |at: Timestamp| at.0.div_euclid(1000);
     let authority = principal.authority();
-    // A scope is words of printable characters (RFC 6749 section 3.3).
+    // RFC 6749 section 3.3 allows only these characters in a scope.
     let is_scope = |b: u8| matches!(b, b'!' | b'#'..=b'[' | b']'..=b'~');
     let scopes: Vec<&str> = authority.scopes().into_iter().filter(|scope| scope.bytes().all(is_scope)).collect();
     let state = Introspection {

@@ -1,4 +1,4 @@
-//! `/revoke`: a token is revoked by whoever has its secret (RFC 7009).
+//! `/revoke`: the bearer of a token's secret revokes the token (RFC 7009).
 //!
 //! The route is public: the secret in the form is the authority. No cookie and no header counts, so a page of another origin
 //! gains nothing by sending the form: it would have to know the secret.

@@ -112,7 +112,7 @@ impl RevokeAll {
 
 /// Revokes all tokens of a selection as it was previewed, or previews it. One change: all of them or none.
 ///
-/// Super admins revoke the tokens and sessions of everybody, others their own with `owner`. If the selection has other tokens than
+/// Super admins revoke the tokens and sessions of every owner, others their own with `owner`. If the selection has other tokens than
 /// expected, the answer is 409 and nothing is revoked.
 #[utoipa::path(post, path = "/tokens/revoke-all", tag = "Leaks", request_body = RevokeAll, responses((status = 200, body = Data<SelectedTokens>)))]
 pub(super) async fn revoke_all(

@@ -2,10 +2,11 @@
 //!
 //! The [partner program](https://docs.github.com/en/code-security/secret-scanning/secret-scanning-partnership-program/secret-scanning-partner-program)
 //! sends a JSON array of `{"token", "type", "url", "source"}`, signed with ECDSA over P-256 and SHA-256. The answer is an array of
-//! `{"token_hash", "token_type", "label"}`, its form of feedback on each. It is no part of the OpenAPI document, as no client calls it.
+//! `{"token_hash", "token_type", "label"}`, GitHub's form of feedback on each report. The route is not in the OpenAPI document, as no
+//! client calls it.
 //!
-//! Anybody may send a request. Before it is known to be GitHub's, it costs no read of the store, and its body is neither larger than
-//! the limit nor parsed.
+//! Any client may send a request. Until its signature is verified, the request costs no read of the store, and its body is bounded and not
+//! parsed.
 
 use super::failure::{Failure, Problem, Problems};
 use super::state::Api;
@@ -26,13 +27,13 @@ const PATH: &str = "/secret-scanning";
 const KEY: &str = "github-public-key-identifier";
 const SIGNATURE: &str = "github-public-key-signature";
 /// The largest message, in bytes.
-const LARGEST: usize = 1024 * 1024;
+const LARGEST_MESSAGE: usize = 1024 * 1024;
 /// The most reports of a message.
 const MOST_REPORTS: usize = 10_000;
-/// The longest secret and the longest type that are read, in characters.
-const LONGEST: usize = 1_000;
+/// The longest secret, type and source of a report, in bytes.
+const LONGEST_FIELD: usize = 1_000;
 
-/// Returns the public groups of the reports, for each whole mount. `None` if there is none.
+/// Returns the public groups for reports, one for each mount of the whole API. `None` if there is none.
 pub(crate) fn secret_scanning_groups(mounts: &[Mount]) -> Option<Vec<Group>> {
     let group = |mount: &Mount| {
         let group = Group::public(format!("{}{PATH}", mount.path())).exact(Method::POST);
@@ -42,7 +43,7 @@ pub(crate) fn secret_scanning_groups(mounts: &[Mount]) -> Option<Vec<Group>> {
     (!groups.is_empty()).then_some(groups)
 }
 
-/// Adds the route, if reports are taken.
+/// Adds the route, if the installation accepts reports.
 pub(super) fn with_route(routes: GuardedRouter<Api>, keyward: &Keyward) -> GuardedRouter<Api> {
     match keyward.admin_state().settings.secret_scanning {
         Some(_) => routes.public(PATH, post(receive)),
@@ -75,7 +76,7 @@ async fn receive(State(api): State<Api>, request: Request) -> Result<Json<Vec<Fe
     Ok(Json(reports.iter().zip(types).zip(labels).map(feedback).collect()))
 }
 
-/// Receives a body, and checks its signature.
+/// Receives the body of a request, and checks its signature.
 async fn receive_signed(api: &Api, scanning: &SecretScanning, request: Request) -> Result<Received, Failure> {
     static LINES: LogLimit = LogLimit::new();
     let clock = &api.keyward.admin_state().resolver.clock;
@@ -86,7 +87,7 @@ async fn receive_signed(api: &Api, scanning: &SecretScanning, request: Request) 
         Failure::forbidden()
     };
     let (Some(id), Some(signature)) = (single(request.headers(), KEY), single(request.headers(), SIGNATURE)) else {
-        return Err(reject("it has not both headers"));
+        return Err(reject("a header of the signature is missing, or is there twice"));
     };
     let (id, signature) = (id.to_owned(), signature.to_owned());
     if parse_signature(&signature).is_none() {
@@ -96,11 +97,11 @@ async fn receive_signed(api: &Api, scanning: &SecretScanning, request: Request) 
         NoKey::Unknown => reject("its key is unknown"),
         NoKey::Unavailable => Failure::unavailable("Try again in a moment"),
     })?;
-    let body = api.keyward.bodies().receive_notice(request, LARGEST).await?;
+    let body = api.keyward.bodies().receive_notice(request, LARGEST_MESSAGE).await?;
     if is_signed(&key, &body.bytes, &signature) { Ok(body) } else { Err(reject("its signature is wrong")) }
 }
 
-/// Returns the value of a header that is there once.
+/// Returns the value of a header that occurs once.
 fn single<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     match (values.next(), values.next()) {
@@ -119,10 +120,10 @@ fn parse(body: &[u8]) -> Result<(Vec<String>, Vec<LeakReport>), Failure> {
     let (mut types, mut reports, mut problems) = (Vec::new(), Vec::new(), Problems::default());
     for (i, value) in list.into_iter().enumerate() {
         let mut text = |name: &str, is_required: bool| match &value[name] {
-            Value::String(text) if name == "url" || text.len() <= LONGEST => text.clone(),
+            Value::String(text) if name == "url" || text.len() <= LONGEST_FIELD => text.clone(),
             Value::Null if !is_required && value.is_object() => String::new(),
             _ => {
-                problems.push(Problem::at([i.to_string(), name.to_owned()], "must be a short text"));
+                problems.push(Problem::at([i.to_string(), name.to_owned()], "must be a text of at most 1000 bytes"));
                 String::new()
             }
         };

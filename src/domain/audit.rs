@@ -75,7 +75,7 @@ pub enum AuditAction {
     TokenUpdated,
     /// A token got a new secret; the older one is invalid, or will be when its grace period ends.
     TokenRegenerated,
-    /// The grace period of a token's former secret was ended early.
+    /// The grace period of a token's previous secret was ended early.
     TokenGraceEnded,
     /// A secret of a token was used that was replaced and has ended: a sign of theft.
     TokenSecretReused,

@@ -50,8 +50,8 @@ impl Authority {
         }
     }
 
-    /// Returns the listed actions that hold as a whole: without a resource, for every row and field. Whoever reads nothing
-    /// else takes none of them for more than it is.
+    /// Returns the listed actions that hold as a whole: without a resource, for every row and field. A reader
+    /// of this list alone takes none of them for more than it is.
     #[cfg(feature = "api")]
     pub(crate) fn scopes(&self) -> BTreeSet<&str> {
         let is_whole = |rule: &&EffectivePermission| {

@@ -272,15 +272,15 @@ impl Token {
     /// Returns the secrets that are admitted: the present one, and the one before until its grace period ends.
     pub fn secrets(&self) -> Vec<TokenSecret> {
         let present = TokenSecret { hint: self.hint.clone(), ends_at: None, used: self.secret_used };
-        let former = self.previous.iter().map(|previous| TokenSecret {
+        let previous = self.previous.iter().map(|previous| TokenSecret {
             hint: previous.hint.clone(),
             ends_at: Some(previous.ends_at),
             used: previous.used,
         });
-        std::iter::once(present).chain(former).collect()
+        std::iter::once(present).chain(previous).collect()
     }
 
-    /// Drops the former secret if its grace period is over at this time.
+    /// Drops the previous secret if its grace period is over at this time.
     #[must_use]
     pub fn at(mut self, now: Timestamp) -> Self {
         self.previous = self.previous.filter(|previous| now < previous.ends_at);

@@ -16,7 +16,7 @@ const FORWARDED_METHOD: HeaderName = HeaderName::from_static("x-forwarded-method
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const FORWARDED_URI: HeaderName = HeaderName::from_static("x-forwarded-uri");
-/// Headers by which some frameworks take a request for one with another method.
+/// Headers that override the method of a request in some frameworks.
 const OVERRIDES: [HeaderName; 3] = [
     HeaderName::from_static("x-http-method-override"),
     HeaderName::from_static("x-http-method"),
@@ -31,7 +31,7 @@ pub(super) enum Form {
     Traefik,
     Caddy,
     Haproxy,
-    /// After this prefix of the path.
+    /// The original path follows this prefix.
     Envoy(String),
 }
 
@@ -47,7 +47,7 @@ pub(super) struct Reported {
 /// The reason why a question is not understood.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// The part with this name is missing, occurs twice, or has no valid value: the proxy is configured for another form.
+    /// The part with this name is missing, occurs twice, or has no valid value: the proxy may be configured for another form.
     Part(&'static str),
     /// The client has sent a path that can be read in two ways.
     Path(Ambiguity),
@@ -77,21 +77,21 @@ impl Form {
     /// Reads the original request.
     pub(super) fn read(&self, question: &Parts) -> Result<Reported, Unreadable> {
         let headers = &question.headers;
-        let one = |name: &HeaderName, part| single(headers, name).ok_or(Unreadable::Part(part));
         let (method, host, uri) = match self {
             Self::Nginx => {
-                let (method, uri) = (one(&METHOD, "X-Original-Method")?, one(&URI, "X-Original-URI")?);
+                let method = required(headers, &METHOD, "X-Original-Method")?;
+                let uri = required(headers, &URI, "X-Original-URI")?;
                 (method, own_host(question)?, uri)
             }
             Self::IngressNginx => {
-                let url = one(&URL, "X-Original-URL")?;
+                let url = required(headers, &URL, "X-Original-URL")?;
                 let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
                 let at = rest.and_then(|rest| rest.find('/').map(|at| rest.split_at(at)));
                 let (host, uri) = at.ok_or(Unreadable::Part("X-Original-URL"))?;
-                (one(&METHOD, "X-Original-Method")?, host, uri)
+                (required(headers, &METHOD, "X-Original-Method")?, host, uri)
             }
             Self::Traefik | Self::Caddy => {
-                let proto = one(&FORWARDED_PROTO, "X-Forwarded-Proto")?;
+                let proto = required(headers, &FORWARDED_PROTO, "X-Forwarded-Proto")?;
                 if !matches!(proto, "http" | "https" | "ws" | "wss") {
                     return Err(Unreadable::Part("X-Forwarded-Proto"));
                 }
@@ -110,12 +110,12 @@ impl Form {
         Ok(Reported { method, host, uri: path_and_query(uri)? })
     }
 
-    /// Returns whether the reported host is the one that selected the service.
+    /// Returns whether the proxy reports the host by which it selected the service.
     pub(super) fn knows_host(&self) -> bool {
         !matches!(self, Self::IngressNginx)
     }
 
-    /// Returns the status that the proxy understands. nginx takes every other one for a failure, and answers 500.
+    /// Returns the status in a form that the proxy understands. nginx understands 2xx, 401 and 403, and answers 500 for others.
     pub(super) fn status(&self, status: StatusCode) -> StatusCode {
         match self {
             Self::Nginx | Self::IngressNginx if status.is_client_error() && status != StatusCode::UNAUTHORIZED => {
@@ -126,10 +126,10 @@ impl Form {
     }
 }
 
-/// Returns the methods that a program behind the proxy may take a request for, its own first.
+/// Returns the methods that a program behind the proxy may read from a request, its own first.
 ///
 /// # Errors
-/// A header that overrides the method has no method.
+/// [`Unreadable::Part`] if the value of a header that overrides the method is no method.
 pub(super) fn methods(own: Method, headers: &HeaderMap) -> Result<Vec<Method>, Unreadable> {
     let upper = own.as_str().to_ascii_uppercase();
     let overrides = OVERRIDES.into_iter().flat_map(|name| headers.get_all(name));
@@ -142,17 +142,18 @@ pub(super) fn methods(own: Method, headers: &HeaderMap) -> Result<Vec<Method>, U
     Ok(all)
 }
 
+/// Returns the method, the host and the path with the query that the `X-Forwarded-*` headers report.
 fn forwarded(headers: &HeaderMap) -> Result<(&str, &str, &str), Unreadable> {
-    let one = |name: &HeaderName, part| single(headers, name).ok_or(Unreadable::Part(part));
-    let (method, host) = (one(&FORWARDED_METHOD, "X-Forwarded-Method")?, one(&FORWARDED_HOST, "X-Forwarded-Host")?);
-    Ok((method, host, one(&FORWARDED_URI, "X-Forwarded-Uri")?))
+    let method = required(headers, &FORWARDED_METHOD, "X-Forwarded-Method")?;
+    let host = required(headers, &FORWARDED_HOST, "X-Forwarded-Host")?;
+    Ok((method, host, required(headers, &FORWARDED_URI, "X-Forwarded-Uri")?))
 }
 
 /// Returns the host of the question itself. HTTP/2 has it in the URI.
 fn own_host(question: &Parts) -> Result<&str, Unreadable> {
     let authority = question.uri.authority().map(http::uri::Authority::as_str);
     let host = match question.headers.contains_key(HOST) {
-        true => Some(single(&question.headers, &HOST).ok_or(Unreadable::Part("Host"))?),
+        true => Some(required(&question.headers, &HOST, "Host")?),
         false => None,
     };
     match (host, authority) {
@@ -161,7 +162,12 @@ fn own_host(question: &Parts) -> Result<&str, Unreadable> {
     }
 }
 
-/// Returns the value of a header that occurs once. A text that is not ASCII becomes an empty one, which nothing accepts.
+/// Returns the value of a header that occurs once, or the error that names this part.
+fn required<'h>(headers: &'h HeaderMap, name: &HeaderName, part: &'static str) -> Result<&'h str, Unreadable> {
+    single(headers, name).ok_or(Unreadable::Part(part))
+}
+
+/// Returns the value of a header that occurs once. A value that is not ASCII becomes an empty text, which no form accepts.
 fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|_| values.next().is_none())?;

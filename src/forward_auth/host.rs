@@ -1,13 +1,15 @@
-//! Hosts: of requests, and of rules.
+//! Host names of requests, and host patterns of rules.
 
 use std::net::Ipv6Addr;
 
-/// Returns the name of a host as a proxy reports it, in lower case and without the port. `None` for a text that two
-/// programs could read differently: with a user, a last dot, or other characters.
+/// Returns the name in a host that a proxy reports, in lower case and without the port.
+///
+/// `None` for a text that two programs could read differently: with a user name, a dot at the end, or characters that no host
+/// has.
 pub(super) fn name_of(host: &str) -> Option<String> {
     let (name, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, after)) => {
-            // An address has many spellings, and one canonical.
+            // One address has many spellings. Formatting yields the canonical one.
             let address: Ipv6Addr = address.parse().ok()?;
             (format!("[{address}]"), after.strip_prefix(':').or(after.is_empty().then_some("0"))?)
         }
@@ -30,11 +32,11 @@ fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
-/// The hosts that a rule covers. The greater, the more specific.
+/// The hosts that a rule covers. In their order, a more specific pattern is greater.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum HostPattern {
     Any,
-    /// The hosts that end so: `.example.com`. The length comes first in the order.
+    /// The hosts that end with this text, such as `.example.com`. The number is its length, so that longer ones are greater.
     Below(usize, String),
     Exact(String),
 }
@@ -43,7 +45,7 @@ impl HostPattern {
     /// Parses `api.example.com` or `*.example.com`.
     pub(super) fn parse(text: Option<&str>) -> Option<Self> {
         let Some(text) = text else { return Some(Self::Any) };
-        // Without a port, and canonical.
+        // Accepts only a text without a port and in its canonical spelling, in any case.
         let lower = |name: &str| name_of(name).filter(|lower| lower.eq_ignore_ascii_case(name));
         match text.strip_prefix("*.") {
             Some(name) => lower(name).filter(|_| is_name(name)).map(|name| Self::Below(name.len(), format!(".{name}"))),

@@ -7,10 +7,10 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 use std::fmt::Write;
 
-/// A property of the caller in the answer to the proxy. Each is in a header of its own.
+/// A property of the caller that has a header of its own in the answer to the proxy.
 ///
-/// Every answer of 200 has all of these headers. A header is empty if the caller does not have the property, as without a
-/// credential: the proxy then overwrites or removes one that the client has made up.
+/// Every answer of 200 has all of these headers. A header is empty if there is no caller, or the caller does not have the
+/// property. With an empty one the proxy overwrites or removes a header that the client has made up.
 ///
 /// Texts are percent-encoded UTF-8 (RFC 3986 section 2.1), except for letters, digits and `-._~@`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -72,12 +72,12 @@ impl IdentityHeaders {
         self.0[identity as usize] = name;
     }
 
-    /// Checks the names.
+    /// Parses and checks the names.
     pub(super) fn parse(&self) -> Result<IdentityNames, InvalidRules> {
         let mut names: Vec<HeaderName> = Vec::new();
         for text in &self.0 {
             let name = HeaderName::try_from(text.as_str()).ok();
-            // A name with another purpose would change the request or the answer.
+            // A header with another purpose would change the meaning of the request or the answer.
             let own =
                 |name: &HeaderName| name.as_str().starts_with("x-") && !is_of_proxies(name) && !names.contains(name);
             names.push(name.filter(own).ok_or_else(|| InvalidRules::Header(text.clone()))?);
@@ -96,7 +96,7 @@ fn is_of_proxies(name: &HeaderName) -> bool {
 pub(super) struct IdentityNames(Vec<HeaderName>);
 
 impl IdentityNames {
-    /// Returns all headers. Those without a value are empty.
+    /// Returns the headers that name a caller. Those without a value are empty.
     pub(super) fn of(&self, caller: Option<&AuthContext>) -> HeaderMap {
         let value = |identity: Identity| {
             let text = caller.and_then(|caller| identity.of(caller)).unwrap_or_default();

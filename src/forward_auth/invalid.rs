@@ -1,4 +1,4 @@
-//! Errors of rules.
+//! The errors of invalid rules.
 
 use crate::guard::InvalidProxy;
 
@@ -9,7 +9,7 @@ pub enum InvalidRules {
     /// There is no rule.
     #[error("no rule: add one, as in `.rule(Rule::admin(\"/reports\", action(\"reports.read\")))`")]
     None,
-    /// No proxy is trusted, so every question would be refused.
+    /// No proxy is trusted, so every question would be rejected.
     #[error("no trusted proxy: name it with `.trusted_proxies(..)`, of the rules or of the installation")]
     NoProxy,
     /// A trusted proxy is neither an address nor a network.
@@ -18,10 +18,10 @@ pub enum InvalidRules {
     /// The prefix of Envoy's questions is invalid.
     #[error("invalid path prefix `{0}`: start it with `/`, and do not end it with one")]
     Prefix(String),
-    /// A path that no request can have, or a pattern.
+    /// The path of a rule is a pattern, or one that no request can have.
     #[error("invalid path of the rule `{0}`: start it with `/`, do not end it with one, and leave patterns out")]
     Path(String),
-    /// A host that no request can have.
+    /// The host of a rule is one that no request can have.
     #[error("invalid host of the rule `{0}`: use a name without port, or `*.` before the one that it is below")]
     Host(String),
     /// The rule is for a host, which ingress-nginx does not report. It reports the `Host` header, and a client can select
@@ -43,18 +43,18 @@ pub enum InvalidRules {
         /// The missing name.
         name: String,
     },
-    /// Two rules cover the same requests, or cannot be told apart by a program that decodes paths or ignores case.
+    /// Two rules cover the same requests, or do so for a program that decodes paths or ignores case.
     #[error("the rules `{0}` and `{1}` cover the same requests: remove one")]
     Twice(String, String),
-    /// A public prefix above or below a protected one.
+    /// A public prefix is above or below a protected one.
     #[error("the public rule `{public}` shadows the protected `{protected}`: if that is meant, say `.shadowing()`")]
     Shadowing {
-        /// The public one.
+        /// The public rule.
         public: String,
-        /// The protected one.
+        /// The protected rule.
         protected: String,
     },
-    /// An identity header has no valid name, that of another one, or one with another purpose.
+    /// The name of an identity header is invalid, used twice, or that of a header with another purpose.
     #[error("invalid identity header `{0}`: use a name of its own, such as `x-keyward-token`")]
     Header(String),
 }

@@ -1,5 +1,6 @@
 //! Forward authentication (feature `forward-auth`): a proxy asks for each request whether it may pass.
 //!
+//! The proxy sends a request of its own to keyward, which reports the original request. It is called a *question* here.
 //! [`router`] answers nginx (`auth_request`), Traefik (`ForwardAuth`), Caddy (`forward_auth`), HAProxy (a Lua action) and
 //! Envoy (`ext_authz` over HTTP). [`Rules`] say which token kinds open which paths, and what a request requires. The gate
 //! judges the request that the proxy reports as if it had received it. An answer of 200 names the caller in headers.

@@ -3,17 +3,17 @@
 use crate::domain::comparable;
 use crate::guard::decode_once;
 
-/// One reading of a path: each bit is something that a program does to it before it routes.
+/// One reading of a path. Each bit is a step that a program may apply to the path before it routes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Reading(usize);
 
-/// Decodes `%61`, and what that yields.
+/// Decodes percent-encodings such as `%61`, repeatedly.
 const DECODE: usize = 1;
 /// Drops path parameters: `/admin;v=1/x` is `/admin/x`.
 const DROP_PARAMETERS: usize = 2;
 /// Ignores case, in every script.
 const FOLD: usize = 4;
-/// Drops a last slash.
+/// Drops a slash at the end.
 const DROP_SLASH: usize = 8;
 
 impl Reading {
@@ -32,7 +32,7 @@ impl Reading {
         self.0
     }
 
-    /// Reads a path that has been judged: decoding it yields no further separator and no dot segment.
+    /// Reads a path that has been judged, so that decoding it yields neither another separator nor a dot segment.
     pub(super) fn read(self, path: &str) -> Vec<u8> {
         let mut bytes = path.as_bytes().to_vec();
         if self.has(DECODE) {
@@ -56,8 +56,10 @@ impl Reading {
     }
 }
 
-/// Returns whether a reading is UTF-8 without separators and dot segments that only this reading has: the full-width forms
-/// of `.` and `/`, and the overlong encodings of old programs.
+/// Returns whether a reading is UTF-8, and has no empty segment, dot segment or backslash.
+///
+/// A judged path as sent has none. A reading gets them from full-width forms of `.` and `/`, and from overlong encodings, which
+/// some programs accept.
 pub(super) fn is_settled(read: &[u8]) -> bool {
     let Ok(read) = std::str::from_utf8(read) else { return false };
     let (folder, last) = read.rsplit_once('/').unwrap_or_default();

@@ -22,14 +22,14 @@ use tower::ServiceExt;
 use tower::util::BoxCloneSyncService;
 use tower_layer::Layer;
 
-/// Returns a router that answers a proxy whether a request may pass: 200, or the [rejection](crate::guard::Rejection).
+/// Returns a router that tells a proxy whether a request may pass: by a 200, or by the [rejection](crate::guard::Rejection).
 ///
-/// Every path and method of the router is a question, so nest it where you like, or give it a listener of its own. It has to
-/// be outside the gate of your own routes: `keyward.guard(routes).into_router().nest_service("/auth", router)`. The server
+/// Every request to the router is a question, whatever its path and method. Nest it where you like, or give it a listener of its
+/// own. It has to be outside the gate of your own routes: `keyward.guard(routes).into_router().nest_service("/auth", router)`. The server
 /// has to pass on the peer's address, by `into_make_service_with_connect_info::<SocketAddr>()`.
 ///
-/// Questions of a peer that is not a trusted proxy are 403, with a log line. Answers may not be cached: a token that was
-/// revoked is then refused by the next request.
+/// A question of a peer that is not a trusted proxy is a 403, with a log line at most once a minute. Answers forbid caching, so
+/// that the next request with a revoked token is rejected.
 ///
 /// # Errors
 /// [`InvalidRules`] if there is no rule or no trusted proxy, or if a rule is invalid, shadows another one, or covers the same
@@ -50,12 +50,13 @@ struct ForwardAuth {
     judges: Vec<BoxCloneSyncService<Request, Response, Infallible>>,
     addresses: Addresses,
     gate: Arc<Gate>,
-    /// Of the lines about peers that are no proxies, and about questions that are not understood.
-    strangers: LogLimit,
+    /// The limit of log lines about peers that are not trusted.
+    untrusted_peers: LogLimit,
+    /// The limit of log lines about questions that are not understood.
     unreadable: LogLimit,
 }
 
-/// The mark of an answer that the gate has let out.
+/// The mark of an answer of the route itself. A response without it is a rejection.
 #[derive(Clone, Copy)]
 struct Passed;
 
@@ -77,8 +78,8 @@ impl ForwardAuth {
         }
         let names = Arc::new(headers.parse()?);
         let judges = rules.iter().map(|rule| judge(rule, &gate, &addresses, &names)).collect::<Result<_, _>>()?;
-        let (strangers, unreadable) = (LogLimit::new(), LogLimit::new());
-        Ok(Self { form, table, judges, addresses, gate, strangers, unreadable })
+        let (untrusted_peers, unreadable) = (LogLimit::new(), LogLimit::new());
+        Ok(Self { form, table, judges, addresses, gate, untrusted_peers, unreadable })
     }
 
     async fn answer(&self, question: Request) -> Response {
@@ -94,10 +95,10 @@ impl ForwardAuth {
         self.finish(response)
     }
 
-    /// Returns the rule of the original request, and that request.
+    /// Returns the place of the rule for the original request, and that request.
     fn select(&self, question: &Parts) -> Result<(usize, Reported), Reason> {
         if !self.addresses.trust_peer(&question.extensions) {
-            self.report_stranger(question);
+            self.report_untrusted_peer(question);
             return Err(Reason::NotForwarded);
         }
         let unreadable = |unreadable: Unreadable| {
@@ -114,7 +115,7 @@ impl ForwardAuth {
     fn finish(&self, mut response: Response) -> Response {
         let passed = response.extensions().get::<Passed>().is_some();
         let status = match response.status() {
-            // Only the gate lets a request pass.
+            // A success without the mark is a rejection in the form of a success, such as that of gRPC.
             status if status.is_success() != passed => StatusCode::FORBIDDEN,
             status => self.form.status(status),
         };
@@ -129,8 +130,8 @@ impl ForwardAuth {
     }
 
     #[cold]
-    fn report_stranger(&self, question: &Parts) {
-        let Some(count) = self.strangers.count_now() else { return };
+    fn report_untrusted_peer(&self, question: &Parts) {
+        let Some(count) = self.untrusted_peers.count_now() else { return };
         match self.addresses.of(&question.headers, &question.extensions) {
             Some(peer) => {
                 tracing::warn!(count, %peer, "forward authentication was asked by a peer that is no trusted proxy")
@@ -186,7 +187,7 @@ fn judge(
     })
 }
 
-/// Makes the original request. It has the credential of the question and the addresses in it, and no body.
+/// Makes the original request. It has the headers and the peer's address of the question, and no body.
 fn original(mut question: Parts, method: Method, uri: PathAndQuery) -> Request {
     let mut request = Request::new(Body::empty());
     *request.method_mut() = method;

@@ -9,11 +9,11 @@ use std::fmt;
 
 /// The rules of a [`router`](super::router()), the proxy that asks, and the headers of the answer.
 ///
-/// The proxy decides where the original request is read from. Headers in which another proxy would report it are ignored.
-/// A question without one of the headers, or with one of them twice, is refused.
+/// The kind of proxy decides which headers report the original request. Those of other proxies are ignored. A question without
+/// one of the headers, or with one of them twice, is rejected.
 ///
-/// The most specific host of the rules that covers a request is selected first, then the longest path, then the method. A
-/// request that no rule names is refused: there is no way back to a shorter path or a less specific host.
+/// Of the rules that cover a request, the most specific host is selected first, then the longest path, then the method. If none
+/// of them names the method, the request is rejected: a shorter path or a less specific host is not tried.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Rules {
@@ -40,8 +40,8 @@ impl Rules {
     /// Reads the original request as ingress-nginx reports it: `X-Original-Method`, and the address in `X-Original-URL`.
     /// Answers as for [`nginx`](Self::nginx).
     ///
-    /// Its rules are for every host: ingress-nginx reports the `Host` header of the client, which need not be the host that
-    /// selected the server. Use a router for each host, with an `auth-url` of its own.
+    /// Its rules are for every host. ingress-nginx reports the `Host` header of the client, and may have selected the server by
+    /// another host. Use a router for each host, with an `auth-url` of its own.
     pub fn ingress_nginx() -> Self {
         Self::new(Form::IngressNginx)
     }
@@ -77,7 +77,7 @@ impl Rules {
         self
     }
 
-    /// Answers these proxies, addresses or networks, instead of those of the
+    /// Trusts these proxies (addresses or networks) instead of those of the
     /// [installation](crate::Builder::trusted_proxies). They report the client's address in this header.
     pub fn trusted_proxies<P: Into<String>>(
         mut self,
@@ -106,7 +106,7 @@ impl Rules {
 /// `/orders2`. [`exact`](Self::exact) limits it to the path itself.
 ///
 /// The program behind the proxy may decode a path, ignore case, or drop path parameters (`;v=1`) and a last slash. A path
-/// for which one of these readings selects another rule is refused.
+/// for which one of these readings selects another rule is rejected.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Rule {
@@ -187,14 +187,14 @@ impl Rule {
         self
     }
 
-    /// Lets a request pass whose caller meets the requirement for some rows or fields only. Otherwise it is refused: a
-    /// proxy cannot filter rows. The program behind it has to, without learning the decision.
+    /// Lets a request pass whose caller meets the requirement for some rows or fields only. By default it is rejected, as a
+    /// proxy cannot filter rows. The program behind the proxy has to filter them, and does not learn the decision.
     pub fn allow_partial_decisions(mut self) -> Self {
         self.takes_partial = true;
         self
     }
 
-    /// Allows a public prefix above or below a protected one of the same host.
+    /// Allows this public prefix to be above or below a protected rule of the same host.
     pub fn shadowing(mut self) -> Self {
         self.shadowing = true;
         self

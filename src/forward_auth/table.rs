@@ -26,12 +26,12 @@ struct HostRules {
 /// The rules of one path.
 struct PathRules {
     exact: bool,
-    /// The path in each reading; empty for the prefix of all paths, so that the rest begins with `/`.
-    forms: Vec<Vec<u8>>,
+    /// The path in each reading. For the prefix of all paths it is empty, so that the rest of a path begins with `/`.
+    readings: Vec<Vec<u8>>,
     rules: Vec<MethodRule>,
 }
 
-/// A rule for some methods, or for the others.
+/// The methods of a rule; `None` for those that no other rule of the path names.
 struct MethodRule {
     methods: Option<Vec<Method>>,
     /// The place of the rule among all.
@@ -39,7 +39,7 @@ struct MethodRule {
 }
 
 impl Table {
-    /// Checks the rules, and sorts them.
+    /// Checks the rules, and sorts them by host.
     pub(super) fn new(rules: &[Rule], catalogue: Option<&Catalogue>) -> Result<Self, InvalidRules> {
         if rules.is_empty() {
             return Err(InvalidRules::None);
@@ -108,23 +108,23 @@ fn check(rule: &Rule, catalogue: Option<&Catalogue>) -> Result<(), InvalidRules>
 impl HostRules {
     fn add(&mut self, rule: &Rule, place: usize, rules: &[Rule]) -> Result<(), InvalidRules> {
         let path = if rule.path == "/" && !rule.exact { "" } else { &rule.path };
-        let forms: Vec<Vec<u8>> = Reading::all().map(|reading| reading.read(path)).collect();
+        let readings: Vec<Vec<u8>> = Reading::all().map(|reading| reading.read(path)).collect();
         let new = MethodRule { methods: rule.methods.clone(), place };
         let twice = |other: usize| Err(InvalidRules::Twice(rules[other].to_string(), rule.to_string()));
         for known in self.paths.iter_mut().filter(|known| known.exact == rule.exact) {
-            let same_somehow = known.forms.iter().zip(&forms).any(|(a, b)| a == b);
-            if known.forms == forms {
+            let overlaps = known.readings.iter().zip(&readings).any(|(a, b)| a == b);
+            if known.readings == readings {
                 if let Some(other) = known.rules.iter().find(|other| other.overlaps(&new)) {
                     return twice(other.place);
                 }
                 known.rules.push(new);
                 return Ok(());
             }
-            if same_somehow {
+            if overlaps {
                 return twice(known.rules[0].place);
             }
         }
-        self.paths.push(PathRules { exact: rule.exact, forms, rules: vec![new] });
+        self.paths.push(PathRules { exact: rule.exact, readings, rules: vec![new] });
         Ok(())
     }
 
@@ -145,25 +145,25 @@ impl HostRules {
     /// Returns the rules of the longest path that covers this one.
     fn of_path(&self, reading: Reading, path: &[u8]) -> Option<&PathRules> {
         let covering = self.paths.iter().filter(|rules| rules.covers(reading, path));
-        covering.max_by_key(|rules| (rules.exact, rules.form(reading).len()))
+        covering.max_by_key(|rules| (rules.exact, rules.read(reading).len()))
     }
 }
 
 impl PathRules {
-    fn form(&self, reading: Reading) -> &[u8] {
-        &self.forms[reading.place()]
+    fn read(&self, reading: Reading) -> &[u8] {
+        &self.readings[reading.place()]
     }
 
     fn covers(&self, reading: Reading, path: &[u8]) -> bool {
-        match path.strip_prefix(self.form(reading)) {
+        match path.strip_prefix(self.read(reading)) {
             Some(rest) => rest.is_empty() || (!self.exact && rest.starts_with(b"/")),
             None => false,
         }
     }
 
-    /// Returns whether a prefix covers the path of other rules.
+    /// Returns whether this prefix covers the path of other rules in some reading.
     fn covers_pattern(&self, other: &Self) -> bool {
-        Reading::all().any(|reading| self.covers(reading, other.form(reading)))
+        Reading::all().any(|reading| self.covers(reading, other.read(reading)))
     }
 
     fn select(&self, method: &Method) -> Option<usize> {

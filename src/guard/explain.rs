@@ -1,6 +1,6 @@
-//! Explanations: a request that was not sent is judged by the functions that judge those that are.
+//! Explanations of decisions. The functions that judge requests also judge a request that was not sent.
 //!
-//! Nothing is changed by it: no use is noted, no rejection is counted, and nothing is cached.
+//! Nothing changes: no use is noted, no rejection is counted, and nothing is cached.
 
 use super::admit::{Admission, NotAdmitted, judge_kind};
 use super::bearer::Presented;
@@ -24,13 +24,13 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-/// The end of a judgement.
+/// The result of a judgement.
 enum End<'g> {
     /// The request reaches its route.
     Reaches(ExplainedOutcome, String),
     /// It is rejected before it reaches a route.
     NotAdmitted(NotAdmitted<'g>),
-    /// It is rejected by a requirement, which is named if the client may know it.
+    /// It is rejected because it does not meet a requirement. `Some`: the rejection names that, if the client may know it.
     Withheld(Reason, &'g Group, Option<Requirement>, Arc<Entry>),
     /// The router answers in place of a route.
     #[cfg(feature = "axum")]
@@ -64,7 +64,7 @@ impl Report {
         self.steps.push(ExplainedStep::unknown(step, text));
     }
 
-    /// Adds the step that rejects, and returns the end.
+    /// Adds the step that rejects, and returns the result.
     fn fail<'g>(&mut self, step: StepName, text: impl Into<String>, not_admitted: NotAdmitted<'g>) -> End<'g> {
         self.steps.push(ExplainedStep::fail(step, text));
         End::NotAdmitted(not_admitted)
@@ -80,7 +80,7 @@ impl Report {
     }
 }
 
-/// A caller who is admitted, and the record that it was made of.
+/// An admitted caller, and the record of its token. The public has none.
 struct Caller {
     entry: Arc<Entry>,
     record: Option<Box<Record>>,
@@ -113,7 +113,7 @@ impl Gate {
         (*request.method_mut(), *request.uri_mut()) = (method.clone(), Uri::from(path.clone()));
         let text = match credential {
             QuestionCredential::Secret(secret) => secret,
-            // Whether a proof of the same origin is needed depends on the prefix.
+            // The secret is not known. Its prefix decides whether the request needs a proof of the same origin.
             QuestionCredential::Token(_, kind) => self.format.prefix(*kind),
         };
         let (name, value) = match self.style.headers.has_bearer() {
@@ -169,7 +169,7 @@ impl Gate {
         self.judge_requirements(request, group, caller, question, report).await
     }
 
-    /// Judges the credential as [`identify`](Self::admit) does.
+    /// Judges the credential as [`admit`](Self::admit) does.
     async fn judge_credential<'g>(
         self: &'g Arc<Self>,
         headers: &HeaderMap,
@@ -290,7 +290,7 @@ impl Gate {
         Ok(())
     }
 
-    /// Explains a request whose credential is none of this installation: it is rejected, or made by the public.
+    /// Explains a request without a credential of this installation: it is rejected, or made by the public.
     async fn without_token<'g>(
         self: &'g Arc<Self>,
         judged: Result<Admission<'g>, Reason>,
@@ -298,7 +298,7 @@ impl Gate {
         group: &'g Group,
         report: &mut Report,
     ) -> Result<Caller, End<'g>> {
-        // The host has signed nobody in.
+        // The host's session does not count: the question has none.
         let judged = match judged {
             Err(Reason::NoCredential) => self.identify_unsigned(headers, group),
             judged => judged,
@@ -332,7 +332,7 @@ impl Gate {
         Err(report.fail(step, text, (reason, Some(group))))
     }
 
-    /// Judges the floor of the group, then what the route requires, then what the question does.
+    /// Judges the requirement of the group (its floor), then that of the route, then that of the question.
     async fn judge_requirements<'g>(
         self: &'g Arc<Self>,
         request: &Request<()>,
@@ -403,7 +403,7 @@ impl Gate {
         }
     }
 
-    /// Explains a request of a public group: it reaches its route, if there is one.
+    /// Explains a request in a public group: it reaches its route, if there is one.
     #[cfg_attr(not(feature = "axum"), allow(clippy::unused_async, reason = "without a router nothing is found"))]
     async fn reach_public_route<'g>(self: &'g Arc<Self>, request: &Request<()>, report: &mut Report) -> End<'g> {
         #[cfg(feature = "axum")]
@@ -470,7 +470,7 @@ impl Gate {
         }
     }
 
-    /// Returns the rejection of a response, as the gate would make it.
+    /// Returns the rejection that the gate makes in place of a response.
     fn withheld(
         self: &Arc<Self>,
         request: &Request<()>,
@@ -510,7 +510,7 @@ impl Caller {
             true => report.steps.push(ExplainedStep::fail(step, format!("{text} The credential does not meet it."))),
             false => report.pass(step, text),
         }
-        // Where the floor is met, its details are of no interest.
+        // The details of a floor explain a rejection only.
         if step != StepName::Floor || verdict == Verdict::Denied {
             report.steps.extend(steps);
             report.actions.extend(actions);
@@ -518,7 +518,7 @@ impl Caller {
         verdict
     }
 
-    /// Ends at a path or a method that no route has. Only an authenticated caller learns that.
+    /// Ends at a path or a method that no route has. Only an authenticated caller may learn that there is none.
     #[cfg(feature = "axum")]
     fn at_no_route<'g>(self, group: &'g Group, by_router: ByRouter, text: String, report: &mut Report) -> End<'g> {
         let authenticated = crate::domain::authenticated();

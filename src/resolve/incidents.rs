@@ -1,4 +1,4 @@
-//! Incidents: requests with a genuine secret that an owner should hear of, written to the audit log in the background.
+//! Incidents: requests with a genuine secret that the owner of the token should know of. A background task writes them to the audit log.
 
 use crate::domain::{LogLimit, MonotonicTime, TokenId};
 use crate::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -7,12 +7,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// How often an incident of one kind and token is recorded.
-const EVERY: Duration = Duration::from_secs(60);
-/// The most incidents that wait, and the most that are remembered as recorded.
-const MOST: usize = 4096;
+/// The shortest time between two recorded incidents of one kind and token.
+const INTERVAL: Duration = Duration::from_secs(60);
+/// The most incidents that wait to be written, and the most that are remembered as recorded.
+const MOST_INCIDENTS: usize = 4096;
 
-/// A request with a genuine secret that an owner should hear of.
+/// A request with a genuine secret that the owner of the token should know of.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Incident {
     pub(crate) kind: IncidentKind,
@@ -20,9 +20,10 @@ pub(crate) struct Incident {
     pub(crate) address: Option<IpAddr>,
 }
 
+/// The kind of an incident.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(crate) enum IncidentKind {
-    /// A secret that was replaced, and whose grace period is over: a sign of theft.
+    /// The secret was replaced, and its grace period is over: a sign of theft.
     SecretReused,
     /// The client is in none of the token's networks.
     NetworkRefused,
@@ -40,7 +41,7 @@ impl IncidentKind {
 
 type Record = Box<dyn Fn(Incident) -> BoxFuture<'static, bool> + Send + Sync>;
 
-/// Incidents that are not written yet: at most one a minute for each kind and token. Made-up secrets never get here.
+/// The incidents that are not written yet: at most one a minute for each kind and token. Made-up secrets cause none.
 pub(crate) struct Incidents {
     pending: Mutex<Pending>,
     record: OnceLock<Record>,
@@ -60,25 +61,26 @@ impl Default for Incidents {
 }
 
 impl Incidents {
-    /// Sets what records an incident; it returns false if the store failed.
+    /// Sets the function that records an incident. It returns false if recording should be tried again.
     pub(crate) fn record_by(&self, record: impl Fn(Incident) -> BoxFuture<'static, bool> + Send + Sync + 'static) {
         _ = self.record.set(Box::new(record));
     }
 
+    /// Adds an incident to those that are pending, unless one of its kind and token was recorded within the last minute.
     #[cold]
     pub(crate) fn note(&self, incident: Incident, now: MonotonicTime) {
         let Incident { kind, token, .. } = incident;
         #[cfg(feature = "metrics")]
         metrics::counter!("keyward_incidents_total", "kind" => kind.as_str()).increment(1);
         let mut pending = self.lock();
-        let is_recent = |at: &MonotonicTime| now.since(*at) < EVERY;
+        let is_recent = |at: &MonotonicTime| now.since(*at) < INTERVAL;
         if pending.noted.get(&(kind, token)).is_some_and(is_recent) {
             return;
         }
-        if pending.noted.len() >= MOST {
+        if pending.noted.len() >= MOST_INCIDENTS {
             pending.noted.retain(|_, at| is_recent(at));
         }
-        if pending.noted.len() >= MOST || pending.queue.len() >= MOST {
+        if pending.noted.len() >= MOST_INCIDENTS || pending.queue.len() >= MOST_INCIDENTS {
             drop(pending);
             if let Some(count) = self.log_limit.count(now) {
                 tracing::warn!(count, "too many incidents at once: some are not in the audit log");
@@ -89,7 +91,7 @@ impl Incidents {
         pending.queue.push(incident);
     }
 
-    /// Records what is pending. What cannot be recorded stays.
+    /// Records the pending incidents. Those that cannot be recorded stay pending.
     pub(super) async fn write(&self) {
         let Some(record) = self.record.get() else {
             self.lock().queue.clear();

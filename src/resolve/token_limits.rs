@@ -1,4 +1,4 @@
-//! The limits of a cached token: networks and rates, its own and those of the tokens that it comes from.
+//! The limits of a cached token: its own networks and rate limit, and those of its ancestors (the tokens that made it).
 
 use super::Resolver;
 use crate::domain::{Clock, MonotonicTime, Network, RateExceeded, RateLimit, Reason, Token, TokenId};
@@ -13,12 +13,12 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How many limiters are kept: each is of a token with a rate limit that was used on this node.
+/// The most limiters that a node keeps, one for each token with a rate limit that was used on it.
 const MOST_LIMITERS: usize = 65_536;
 
 /// The limits of a cached token that each request has to meet.
 pub(crate) struct EntryLimits {
-    /// A client has to be in one network of each list.
+    /// One list for each token that has networks. The client has to be in at least one network of every list.
     networks: Vec<Box<[Network]>>,
     rates: Vec<Arc<Limiter>>,
 }
@@ -38,7 +38,7 @@ impl EntryLimits {
         (!networks.is_empty() || !rates.is_empty()).then_some(Self { networks, rates })
     }
 
-    /// Judges the client's address. Without one no network is met.
+    /// Checks that the client's address is in the networks. An unknown address is in none.
     pub(super) fn admit_address(&self, address: Option<IpAddr>) -> Result<(), Reason> {
         let is_in = |networks: &[Network]| {
             address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
@@ -46,7 +46,7 @@ impl EntryLimits {
         if self.networks.iter().all(|networks| is_in(networks)) { Ok(()) } else { Err(Reason::NetworkNotAllowed) }
     }
 
-    /// Counts a request.
+    /// Counts a request against every rate limit. Fails at the first one that is exceeded.
     pub(super) fn count(&self) -> Result<(), Reason> {
         self.rates.iter().try_for_each(|limiter| limiter.count())
     }
@@ -68,7 +68,7 @@ pub(crate) struct Limiter {
 impl Limiter {
     fn new(rate: RateLimit, clock: NodeClock) -> Self {
         let limit = NonZeroU32::new(rate.limit()).unwrap_or(NonZeroU32::MIN);
-        // A rate of more than one request in a nanosecond is none.
+        // governor rejects a period of zero. More than one request in a nanosecond cannot be counted.
         let each = (rate.window() / limit.get()).max(Duration::from_nanos(1));
         let quota = Quota::with_period(each).unwrap_or(Quota::per_second(limit)).allow_burst(limit);
         Self { rate, counter: RateLimiter::direct_with_clock(quota, clock.clone()), clock }
@@ -82,7 +82,7 @@ impl Limiter {
     }
 }
 
-/// The clock of the installation.
+/// The clock of the installation, in the form that `governor` reads.
 #[derive(Clone)]
 struct NodeClock(Arc<dyn Clock>);
 
@@ -95,7 +95,7 @@ impl governor::clock::Clock for NodeClock {
     }
 }
 
-/// The limiters of tokens, kept when their entries are loaded again: a change of a token does not reset its count.
+/// The limiters of tokens. They outlive the cached entries, so a change of a token resets its count only if its rate limit changes.
 pub(super) struct Limiters(Cache<TokenId, Arc<Limiter>>);
 
 impl Default for Limiters {

@@ -59,10 +59,10 @@ pub trait WriteTokens {
         authority: &TokenAuthority,
         limits: &TokenLimits,
     ) -> Result<(), StoreError>;
-    /// Replaces a token's secret, and deletes the sealed copy of the old one.
+    /// Replaces a token's secret, and deletes the sealed copy of the replaced one.
     ///
-    /// The old secret is remembered with its last use, and is the [previous](Token::previous) one, which ends at `ends`. The one before it
-    /// ends now. The last [`REMEMBERED_SECRETS`] are remembered, so that their use is noticed.
+    /// The replaced secret is remembered with its last use, and is the [previous](Token::previous) one, which ends at `ends`. An earlier
+    /// previous secret ends now. The last [`REMEMBERED_SECRETS`] are remembered, so that their use is noticed.
     async fn replace_secret(&mut self, id: TokenId, new: &StoredSecret, ends: Timestamp) -> Result<(), StoreError>;
     /// Ends the previous secret of a token now.
     async fn end_previous_secret(&mut self, id: TokenId) -> Result<(), StoreError>;

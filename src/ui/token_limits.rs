@@ -1,17 +1,17 @@
-//! Limits of a token and its former key, on the token's page.
+//! Limits of a token and its previous key, on the token's page.
 
 use super::time::{RelativeTime, Span};
 use crate::domain::{Timestamp, Token, TokenLimits};
 
 /// The key before the present one, while it is valid.
-pub(super) struct FormerKey {
+pub(super) struct PreviousKey {
     pub(super) hint: String,
     pub(super) ends: RelativeTime,
     pub(super) used: Option<RelativeTime>,
     pub(super) from: Option<String>,
 }
 
-impl FormerKey {
+impl PreviousKey {
     pub(super) fn of(token: &Token, now: Timestamp) -> Option<Self> {
         token.previous.as_ref().map(|previous| Self {
             hint: previous.hint.clone(),

@@ -10,7 +10,7 @@ use super::list::{ColumnHead, PAGE_SIZE, PageQuery, Pager, Sort, address, column
 use super::page::{render, require};
 use super::state::Pages;
 use super::time::RelativeTime;
-use super::token_limits::{FormerKey, describe_limits};
+use super::token_limits::{PreviousKey, describe_limits};
 use super::viewer::Viewer;
 use crate::admin::{DescribedToken, IssuedToken, SecretAccess, ServiceError, TokenUpdate, Tokens};
 use crate::domain::{OwnerId, Requirement, Secret, Token, TokenId, TokenKind, authenticated};
@@ -193,7 +193,7 @@ pub(super) struct ExistingToken {
     pub(super) hint: String,
     pub(super) enabled: bool,
     pub(super) limits: Vec<(&'static str, String)>,
-    pub(super) former: Option<FormerKey>,
+    pub(super) previous: Option<PreviousKey>,
     pub(super) can_view: bool,
     pub(super) can_regenerate: bool,
     pub(super) can_delete: bool,
@@ -237,7 +237,7 @@ pub(super) fn routes<P: TokenPages>() -> GuardedRouter<Pages> {
         .route(&one, update, post(save::<P>))
         .route(&format!("{one}/view"), read(), post(reveal::<P>))
         .route(&format!("{one}/regenerate"), regenerate.clone(), post(regenerate_key::<P>))
-        .route(&format!("{one}/end-grace"), regenerate, post(end_former_key::<P>))
+        .route(&format!("{one}/end-grace"), regenerate, post(end_previous_key::<P>))
         .route(&format!("{one}/delete"), delete, post(delete_token::<P>))
 }
 
@@ -432,7 +432,7 @@ fn describe_existing<P: TokenPages>(
         hint: token.hint.clone(),
         enabled: token.limits.enabled,
         limits: describe_limits(&token.limits),
-        former: FormerKey::of(token, now),
+        previous: PreviousKey::of(token, now),
         can_view: pages.keeps_keys(),
         can_regenerate: may::<P>(viewer, |actions| actions.regenerate),
         can_delete: may::<P>(viewer, |actions| actions.delete),
@@ -495,7 +495,7 @@ async fn regenerate_key<P: TokenPages>(
     show_new_key::<P>(&pages, &viewer, &headers, issued, "The new key. The old one no longer works").await
 }
 
-async fn end_former_key<P: TokenPages>(viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
+async fn end_previous_key<P: TokenPages>(viewer: Viewer, Id(id): Id, form: FormFields) -> Result<Response, Failure> {
     let id = listed::<P>(&viewer, id).await?;
     viewer.tokens(P::KIND).if_version(form.version()?).end_grace(id).await?;
     Ok(redirect(&format!("{}/{id}?done=saved", P::LIST)).into_response())

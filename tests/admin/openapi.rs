@@ -332,7 +332,15 @@ async fn responses_match_their_schemas() {
     api.call(("post", "/admin/introspect"), none, me, form, 200).await;
 
     // The errors of each route.
-    let bare = api.call(("post", "/admin/admin-tokens"), none, me, json!({"name": "bare"}), 201).await;
+    let bare = api
+        .call(
+            ("post", "/admin/admin-tokens"),
+            none,
+            me,
+            json!({"name": "bare", "adminPermissions": [{"action": "plain", "mayDelegate": true}]}),
+            201,
+        )
+        .await;
     let bare = text(&bare, "/data/accessKey");
     let own = ("post", "/admin/admin-tokens/self/regenerate");
     let bare = text(&api.call(own, none, Some(&bare), grace, 201).await, "/data/accessKey");

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub struct LifecycleEvent {
-    /// The id. Ids ascend in the order of commits; some are left out.
+    /// The id. Ids ascend in the order of commits, with gaps.
     pub id: i64,
     /// The position after this event. Store it once the event is handled.
     pub cursor: Cursor,
@@ -36,11 +36,11 @@ pub enum LifecycleChange {
         /// The expiry; `None` if it does not expire.
         expires_at: Option<Timestamp>,
     },
-    /// A token's name, description, metadata, grants or access were changed.
+    /// A token's name, description, metadata, grants, access or limits were changed.
     TokenUpdated {
-        /// The token, without owner. Its name, if that was changed.
+        /// The token, without owner. It has the new name if that was changed, and else none.
         token: EventToken,
-        /// The words for the parts that changed: `name`, `description`, `metadata`, `grants`, `access`.
+        /// The words for the parts that changed: `name`, `description`, `metadata`, `grants`, `access`, `limits`.
         fields: Vec<String>,
     },
     /// A token got a new secret.
@@ -75,7 +75,8 @@ pub enum LifecycleChange {
         token: EventToken,
         /// The expiry. It may have passed, if no node ran for some time.
         expires_at: Timestamp,
-        /// The time before the expiry for which this notice is: 7, 3 or 1 days, unless set otherwise.
+        /// The time before the expiry at which this notice is due: 7, 3 or 1 days, unless
+        /// [set otherwise](crate::admin::Notices::before_expiry).
         lead_time: Duration,
     },
     /// A token was not used for a long time. See [`Notices`](crate::admin::Notices).
@@ -114,7 +115,7 @@ pub enum LifecycleChange {
     },
     /// A suspended owner is active again.
     OwnerActivated(OwnerId),
-    /// An owner's roles were set. Grants that went with them have events of their own.
+    /// An owner's roles were set. Grants that its tokens lost by that have events of their own.
     OwnerRolesSet {
         /// The owner.
         owner: OwnerId,
@@ -138,7 +139,7 @@ pub enum LifecycleChange {
         /// The person.
         owner: Option<OwnerId>,
     },
-    /// A session ended, because its person signed out or has opened too many.
+    /// A session ended because its person signed out or opened too many sessions.
     SignedOut {
         /// The session.
         session: TokenId,
@@ -147,7 +148,7 @@ pub enum LifecycleChange {
     },
     /// Sign-ins failed within a minute.
     SignInsFailed {
-        /// How many.
+        /// The number of failed sign-ins.
         count: u64,
     },
     /// Any other change, or one that is withheld from the actor: [`AuditEvent::what`] has the action.
@@ -176,15 +177,15 @@ impl LifecycleEvent {
 
 impl LifecycleChange {
     fn of(event: &AuditEvent) -> Self {
-        let facts = Facts(&event.details);
+        let details = EventDetails(&event.details);
         // The details of a withheld event are null. Some of the others have none.
         let change = match event.target {
-            AuditTarget::Token(id, TokenKind::Session) => facts.of_session(event.what, id),
-            AuditTarget::Token(id, kind) => facts.of_token(event.what, id, kind),
-            AuditTarget::Owner(id) => facts.of_owner(event.what, id),
+            AuditTarget::Token(id, TokenKind::Session) => details.of_session(event.what, id),
+            AuditTarget::Token(id, kind) => details.of_token(event.what, id, kind),
+            AuditTarget::Owner(id) => details.of_owner(event.what, id),
             AuditTarget::Role(id) => of_role(event.what, id),
             AuditTarget::Installation => match event.what {
-                AuditAction::SignInsFailed => facts.read("count").map(|count| Self::SignInsFailed { count }),
+                AuditAction::SignInsFailed => details.read("count").map(|count| Self::SignInsFailed { count }),
                 _ => None,
             },
             AuditTarget::Withheld(_) => None,
@@ -195,9 +196,9 @@ impl LifecycleChange {
 
 /// The details of an event.
 #[derive(Clone, Copy)]
-struct Facts<'a>(&'a Value);
+struct EventDetails<'a>(&'a Value);
 
-impl Facts<'_> {
+impl EventDetails<'_> {
     fn read<T: DeserializeOwned>(self, name: &str) -> Option<T> {
         T::deserialize(self.0.get(name)?).ok()
     }
@@ -213,7 +214,7 @@ impl Facts<'_> {
 
     fn of_token(self, what: AuditAction, id: TokenId, kind: TokenKind) -> Option<LifecycleChange> {
         // The name is a text, or a change of it.
-        let name = self.read("name").or_else(|| Facts(self.0.get("name")?).read("after"));
+        let name = self.read("name").or_else(|| EventDetails(self.0.get("name")?).read("after"));
         let token = EventToken { id, kind, owner: self.read("owner"), name };
         Some(match what {
             AuditAction::TokenIssued => LifecycleChange::TokenIssued { token, expires_at: self.time("expiresAt") },

@@ -32,13 +32,13 @@ enum Position {
 pub(super) struct Place {
     /// The id of the event; 0 before the first one.
     pub(super) id: i64,
-    /// The time of the event, by which it is told from another one that got its id after a restore.
+    /// The time of the event. It differs from that of another event that got the same id after a restore.
     at: Timestamp,
-    /// The highest id of a deleted event that the reader knows to be missing.
+    /// The highest id of a deleted event of which the reader knows.
     deleted: i64,
 }
 
-/// The text is no cursor.
+/// The error for a text that is no cursor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("not a cursor: pass the text of one that was stored, or begin with Cursor::start()")]
 pub struct MalformedCursor;
@@ -89,7 +89,7 @@ impl Place {
         Self { id, at, ..self }
     }
 
-    /// Returns the place with what the log says of deleted events: none of those after the place is missing.
+    /// Returns the place with the deleted events of the log, none of which is after the place.
     pub(super) fn within(self, bounds: &AuditBounds) -> Self {
         Self { deleted: bounds.deleted, ..self }
     }
@@ -98,7 +98,7 @@ impl Place {
         Cursor(Position::After(self))
     }
 
-    /// Compares the place with the log. Returns the place after deleted events, if some were not read.
+    /// Compares the place with the log. Returns the place after a gap, if events after this place were deleted.
     ///
     /// # Errors
     /// [`FollowError::Diverged`] if the event of this place is not there and was not deleted.
@@ -145,7 +145,7 @@ impl FromStr for Cursor {
 /// Parses a number as `{:x}` formats it: negative ones in two's complement.
 fn number(text: &str) -> Result<i64, MalformedCursor> {
     let number = u64::from_str_radix(text, 16).map_err(|_| MalformedCursor)?.cast_signed();
-    // Only one text means each number.
+    // Each number has only one text.
     (format!("{number:x}") == text).then_some(number).ok_or(MalformedCursor)
 }
 

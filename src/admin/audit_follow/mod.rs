@@ -1,7 +1,7 @@
 //! Following the audit log: every event once, in the order of commits.
 //!
-//! Events get their ids while the lock of writers is held, so ids ascend in the order of commits, and an event that is not yet visible has a
-//! higher id than every visible one. A cursor is therefore an id, with what shows that the log still is the one it was taken from.
+//! Events get their ids while the lock of writers is held. So ids ascend in the order of commits, and an event that is not yet visible has a
+//! higher id than every visible one. A cursor is therefore an id, with the time of the event, which shows whether the log is still the same.
 
 mod change;
 mod cursor;
@@ -56,29 +56,29 @@ pub enum FollowError {
         /// The position after the gap.
         cursor: Cursor,
     },
-    /// The store no longer has the event after which to go on, though it was not deleted: a backup was restored, or another server took
-    /// over without the latest changes.
+    /// The store lacks the event that the cursor names, though it was not deleted: a backup was restored, or another server took over
+    /// without the latest changes.
     ///
-    /// Which events are new cannot be known. Begin again, with [`Cursor::start`] or [`Cursor::now`].
+    /// keyward cannot know which events are new. Begin again with [`Cursor::start`] or [`Cursor::now`].
     #[error("the audit log is not the one that the cursor was taken from: a backup was restored, so begin again")]
     Diverged,
-    /// The actor may no longer read the log.
+    /// The actor may not read the log, or no longer.
     #[error(transparent)]
     Service(#[from] ServiceError),
 }
 
 impl AuditLog {
-    /// Follows the audit log: every event once, in the order of commits, of all nodes, from a position on.
+    /// Follows the audit log from a position on: the events of all nodes, each once, in the order of commits.
     ///
-    /// An event has the position after it. If you store that [`Cursor`] once the event is handled, and go on from there after a restart,
-    /// every later event comes exactly once. An event that was being handled when the process ended comes again.
+    /// An event comes with the position after it. Store that [`Cursor`] once the event is handled, and follow from there after a restart.
+    /// Then every later event comes exactly once. An event that was being handled when the process ended comes again.
     ///
-    /// The stream wakes when this node commits a change, or reads one of another node from the log of changes; after
-    /// [`max_staleness`](crate::guard::Limits::max_staleness) it looks by itself. It reads pages of 100 events when they are asked for, on
-    /// the connections for lists. While the store fails it waits and tries again, without an error.
+    /// The stream wakes when this node commits a change, or reads a change of another node from the log of changes. Otherwise it reads the
+    /// store again after [`max_staleness`](crate::guard::Limits::max_staleness). It reads pages of 100 events when they are polled for, on
+    /// the connections for lists. While the store fails, it waits and tries again without an error.
     ///
-    /// Actors see of each event what [`list`](Self::list) shows them. Events withheld from an actor are there, as
-    /// [`LifecycleChange::Other`] with the action and the time.
+    /// Actors see the same parts of an event as in [`list`](Self::list). An event that is withheld from an actor comes as
+    /// [`LifecycleChange::Other`], with the action and the time.
     ///
     /// ```
     /// # tokio_test::block_on(async {

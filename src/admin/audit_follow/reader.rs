@@ -1,4 +1,4 @@
-//! Reading the audit log in pages, as far as they are asked for.
+//! Reading the audit log in pages, each when it is needed.
 
 use super::cursor::{Cursor, Place};
 use super::{FollowError, LifecycleEvent};
@@ -12,7 +12,7 @@ use http::StatusCode;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// The events that are read at a time.
+/// The number of events that are read at a time.
 const PAGE_SIZE: u32 = 100;
 /// The first pause after an error of the store, and the longest.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -58,7 +58,7 @@ impl Reader {
         }
     }
 
-    /// Returns the next event, and waits for it if necessary. `None` after the end.
+    /// Returns the next event. Waits until there is one; `None` after the end of the stream.
     pub(super) async fn next(&mut self) -> Option<Result<LifecycleEvent, FollowError>> {
         loop {
             if self.has_ended || self.stop.is_requested() {
@@ -74,7 +74,7 @@ impl Reader {
                 self.at_end = false;
                 continue;
             }
-            // A commit after this is a signal that the wait sees.
+            // Before the read: a commit during the read ends the next wait.
             self.commits.borrow_and_update();
             let read = tokio::select! {
                 biased;
@@ -121,7 +121,7 @@ impl Reader {
     async fn wait(&mut self, longest: Duration) {
         let committed = async {
             if self.commits.changed().await.is_err() {
-                // The sender lives as long as the installation, which this keeps.
+                // Cannot happen: the context keeps the installation alive, and so the sender.
                 std::future::pending::<()>().await;
             }
         };

@@ -13,29 +13,28 @@ use run::Job;
 use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// The longest time before an expiry for which there is a notice: its sums stay within the numbers of a database.
+/// The longest time before an expiry for which there is a notice. The bound keeps sums of times within the integers of a database.
 const LONGEST_LEAD: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
-/// How often a node looks whether there is something to do, which reads one row.
+/// The time between two looks of a node for notices that are due. A look reads one row for each job.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
-/// When a node looks first.
+/// The time from the start of a node to its first look.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
 
-/// The notices about tokens: audit events a time before they expire, and when they are not used for long.
+/// The notices about tokens: audit events before a token expires, and after it was not used for a long time.
 ///
 /// Set it as [`Policy::notices`](crate::admin::Policy::notices), alike on all nodes. The host reads the events with
 /// [`AuditLog::follow`] and sends its mails or webhooks; keyward sends none.
 ///
-/// - [`TokenExpiring`](crate::admin::AuditAction::TokenExpiring): 7, 3 and 1 days before the expiry, each once. A time that is longer than
-///   the token's whole life is left out. If no node ran for a while, there is only the latest notice that is due; a token that expired
-///   meanwhile gets one, too. If the expiry changes, there are notices of the new one.
-/// - [`TokenIdle`](crate::admin::AuditAction::TokenIdle): the last use was 90 days ago. Once; if the token is used again and then idle again,
-///   once more.
-/// - [`TokenUnused`](crate::admin::AuditAction::TokenUnused): issued 30 days ago and never used. Once for ever.
+/// - [`TokenExpiring`](crate::admin::AuditAction::TokenExpiring): 7, 3 and 1 days before the expiry, each once. A time as long as the token's
+///   whole life or longer is left out. If no node ran for a while, only the latest notice that is due is made, also for a token that
+///   expired meanwhile. If the expiry changes, the new one has its own notices.
+/// - [`TokenIdle`](crate::admin::AuditAction::TokenIdle): the last use was 90 days ago. Once for each last use.
+/// - [`TokenUnused`](crate::admin::AuditAction::TokenUnused): issued 30 days ago and never used. Once for each token.
 ///
-/// Sessions get no notices, and expired tokens none about their use. Notices about expiry are made within about ten minutes, the others within
-/// six hours. One node at a time makes them, by a lease in the store, and by the store's clock. The record of a notice is written with its
-/// event, so each is made once, also if nodes crash in between.
+/// Sessions get no notices, and expired tokens none about their use. Notices about expiry are made within about ten minutes of their time,
+/// the others within six hours. One node at a time makes them: the one with a lease in the store, which ends by the store's clock. The
+/// record of a notice is written with its event, so each notice is made once, even if nodes crash.
 ///
 /// ```
 /// use keyward::admin::{Notices, Policy};
@@ -60,15 +59,15 @@ impl Default for Notices {
 }
 
 impl Notices {
-    /// Sets how long before the expiry there are notices; ten years at most. [`Duration::ZERO`] is a notice that the token has expired.
-    /// Without any, there are none about expiry.
+    /// Sets the times before the expiry at which notices are made. Longer ones than ten years count as ten years. [`Duration::ZERO`] makes
+    /// a notice that the token has expired. An empty list makes no notices about expiry.
     #[must_use]
     pub fn before_expiry(mut self, lead_times: impl IntoIterator<Item = Duration>) -> Self {
         self.lead_times = lead_times.into_iter().map(|span| span.min(LONGEST_LEAD)).collect();
         self
     }
 
-    /// Sets after how long without a use a token is idle.
+    /// Sets the time since the last use after which a token is idle.
     #[must_use]
     pub fn idle_after(mut self, span: Duration) -> Self {
         self.idle = Some(span);
@@ -82,7 +81,7 @@ impl Notices {
         self
     }
 
-    /// Sets how long after its issue a token that was never used is reported.
+    /// Sets the time since the issue after which a token that was never used is reported.
     #[must_use]
     pub fn unused_after(mut self, span: Duration) -> Self {
         self.unused = Some(span);
@@ -106,13 +105,13 @@ impl Notices {
 }
 
 impl AuditLog {
-    /// Makes the notices that are due now, instead of waiting for the background task. Returns how many there were.
+    /// Makes the notices that are due now, instead of waiting for the background task. Returns their number.
     ///
-    /// There are none without [`Policy::notices`](crate::admin::Policy::notices), and while another node makes them.
+    /// It makes none without [`Policy::notices`](crate::admin::Policy::notices), or while another node makes them.
     ///
     /// # Errors
     /// - [`Forbidden`](ServiceError::Forbidden) unless the actor is the host program;
-    /// - [`Store`](ServiceError::Store) if the store fails. Notices that were made before stay, and the others are made the next time.
+    /// - [`Store`](ServiceError::Store) if the store fails. Notices that were made before that stay. The next call makes the others.
     pub async fn write_notices(&self) -> Result<u64, ServiceError> {
         if self.0.origin.actor != Actor::Service {
             return Err(ServiceError::Forbidden("only the host program makes notices"));
@@ -144,7 +143,9 @@ impl Keyward {
     }
 }
 
-/// Makes notices until the installation is dropped. It may be dropped at any await: a change is a task of its own.
+/// Makes notices until the installation is dropped.
+///
+/// The future may be dropped at any await: each change of the store runs to its end in a task of its own.
 async fn make_notices(store: Weak<dyn WriteStore>, state: Weak<AdminState>) {
     let mut pause = FIRST_LOOK;
     loop {

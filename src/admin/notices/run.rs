@@ -1,8 +1,8 @@
-//! A run of a job: look, take the lease, make the notices in batches, and note what is complete.
+//! A run of a job: take the lease, make the notices in batches, and record that the job is complete.
 //!
-//! The store's clock decides about the lease, as it does about expiry; a node's own clock only says when to look. A run draws a name of its
-//! own, so another run on the same node is another holder. The transaction that records notices checks the lease in it, and writers are
-//! serialised: a run that lost the lease, because it was suspended for example, writes nothing.
+//! The store's clock decides about the lease, as it does about expiry. A node's own clock decides only when to look. Each run draws a random
+//! name, so two runs on one node are two holders. The transaction that records notices also checks the lease, and writers are serialised.
+//! So a run that lost the lease, for example because its process was suspended, writes nothing.
 
 use super::Notices;
 use crate::admin::ServiceError;
@@ -12,7 +12,7 @@ use crate::domain::{Timestamp, TokenId};
 use crate::store::{Lease, Notice, NoticeQuery};
 use std::time::Duration;
 
-/// How long a run has the lease before it must extend it. Each batch extends it.
+/// The duration of a lease. Each batch extends it.
 const TERM: Duration = Duration::from_secs(60);
 /// The most notices of a transaction.
 const BATCH: u32 = 500;
@@ -34,15 +34,15 @@ impl Job {
         }
     }
 
-    /// Returns how often the job is done. That of usage reads all tokens.
-    fn every(self) -> Duration {
+    /// Returns the time between two runs of the job. That of usage is long, as it reads all tokens.
+    fn interval(self) -> Duration {
         match self {
             Self::Expiring => Duration::from_secs(10 * 60),
             Self::Usage => Duration::from_secs(6 * 60 * 60),
         }
     }
 
-    fn is_asked_for(self, notices: &Notices) -> bool {
+    fn is_enabled(self, notices: &Notices) -> bool {
         match self {
             Self::Expiring => !notices.lead_times.is_empty(),
             Self::Usage => notices.idle.is_some() || notices.unused.is_some(),
@@ -50,22 +50,22 @@ impl Job {
     }
 }
 
-/// Does a job if it is due and no other run has its lease. Returns how many notices it made.
+/// Does a job if it is due and no other run has its lease. Returns the number of notices that it made.
 ///
-/// `now` does it although it was complete a moment ago.
-pub(super) async fn run(context: &ServiceContext, job: Job, now: bool) -> Result<u64, ServiceError> {
-    let Some(notices) = context.policy().notices.clone().filter(|notices| job.is_asked_for(notices)) else {
+/// With `is_forced` it does the job even if that is not due.
+pub(super) async fn run(context: &ServiceContext, job: Job, is_forced: bool) -> Result<u64, ServiceError> {
+    let Some(notices) = context.policy().notices.clone().filter(|notices| job.is_enabled(notices)) else {
         return Ok(0);
     };
-    if !now && !is_due(context, job).await? {
+    if !is_forced && !is_due(context, job).await? {
         return Ok(0);
     }
-    let Some(lease) = context.transact(move |unit| Box::pin(take_lease(unit, job, now))).await? else {
+    let Some(lease) = context.transact(move |unit| Box::pin(take_lease(unit, job, is_forced))).await? else {
         return Ok(0);
     };
     let (mut made, mut after) = (0, TokenId(0));
     loop {
-        let Batch { due, at } = look(context, job, &notices, &lease, after).await?;
+        let Batch { due, at } = find_due(context, job, &notices, &lease, after).await?;
         let is_last = due.len() < BATCH as usize;
         after = due.last().map_or(after, |last| last.token);
         let (holder, complete_at) = (lease.holder.clone(), is_last.then_some(at));
@@ -85,32 +85,32 @@ pub(super) async fn run(context: &ServiceContext, job: Job, now: bool) -> Result
 async fn is_due(context: &ServiceContext, job: Job) -> Result<bool, ServiceError> {
     let mut view = context.view().await?;
     let now = view.now();
-    Ok(view.lease(job.name()).await?.is_none_or(|lease| !lease.is_valid(now) && !lease.is_recent(now, job.every())))
+    Ok(view.lease(job.name()).await?.is_none_or(|lease| !lease.is_valid(now) && !lease.is_recent(now, job.interval())))
 }
 
 impl Lease {
-    /// Returns whether its holder has it at this time by the store's clock. One that ends later than it could have been taken for is of a
-    /// time before the clock was set back.
+    /// Returns whether its holder has it at this time of the store's clock. A lease that ends later than a new one would was taken before
+    /// the clock was set back, and is not valid.
     fn is_valid(&self, now: Timestamp) -> bool {
         now < self.ends_at && self.ends_at <= now.plus(TERM)
     }
 
-    /// Returns whether the job was complete within this time.
+    /// Returns whether the job was completed within this time before `now`.
     fn is_recent(&self, now: Timestamp, span: Duration) -> bool {
         self.complete_at.is_some_and(|at| at <= now && now.since(at) < span)
     }
 }
 
 /// Takes the lease; `None` if another run has it, or the job is not due.
-async fn take_lease(unit: &mut UnitOfWork<'_>, job: Job, regardless: bool) -> Result<Option<Lease>, ServiceError> {
+async fn take_lease(unit: &mut UnitOfWork<'_>, job: Job, is_forced: bool) -> Result<Option<Lease>, ServiceError> {
     let now = unit.now();
     let found = unit.view().lease(job.name()).await?;
-    let is_taken = |lease: &Lease| lease.is_valid(now) || (!regardless && lease.is_recent(now, job.every()));
+    let is_taken = |lease: &Lease| lease.is_valid(now) || (!is_forced && lease.is_recent(now, job.interval()));
     if found.as_ref().is_some_and(is_taken) {
         unit.skip_commit();
         return Ok(None);
     }
-    // The sequence is this transaction's alone. After a restore another run may get it, which draws other bytes.
+    // No other transaction has this sequence number, except after a restore. The random bytes differ then.
     let mut bytes = [0; 16];
     unit.state.entropy.fill(&mut bytes)?;
     let holder = format!("{}-{}", hex::encode(bytes), unit.seq());
@@ -120,14 +120,14 @@ async fn take_lease(unit: &mut UnitOfWork<'_>, job: Job, regardless: bool) -> Re
     Ok(Some(lease))
 }
 
-/// The notices that are due, and when they were looked for.
+/// The notices that are due, and the time of the look for them.
 struct Batch {
     due: Vec<Notice>,
     at: Timestamp,
 }
 
-/// Looks for notices without the lock of writers.
-async fn look(
+/// Finds the notices that are due, without the lock of writers.
+async fn find_due(
     context: &ServiceContext,
     job: Job,
     notices: &Notices,
@@ -137,7 +137,7 @@ async fn look(
     let mut view = context.view().await?;
     let at = view.now();
     let query = match job {
-        // A token that had expired when all was done last has had its notice, or expired before there were notices.
+        // A token that expired before the last complete run has had its notice, or expired before notices were enabled.
         Job::Expiring => NoticeQuery::Expiring {
             lead_times: &notices.lead_times,
             expired_after: lease.complete_at.unwrap_or(lease.begun_at).min(at),

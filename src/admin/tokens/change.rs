@@ -1,4 +1,4 @@
-//! Changes, regenerates and revokes tokens.
+//! Changing, regenerating and revoking tokens.
 
 use super::issue::IssuedToken;
 use super::limits::{check_grace, check_limits};
@@ -35,7 +35,7 @@ pub struct TokenUpdate {
     pub access: Option<ContentAccess>,
     /// Whether the token is admitted.
     pub enabled: Option<bool>,
-    /// The new networks, all of them; none: the token is admitted from everywhere.
+    /// The new networks, all of them. An empty list admits the token from everywhere.
     pub networks: Option<Vec<Network>>,
     /// The new rate limit; `Some(None)` removes it.
     pub rate: Option<Option<RateLimit>>,
@@ -44,7 +44,7 @@ pub struct TokenUpdate {
 }
 
 impl TokenUpdate {
-    /// Returns limits with those of this update in their place.
+    /// Returns the limits after this update.
     fn limits(&self, before: &TokenLimits) -> TokenLimits {
         let mut limits = before.clone();
         limits.enabled = self.enabled.unwrap_or(limits.enabled);
@@ -55,14 +55,14 @@ impl TokenUpdate {
     }
 }
 
-/// A [`TokenUpdate`] in its stored form, and its errors.
+/// A [`TokenUpdate`] with its texts in their stored form, and the errors in them.
 struct Changes {
     name: Option<String>,
     description: Option<String>,
     metadata: Option<Option<Metadata>>,
     grants: Option<Vec<Grant>>,
     access: Option<ContentAccess>,
-    /// The update, for its limits.
+    /// The update as it was passed, from which the limits are read.
     update: TokenUpdate,
     errors: FieldErrors,
 }
@@ -73,7 +73,8 @@ impl Tokens {
     /// # Errors
     /// - [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or the actor may not
     ///   see it (super admins see all), or is a token;
-    /// - [`Invalid`](ServiceError::Invalid) if the name is empty, the metadata is not valid, or the grants or the access could not be issued to its owner today;
+    /// - [`Invalid`](ServiceError::Invalid) if a field is not valid, the grants or the access could not be issued to its owner today, or
+    ///   the change would violate a [rule](crate::admin::TokenRules) that the token does not violate already;
     /// - [`Taken`](ServiceError::Taken) if the name is taken;
     /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor changed it too often.
     pub async fn update(&self, id: TokenId, update: TokenUpdate) -> Result<DescribedToken, ServiceError> {
@@ -89,21 +90,23 @@ impl Tokens {
         self.context.transact(move |unit| Box::pin(change(unit, tokens, id, changes))).await
     }
 
-    /// Replaces a token's secret. The next request with the old one is rejected. The token's expiry stays.
+    /// Replaces a token's secret. The next request with the replaced one is rejected. The token's expiry stays.
     ///
     /// # Errors
     /// - [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or the actor may not have
     ///   its secret: that of an admin token goes to its owner, the token itself and the host program, not to other super admins;
+    /// - [`Forbidden`](ServiceError::Forbidden) to a token that was presented by its previous secret;
     /// - [`TooManyAttempts`](ServiceError::TooManyAttempts) if the actor regenerated it too often, see
     ///   [`Policy::regenerations_per_hour`](crate::admin::Policy::regenerations_per_hour).
     pub async fn regenerate(&self, id: TokenId) -> Result<IssuedToken, ServiceError> {
         self.context.transact(self.regenerate_work(id, Duration::ZERO)?).await
     }
 
-    /// Replaces a token's secret, and admits the old one until this time has passed. The token's expiry stays.
+    /// Replaces a token's secret, and admits the replaced one, now the [previous](Token::previous), until this time has passed. The
+    /// token's expiry stays.
     ///
-    /// A secret before the old one ends now. The token is returned with [both secrets](Token::secrets) and their last
-    /// uses, so that the owner sees where the old one is still used.
+    /// If there was a previous secret already, that one ends now. The token is returned with [both secrets](Token::secrets) and their
+    /// last uses, so that the owner sees where the previous one is still used.
     ///
     /// ```
     /// # async fn demo(keyward: keyward::Keyward, id: keyward::TokenId) -> Result<(), keyward::admin::ServiceError> {
@@ -117,18 +120,17 @@ impl Tokens {
     /// ```
     ///
     /// # Errors
-    /// Those of [`regenerate`](Self::regenerate); [`Invalid`](ServiceError::Invalid) if the time is longer than
-    /// [`Policy::longest_grace`](crate::admin::Policy::longest_grace); [`Forbidden`](ServiceError::Forbidden) to a token that
-    /// was presented by its old secret.
+    /// Those of [`regenerate`](Self::regenerate), and [`Invalid`](ServiceError::Invalid) if the time is longer than
+    /// [`Policy::longest_grace`](crate::admin::Policy::longest_grace).
     pub async fn regenerate_with_grace(&self, id: TokenId, grace: Duration) -> Result<IssuedToken, ServiceError> {
         self.context.transact(self.regenerate_work(id, grace)?).await
     }
 
-    /// Ends the old secret of a token whose grace period is not over, and returns the token. If there is none, nothing
+    /// Ends the previous secret of a token before its grace period is over, and returns the token. If there is none, nothing
     /// changes.
     ///
     /// # Errors
-    /// Those of [`regenerate`](Self::regenerate).
+    /// Those of [`regenerate`](Self::regenerate), except [`TooManyAttempts`](ServiceError::TooManyAttempts).
     pub async fn end_grace(&self, id: TokenId) -> Result<DescribedToken, ServiceError> {
         self.end_grace_of(id, None).await
     }
@@ -152,12 +154,11 @@ impl Tokens {
 
     /// Revokes a token, and returns it as it was. The next request with it is rejected.
     ///
-    /// It reads the actor and the token, and not the owner's permissions: it works where those cannot be read.
+    /// It does not read the owner's permissions, so it works even if they cannot be read.
     ///
     /// # Errors
     /// [`NotFound`](ServiceError::NotFound) or [`Forbidden`](ServiceError::Forbidden) if there is no such token, or it belongs to another
-    /// owner. Super admins may revoke all admin tokens, and an admin token itself and the
-    /// tokens that it has made.
+    /// owner. Super admins may revoke all admin tokens. An admin token may revoke itself and its descendants.
     pub async fn revoke(&self, id: TokenId) -> Result<Token, ServiceError> {
         self.context.transact(self.revoke_work(id)).await
     }
@@ -207,7 +208,7 @@ async fn change(
     if token_changes(&before, &after).is_empty() {
         return describe_one(unit.view(), state.resolver.accounts(), before).await;
     }
-    // Checked last: that a name is taken tells about tokens of others.
+    // Checked last: a taken name reveals that another owner has such a token.
     if name != before.name {
         let scope = unit.state.settings.policy.name_scope(before.owner());
         ensure_name_available(unit, &name, scope, Some(id)).await?;
@@ -217,7 +218,7 @@ async fn change(
     describe_one(unit.view(), state.resolver.accounts(), token).await
 }
 
-/// Returns the authority after a change; the one before, if they list the same in another order.
+/// Returns the authority after a change. If only the order of its entries changes, that is the authority before.
 async fn change_authority(
     unit: &mut UnitOfWork<'_>,
     grantor: &Grantor,
@@ -312,7 +313,7 @@ async fn revoke(unit: &mut UnitOfWork<'_>, kinds: TokenKinds, id: TokenId) -> Re
     Ok(token)
 }
 
-/// Returns whether two authorities list the same, in whatever order.
+/// Returns whether two authorities have the same entries, in any order.
 fn is_same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
     match (before, after) {
         (TokenAuthority::Admin { grants: before, .. }, TokenAuthority::Admin { grants: after, .. }) => {
@@ -326,7 +327,7 @@ fn is_same(before: &TokenAuthority, after: &TokenAuthority) -> bool {
     }
 }
 
-/// Adds the conditions that were chosen before, unless the owner is a super admin now: they stay, whatever is sent.
+/// Adds the conditions that were chosen before to grants without any. They stay, unless the owner is a super admin now.
 fn with_chosen(mut grants: Vec<Grant>, before: &[Grant], ceiling: &Ceiling) -> Vec<Grant> {
     if *ceiling != Ceiling::Unlimited {
         for grant in grants.iter_mut().filter(|g| g.chosen == ConditionClause::Always) {

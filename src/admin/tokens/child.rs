@@ -1,4 +1,4 @@
-//! Tokens that tokens make.
+//! Child tokens: the tokens that an admin token makes.
 
 use super::issue::{IssuedToken, NewKey, ensure_active, insert, limit_reached};
 use super::limits::check_limits;
@@ -18,12 +18,12 @@ use crate::store::{NewToken, Paging, TokenQuery, TokenSort};
 use serde_json::Value;
 use std::time::Duration;
 
-/// The most tokens in a line from a person to a token.
-const GENERATIONS: usize = 5;
+/// The most tokens in a line of descent: the token that a person or the host program made, its child, and so on.
+const MOST_GENERATIONS: usize = 5;
 /// The lifespan of a child for which none was chosen.
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const DEFAULT_LIFESPAN: Duration = Duration::from_secs(60 * 60);
 
-/// A new token that an admin token makes for itself, for an agent that it starts.
+/// A new child token, which an admin token makes for an agent that it starts.
 #[derive(Clone, Debug)]
 pub struct NewChildToken {
     /// The name: as for [`NewAdminToken`](crate::NewAdminToken).
@@ -32,10 +32,10 @@ pub struct NewChildToken {
     pub description: String,
     /// The metadata: as for [`NewAdminToken`](crate::NewAdminToken).
     pub metadata: Option<Value>,
-    /// The grants. Each is covered by grants of the parent that it [may delegate](Grant::may_delegate).
+    /// The grants. Grants that the parent [may delegate](Grant::may_delegate) have to cover each of them.
     pub grants: Vec<Grant>,
-    /// The lifespan, which is limited: at most [`Policy::child_lifespan`](crate::admin::Policy::child_lifespan), and not beyond the parent's expiry.
-    /// `None`: an hour, or as much of it as these allow.
+    /// The lifespan: at least a second, at most [`Policy::child_lifespan`](crate::admin::Policy::child_lifespan), and not beyond the
+    /// parent's expiry. `None`: an hour, or less if one of these bounds is shorter.
     pub lifespan: Option<Lifespan>,
     /// Limits in addition to those of the parent, which hold too.
     pub limits: TokenLimits,
@@ -75,8 +75,10 @@ impl Tokens {
     ///
     /// It belongs to the owner of its parent and counts as one of the owner's tokens. At every moment it may do what its
     /// grants, its parent's delegable grants and its owner's permissions all allow. Its parent's limits hold for it too, and
-    /// requests of both count against the parent's rate limit. It ends with its parent: when that is revoked or expires;
-    /// and with the secret that made it: when that is replaced, after its grace period if it has one.
+    /// requests of both count against the parent's rate limit.
+    ///
+    /// The child ends when its parent is revoked or expires. It also ends when the parent's secret that made it ends: when that
+    /// is replaced, or after its grace period if it has one.
     ///
     /// ```
     /// # async fn demo(tokens: keyward::admin::Tokens, auth: keyward::AuthContext) -> Result<(), keyward::admin::ServiceError> {
@@ -89,10 +91,12 @@ impl Tokens {
     /// ```
     ///
     /// # Errors
-    /// - [`Forbidden`](ServiceError::Forbidden) unless the actor is an admin token that is presented by its present secret,
-    ///   and comes from a person by fewer than five steps;
+    /// - [`Forbidden`](ServiceError::Forbidden) unless the actor is a valid admin token that was presented by its present
+    ///   secret and has fewer than four [ancestors](Token::ancestors);
+    /// - [`OwnerInactive`](ServiceError::OwnerInactive) if the owner is not active;
     /// - [`Invalid`](ServiceError::Invalid) if a field is not valid, a grant is not covered by those that the parent may
-    ///   delegate, the lifespan is too long, or the parent or the owner has too many tokens;
+    ///   delegate, the lifespan is out of bounds, a [rule](crate::admin::TokenRules) is violated, or the parent or the owner
+    ///   has too many tokens;
     /// - [`Taken`](ServiceError::Taken) if the name is taken.
     pub async fn issue_child(&self, new: NewChildToken) -> Result<IssuedToken, ServiceError> {
         let issued = self.context.issue(TokenKind::Admin)?;
@@ -100,7 +104,7 @@ impl Tokens {
         self.context.transact(move |unit| Box::pin(issue_child(unit, tokens, new, issued))).await
     }
 
-    /// Lists the tokens that the acting admin token has made, and those that they have made.
+    /// Lists the descendants of the acting admin token: its children, their children, and so on.
     ///
     /// # Errors
     /// [`Forbidden`](ServiceError::Forbidden) unless the actor is an admin token.
@@ -135,7 +139,7 @@ async fn issue_child(
     if !parent.grants().iter().any(|grant| grant.may_delegate) {
         return Err(ServiceError::Forbidden("none of the token's grants may be delegated"));
     }
-    let Some(owner) = parent.owner().filter(|_| parent.ancestors.len() + 1 < GENERATIONS) else {
+    let Some(owner) = parent.owner().filter(|_| parent.ancestors.len() + 1 < MOST_GENERATIONS) else {
         return Err(ServiceError::Forbidden("the token comes from too many others to make another one"));
     };
     ensure_active(unit, owner).await?;
@@ -150,7 +154,8 @@ async fn issue_child(
     let left = parent.expires_at.map_or(Duration::MAX, |expires| unit.until(expires));
     let longest = policy.child_lifespan.min(left);
     let field = if matches!(lifespan, Some(Lifespan::Until(_))) { FieldName::ExpiresAt } else { FieldName::Lifespan };
-    let lifespan = lifespan.map_or(HOUR.min(longest), |lifespan| lifespan.from(now).unwrap_or(Duration::MAX));
+    let lifespan =
+        lifespan.map_or(DEFAULT_LIFESPAN.min(longest), |lifespan| lifespan.from(now).unwrap_or(Duration::MAX));
     if lifespan > longest || lifespan < Duration::from_secs(1) {
         errors.add(field, format!("must be from 1000 to {} ms", longest.as_millis()));
     }
@@ -224,7 +229,7 @@ fn has_expired(token: &Token, now: Timestamp) -> bool {
 /// Reports grants that the grants which the parent may delegate do not cover.
 fn check_delegated(parent: &Token, grants: &[Grant], errors: &mut FieldErrors) {
     let delegable = parent.grants().iter().filter(|grant| grant.may_delegate);
-    // The conditions stay with the parent's grants: what the child may do is made out of what the parent may.
+    // Conditions need no check: they stay with the parent's grants, which bound the child in every decision.
     let held = delegable.map(|grant| Permission { scope: grant.scope.clone(), when: ConditionClause::Always });
     let ceiling = Ceiling::Of(held.collect());
     let index = ceiling.index();

@@ -1,4 +1,4 @@
-//! Finds a token by its secret, for somebody who has found that.
+//! Finding a token by a secret that was found, for example in a log.
 
 use super::Tokens;
 use super::load::{READ_CONTENT, manages_token};
@@ -10,19 +10,19 @@ use crate::store::{StoreError, View};
 
 /// The longest text in which a secret is looked for, in bytes.
 const LONGEST_TEXT: usize = 64 * 1024;
-/// The most parts of a text that are looked up. Those of keyward's own format are checked before, so that this bounds the reads for parts
-/// that look like keys of other systems.
+/// The most parts of a text that are looked up. Made-up secrets of keyward's own format are sorted out before, so this bounds the reads for
+/// parts that look like keys of other systems.
 const MOST_LOOKUPS: usize = 32;
 
 impl Tokens {
-    /// Finds the token of a secret that somebody has found: in a log, a repository, a chat.
+    /// Finds the token of a secret that was found in a log, a repository or a chat.
     ///
-    /// The text is the secret, or has it somewhere: the first secret of this installation in it counts whose token the actor may see.
-    /// Secrets of Strapi and [adopted keys](Self::adopt) are found too, and expired tokens. It is a read of the store, not of a cache. It
-    /// is no use of the token, and the text is neither kept nor logged.
+    /// The text is the secret, or contains it. If it contains several secrets of this installation, the first one counts whose token the
+    /// actor may see. Secrets of Strapi and [adopted keys](Self::adopt) are found too, and so are expired tokens. The call reads the
+    /// store, not a cache. It does not count as a use of the token, and the text is neither kept nor logged.
     ///
-    /// Super admins and the host program find every token and session, and other people their own and those that they manage. Content
-    /// tokens take the action `admin::api-tokens.read`. A token finds only itself.
+    /// Super admins and the host program find every token and session, and other people their own and those that they manage. A content
+    /// token is found by people with the action `admin::api-tokens.read`. A token finds only itself.
     ///
     /// ```
     /// # async fn demo(keyward: keyward::Keyward) -> Result<(), keyward::admin::ServiceError> {
@@ -37,7 +37,8 @@ impl Tokens {
     /// # Errors
     /// - [`NotFound`](ServiceError::NotFound) if the text has no secret of a token, or the actor may not see the token;
     /// - [`Forbidden`](ServiceError::Forbidden) if the actor is not signed in;
-    /// - [`Invalid`](ServiceError::Invalid) if the text is longer than 64 KiB.
+    /// - [`Invalid`](ServiceError::Invalid) if the text is longer than 64 KiB;
+    /// - [`Store`](ServiceError::Store) if the store fails, or the configured keys are not those of the data.
     pub async fn find(&self, text: &str) -> Result<DescribedToken, ServiceError> {
         if text.len() > LONGEST_TEXT {
             return Err(ServiceError::invalid(
@@ -55,7 +56,7 @@ impl Tokens {
         for digest in digests {
             let Some(record) = view.record(&digest).await? else { continue };
             let token = record.token;
-            // A secret that was replaced and has ended is none of the token's.
+            // The store also finds a token by a replaced secret that has ended. That one does not count.
             if !token.digests().any(|admitted| admitted == digest) {
                 continue;
             }

@@ -119,7 +119,7 @@ impl Tokens {
     /// It is one change: it revokes all of them or none, with an audit event for each. It revokes what the caller expects, and otherwise
     /// nothing: the tokens of a [preview](Self::preview_revoke_all), or a number of tokens.
     ///
-    /// Super admins and the host program revoke the tokens of everybody, sessions included. Other people revoke their own with
+    /// Super admins and the host program revoke the tokens of every owner, sessions included. Other people revoke their own with
     /// [`TokenSelection::owner`], and the admin tokens of an owner that they manage.
     ///
     /// ```

@@ -15,15 +15,15 @@ use std::collections::hash_map::Entry;
 pub struct TokenViolations {
     /// The token.
     pub token: Token,
-    /// What it violates, at least one rule.
+    /// The rules that it violates, at least one.
     pub violations: Vec<Violation>,
 }
 
 impl Tokens {
-    /// Lists the admin and content tokens that violate the [rules](crate::admin::TokenRules) of today, by id: those that the
-    /// actor sees. They were issued before the rules, or imported, and stay valid.
+    /// Lists the tokens that violate the present [rules](crate::admin::TokenRules), of those that the actor may see: admin tokens
+    /// by id, then content tokens by id. They were issued before the rules, or imported, and stay valid.
     ///
-    /// It reads all tokens, page by page, from one view.
+    /// It reads all of these tokens, page by page, in one snapshot of the store.
     ///
     /// # Errors
     /// Those of [`list`](Self::list).
@@ -32,15 +32,15 @@ impl Tokens {
         let actor = self.context.actor(&mut *view).await?;
         let owner = actor.visible_tokens()?;
         let policy = self.context.policy();
+        let sees_content = match &actor {
+            ResolvedActor::Person(grantor) => grantor.reaches_content_tokens(READ_CONTENT),
+            ResolvedActor::Program => true,
+            ResolvedActor::Token(_) | ResolvedActor::Visitor => false,
+        };
         let mut found = Vec::new();
         for kind in [TokenKind::Admin, TokenKind::Content] {
-            let is_seen = match &actor {
-                ResolvedActor::Person(grantor) => grantor.reaches_content_tokens(READ_CONTENT),
-                ResolvedActor::Program => true,
-                ResolvedActor::Token(_) | ResolvedActor::Visitor => false,
-            };
-            let is_seen = is_seen || kind == TokenKind::Admin;
-            if self.kinds.contains(kind) && is_seen && has_rules(policy, kind) {
+            let is_visible = kind == TokenKind::Admin || sees_content;
+            if self.kinds.contains(kind) && is_visible && has_rules(policy, kind) {
                 let owner = owner.filter(|_| kind == TokenKind::Admin);
                 found.extend(violations_of(&mut *view, policy, kind, owner).await?);
             }

@@ -127,7 +127,7 @@ impl UnitOfWork<'_> {
         Ok((token, secret))
     }
 
-    /// Ends the old secret of a token, and the tokens that it made. Changes nothing if its grace period is over.
+    /// Ends the previous secret of a token, and the tokens that it made. Changes nothing if its grace period is over.
     pub(in crate::admin) async fn end_grace(&mut self, token: &Token) -> Result<(), ServiceError> {
         let now = self.tx.now();
         let Some(previous) = token.previous.as_ref().filter(|previous| now < previous.ends_at) else {
@@ -142,7 +142,7 @@ impl UnitOfWork<'_> {
     }
 
     /// Ends the tokens that come from a token whose secret is replaced: when the secret that made them ends, which is now
-    /// for those of a former one.
+    /// for those of a previous one.
     async fn end_children(&mut self, token: &Token, ends: Timestamp) -> Result<(), ServiceError> {
         if let Some(previous) = &token.previous {
             self.delete_line(token, &previous.digest).await?;
@@ -180,7 +180,7 @@ impl UnitOfWork<'_> {
         Ok(())
     }
 
-    /// Checks that a request which a token makes was admitted by its present secret: a former one extends nothing.
+    /// Checks that a request which a token makes was admitted by its present secret: a previous one extends nothing.
     pub(in crate::admin) fn ensure_present_secret(&self, token: &Token) -> Result<(), ServiceError> {
         match self.presented {
             Some(presented) if presented != token.digest => {

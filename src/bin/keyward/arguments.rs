@@ -23,7 +23,7 @@ Environment:
 
 Exit codes:
   0  done
-  1  refused or failed: the message says why
+  1  rejected or failed: the message says why
   2  wrong usage
   3  a token, an owner or a role does not exist
   4  the database is unavailable

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// The reason why a command failed, in one sentence.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The request was refused, or failed.
+    /// The request was rejected, or failed.
     Failed(String),
     /// An argument or a setting is wrong.
     Usage(String),

@@ -392,7 +392,7 @@ async fn audit_log_page_links_where_its_reader_may_go_and_has_no_digest() {
 }
 
 #[tokio::test]
-async fn a_token_page_shows_limits_and_the_former_key() {
+async fn a_token_page_shows_limits_and_the_previous_key() {
     let (world, app) = app();
     let root = world.super_admin().sign_in().await;
     let limits = keyward::token::TokenLimits::none()
@@ -406,14 +406,15 @@ async fn a_token_page_shows_limits_and_the_former_key() {
     for text in ["10.0.0.0/8", "100 per 1 minute, on each server", "30 days"] {
         assert!(shown.contains(text), "{text}: {shown}");
     }
-    assert!(!shown.contains("former key") && !shown.contains("disabled"), "{shown}");
+    assert!(!shown.contains("previous key") && !shown.contains("disabled"), "{shown}");
     world.keyward.tokens().regenerate_with_grace(token.id, Duration::from_secs(7200)).await.unwrap();
     let disable = TokenUpdate { enabled: Some(false), ..TokenUpdate::default() };
     world.keyward.tokens().update(token.id, disable).await.unwrap();
     let shown = read(&page(&app, &root, &one).await);
-    assert!(shown.contains(&format!("The former key …{} is still valid", token.hint)), "{shown}");
+    assert!(shown.contains(&format!("The previous key …{} is still valid", token.hint)), "{shown}");
     assert!(shown.contains("in 2 hours") && shown.contains("This token is disabled."), "{shown}");
     assert!(read(&page(&app, &root, TOKENS).await).contains("bounded disabled"));
-    send(&app, &root, &format!("{one}/end-grace"), &[]).await.assert_status(303);
-    assert!(!read(&page(&app, &root, &one).await).contains("former key"));
+    let version = world.keyward.tokens().read(token.id).await.unwrap().token.version().to_string();
+    send(&app, &root, &format!("{one}/end-grace"), &[("version", &version)]).await.assert_status(303);
+    assert!(!read(&page(&app, &root, &one).await).contains("previous key"));
 }

@@ -1,9 +1,8 @@
 //! `keyward token end-grace`.
 
-use super::{TokenShape, pairs};
+use super::print_token;
 use crate::context::{Access, Context};
 use crate::failure::Failure;
-use crate::output::record;
 use crate::reference::find_token;
 use clap::Args;
 
@@ -18,6 +17,6 @@ impl EndGrace {
         let keyward = context.open(Access::Change).await?;
         let id = find_token(keyward, &self.token).await?.token.id;
         let token = keyward.tokens().end_grace(id).await?;
-        context.out.print(&TokenShape::from(&token), |_| record(&pairs(&token)), |shape| Some(shape.id.to_string()))
+        print_token(context, &token)
     }
 }

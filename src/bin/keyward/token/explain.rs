@@ -12,14 +12,14 @@ use keyward::authz::all_of;
 use keyward::token::TokenKind;
 use std::net::IpAddr;
 
-/// The groups that the tool declares, whose paths the decision does not depend on.
+/// The groups that the tool declares. The decision does not depend on their paths.
 const PATHS: [(TokenKind, &str); 2] = [(TokenKind::Admin, "/admin"), (TokenKind::Content, "/content")];
 
 #[derive(Args)]
 pub(crate) struct Explain {
     /// The id of the token, or its name.
     token: String,
-    /// What a route requires; several: all of them.
+    /// An action that a route requires; may be repeated: the token needs all of them.
     #[arg(value_name = "ACTION[@RESOURCE]", required = true)]
     requires: Vec<ScopeText>,
     /// The address of the client.

@@ -1,9 +1,8 @@
 //! `keyward token find`.
 
-use super::{TokenShape, pairs};
+use super::print_token;
 use crate::context::{Access, Context};
 use crate::failure::Failure;
-use crate::output::record;
 use clap::Args;
 use keyward::admin::ServiceError;
 use std::io::IsTerminal;
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 #[derive(Args)]
 pub(crate) struct Find {
-    /// The file with the secret, or with a text that has it somewhere; - is standard input.
+    /// The file with the secret, or with a text that contains it; - is standard input.
     #[arg(default_value = "-")]
     file: PathBuf,
 }
@@ -29,6 +28,6 @@ impl Find {
             ServiceError::NotFound(_) => Failure::NotFound("the text has no secret of a token".to_owned()),
             error => error.into(),
         })?;
-        context.out.print(&TokenShape::from(&found), |_| record(&pairs(&found)), |shape| Some(shape.id.to_string()))
+        print_token(context, &found)
     }
 }

@@ -14,7 +14,7 @@ use keyward::token::ContentAccess;
 use keyward::{NewAdminToken, NewContentToken};
 use serde_json::Value;
 
-/// The arguments that the fields of a new token come from.
+/// The argument of each field of a new token, for errors.
 const ARGUMENTS: [(FieldName, &str); 11] = [
     (FieldName::Name, "NAME"),
     (FieldName::Description, "--description"),
@@ -50,7 +50,7 @@ pub(crate) struct Issue {
     expires_at: Option<Timestamp>,
     #[command(flatten)]
     limits: LimitArguments,
-    /// The token may make narrower ones with these actions.
+    /// Let the token delegate these actions to tokens that it makes.
     #[arg(long, conflicts_with = "content")]
     may_delegate: bool,
     /// A free text.
@@ -86,7 +86,7 @@ impl Issue {
         let limits = limits.limits();
         let issued = match content {
             None => {
-                // clap requires it for an admin token.
+                // clap requires an owner for an admin token.
                 let owner = find_owner(keyward, &owner.unwrap_or_default()).await?;
                 let mut new = NewAdminToken::new(name, owner.id).description(description).lifespan(lifespan);
                 new = new.limits(limits).grants(allow.into_iter().map(|scope| scope.grant(may_delegate)));

@@ -68,7 +68,7 @@ impl List {
     }
 }
 
-/// Reads page after page until there are as many tokens as asked for, and returns the number of all.
+/// Reads pages until `tokens` has `limit` entries. Returns the number of all tokens of the query.
 async fn read(
     keyward: &Keyward,
     mut query: TokenQuery,

@@ -35,17 +35,17 @@ pub(crate) enum TokenCommand {
     Update(update::Update),
     /// Replace the secret of a token, and print the new one once. The old one is rejected from then on, or after --grace.
     Rotate(rotate::Rotate),
-    /// End the old secret of a token before its grace period is over.
+    /// End the previous secret of a token before its grace period is over.
     EndGrace(end_grace::EndGrace),
     /// Revoke a token for good. Servers reject it within 2 seconds.
     Revoke(revoke::Revoke),
-    /// Find the token of a secret that somebody has found.
+    /// Find the token of a secret that was found, for example in a log.
     ///
-    /// The secret is no argument, which other users of the machine could see: it comes from a file or from standard input.
+    /// The secret comes from a file or from standard input: other users of the machine could see an argument.
     Find(find::Find),
-    /// Say whether a token may do something, and why.
+    /// Explain whether a token may do an action, and why.
     ///
-    /// The tool does not know the routes of a server: `POST /admin/explain` there takes a method and a path.
+    /// The tool does not know the routes of a server. To explain a method and a path, send them to the server: `POST /admin/explain`.
     Explain(explain::Explain),
 }
 
@@ -65,11 +65,16 @@ impl TokenCommand {
     }
 }
 
+/// Prints a token: with `--quiet` its id alone.
+fn print_token(context: &Context, described: &DescribedToken) -> Result<(), Failure> {
+    context.out.print(&TokenShape::from(described), |_| record(&pairs(described)), |shape| Some(shape.id.to_string()))
+}
+
 /// Prints a token with its new secret: with `--quiet` the secret alone.
 async fn print_secret(context: &Context, keyward: &Keyward, issued: &IssuedToken) -> Result<(), Failure> {
     let described = match keyward.tokens().read(issued.token.id).await {
         Ok(described) => described,
-        // Revoked meanwhile, or the store has failed: the secret is still shown, as it is the only time.
+        // Revoked meanwhile, or the store has failed. The secret is still shown, as it cannot be shown later.
         Err(error) => {
             eprintln!("the token cannot be read: {}", Failure::from(error).sentence());
             return Output::Quiet.print(&(), |_| String::new(), |_| Some(issued.secret.expose().to_owned()));
@@ -99,7 +104,7 @@ async fn warn_of_missing_encryption(keyward: &Keyward, has_key: bool) -> Result<
     Ok(())
 }
 
-/// Returns names and values of a token.
+/// Returns the lines of a token, each a name and a value.
 fn pairs(described: &DescribedToken) -> Vec<(&'static str, String)> {
     let DescribedToken { token, owner, .. } = described;
     let mut pairs =
@@ -118,13 +123,13 @@ fn pairs(described: &DescribedToken) -> Vec<(&'static str, String)> {
     }
     pairs.push(("expires", to_second_or(token.expires_at, "never")));
     pairs.extend(describe_limits(&token.limits));
-    pairs.extend(token.previous.iter().map(|previous| ("old secret", former_secret(previous))));
+    pairs.extend(token.previous.iter().map(|previous| ("previous secret", describe_previous(previous))));
     pairs.extend(scopes(described).into_iter().map(|scope| ("allows", scope)));
     pairs
 }
 
-/// Describes the secret before the present one: its end, and its last use.
-fn former_secret(previous: &PreviousSecret) -> String {
+/// Describes the previous secret: its end, and its last use.
+fn describe_previous(previous: &PreviousSecret) -> String {
     let PreviousSecret { hint, ends_at, used, .. } = previous;
     let name = if hint.is_empty() { String::new() } else { format!("ends in {hint}, ") };
     let used = match used {
@@ -137,7 +142,7 @@ fn former_secret(previous: &PreviousSecret) -> String {
     format!("{name}admitted until {}, {used}", to_second(*ends_at))
 }
 
-/// Returns what a token allows, one text for each grant.
+/// Describes the grants or the access of a token, one text for each entry.
 fn scopes(described: &DescribedToken) -> Vec<String> {
     match (described.token.kind(), described.token.access()) {
         (TokenKind::Content, Some(ContentAccess::Custom(actions))) => actions.iter().map(ToString::to_string).collect(),

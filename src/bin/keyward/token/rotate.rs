@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) struct Rotate {
     /// The id of the token, or its name.
     token: String,
-    /// Admit the old secret for this long: 1h, 7d.
+    /// Admit the previous secret for this long: 1h, 7d.
     #[arg(long, value_name = "SPAN", value_parser = parse_duration, default_value = "0s", hide_default_value = true)]
     grace: Duration,
 }

@@ -1,10 +1,9 @@
 //! `keyward token update`.
 
-use super::{TokenShape, pairs};
+use super::print_token;
 use crate::context::{Access, Context};
 use crate::failure::Failure;
 use crate::limit_arguments::{LIMIT_ARGUMENTS, LimitArguments};
-use crate::output::record;
 use crate::reference::find_token;
 use clap::Args;
 use keyward::admin::{FieldName, TokenUpdate};
@@ -27,13 +26,13 @@ pub(crate) struct Update {
     disable: bool,
     #[command(flatten)]
     limits: LimitArguments,
-    /// Admit it from every network.
+    /// Remove the networks: admit the token from everywhere.
     #[arg(long, conflicts_with = "network")]
     any_network: bool,
-    /// Admit any number of requests.
+    /// Remove the rate limit.
     #[arg(long, conflicts_with = "rate")]
     no_rate: bool,
-    /// Keep it without use.
+    /// Remove the idle expiry.
     #[arg(long, conflicts_with = "idle_expiry")]
     no_idle_expiry: bool,
 }
@@ -56,6 +55,6 @@ impl Update {
         let arguments = [(FieldName::Name, "--name"), (FieldName::Description, "--description"), networks, rate, idle];
         let updated = keyward.tokens().update(id, update).await;
         let updated = updated.map_err(|error| Failure::of_service(error, &arguments))?;
-        context.out.print(&TokenShape::from(&updated), |_| record(&pairs(&updated)), |shape| Some(shape.id.to_string()))
+        print_token(context, &updated)
     }
 }
