@@ -48,8 +48,8 @@ pub struct Policy {
     pub regenerations_per_hour: u32,
     /// How often one person may be shown the secret of one token within an hour. Default 60; at least 1.
     pub reveals_per_hour: u32,
-    /// How often one person may change the name, description, grants or access of one token within an hour. Default 120; at least 1. The
-    /// host program is not limited.
+    /// How often one person may change one token within an hour: its name, description, metadata, grants, access or limits. Default 120; at
+    /// least 1. The host program is not limited, and neither is a change that only disables the token.
     pub token_updates_per_hour: u32,
     /// How many changes of one kind one actor, a person or a token, may make within an hour: issue tokens, change roles, invite people and
     /// the like. Default 10 000; at least 1. Changes that only take rights away are not limited, and neither is the host program.

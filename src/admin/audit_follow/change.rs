@@ -40,12 +40,33 @@ pub enum LifecycleChange {
     TokenUpdated {
         /// The token, without owner. It has the new name if that was changed, and else none.
         token: EventToken,
-        /// The words for the parts that changed: `name`, `description`, `metadata`, `grants`, `access`, `limits`.
+        /// The words for the parts that changed: `name`, `description`, `metadata`, `grants`, `access`, `limits`,
+        /// and `expiresAt` of a child token whose parent was regenerated.
         fields: Vec<String>,
     },
     /// A token got a new secret.
     TokenRegenerated {
         /// The token, without owner.
+        token: EventToken,
+    },
+    /// The previous secret of a token was ended before its grace period was over.
+    TokenGraceEnded {
+        /// The token, without owner.
+        token: EventToken,
+    },
+    /// A secret that was replaced and has ended was presented: a sign of theft. At most once a minute for each token and node.
+    TokenSecretReused {
+        /// The token.
+        token: EventToken,
+    },
+    /// A token was rejected because the client was in none of its networks. At most once a minute for each token and node.
+    TokenNetworkRefused {
+        /// The token.
+        token: EventToken,
+    },
+    /// A secret of a token was reported as found in public, and the token was not revoked.
+    SecretLeaked {
+        /// The token.
         token: EventToken,
     },
     /// A token's secret was shown to its owner.
@@ -220,6 +241,10 @@ impl EventDetails<'_> {
             AuditAction::TokenIssued => LifecycleChange::TokenIssued { token, expires_at: self.time("expiresAt") },
             AuditAction::TokenUpdated => LifecycleChange::TokenUpdated { token, fields: self.names() },
             AuditAction::TokenRegenerated => LifecycleChange::TokenRegenerated { token },
+            AuditAction::TokenGraceEnded => LifecycleChange::TokenGraceEnded { token },
+            AuditAction::TokenSecretReused => LifecycleChange::TokenSecretReused { token },
+            AuditAction::TokenNetworkRefused => LifecycleChange::TokenNetworkRefused { token },
+            AuditAction::SecretLeaked => LifecycleChange::SecretLeaked { token },
             AuditAction::TokenRevealed => LifecycleChange::TokenRevealed { token },
             AuditAction::TokenRevoked => LifecycleChange::TokenRevoked { token },
             AuditAction::GrantClamped => LifecycleChange::GrantClamped {
@@ -313,6 +338,12 @@ mod tests {
                     token: token(None, Some("cd")),
                     fields: vec!["grants".into(), "name".into()],
                 },
+            ),
+            (
+                AuditAction::TokenSecretReused,
+                of_token,
+                json!({"name": "ci", "owner": 7}),
+                LifecycleChange::TokenSecretReused { token: token(Some(7), Some("ci")) },
             ),
             (
                 AuditAction::GrantClamped,

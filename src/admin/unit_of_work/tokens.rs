@@ -154,8 +154,9 @@ impl UnitOfWork<'_> {
             if child.expires_at.is_none_or(|expires| ends < expires) {
                 self.tx.set_expiry(child.id, ends).await?;
                 child.digests().for_each(|digest| self.invalidate(Tag::token(&digest)));
-                let (target, details) =
-                    (AuditTarget::Token(child.id, child.kind()), json!({"expiresAt": ends.to_string()}));
+                let before = child.expires_at.map(|at| at.to_string());
+                let details = json!({"expiresAt": {"before": before, "after": ends.to_string()}});
+                let target = AuditTarget::Token(child.id, child.kind());
                 let cause = Some(AuditCause::ParentRegenerated(token.id));
                 self.audit_with_cause(cause, AuditAction::TokenUpdated, target, details).await?;
             }
