@@ -159,15 +159,13 @@ async fn attack_introspection_says_what_the_gate_would() {
     assert_eq!(found, (true, json!(false)), "{former} {networked}");
 }
 
-/// Behind a trusted proxy that names no client, everybody comes from the network of the proxy.
+/// Behind a trusted proxy that names no client, a client does not come from the network of the proxy.
 #[tokio::test]
-async fn attack_a_client_that_the_proxy_does_not_name_is_in_no_network() {
+async fn a_client_that_the_proxy_does_not_name_is_in_no_network() {
     use keyward::guard::ProxyHeader;
-    let site = Site::with(
-        |policy| policy,
-        |builder| builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::XForwardedFor),
-    )
-    .await;
+    let site =
+        Site::with(|policy| policy, |builder| builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::XForwardedFor))
+            .await;
     let token = site.admin(json!({"name": "n", "networks": ["10.0.0.0/8"]})).await;
     let peer: IpAddr = "10.0.0.1".parse().unwrap();
     let named = site.app.get("/admin/x").bearer(token.key.as_str()).peer(peer);
@@ -176,9 +174,9 @@ async fn attack_a_client_that_the_proxy_does_not_name_is_in_no_network() {
     unnamed.header("x-forwarded-for".parse().unwrap(), "unknown").await.assert_status(403);
 }
 
-/// A stream of a client that is in none of the networks any more goes on.
+/// A stream of a client that is in none of the networks any more ends.
 #[tokio::test]
-async fn attack_a_stream_ends_when_the_client_leaves_the_networks() {
+async fn a_stream_ends_when_the_client_leaves_the_networks() {
     use futures_util::FutureExt as _;
     let site = Site::new().await;
     let token = site.admin(json!({"name": "n"})).await;
