@@ -257,6 +257,12 @@ impl Entry {
         self.context.limits.as_ref().map_or(Ok(()), |limits| limits.admit_address(address))
     }
 
+    /// Returns whether the token may have limits, by the part of the entry that every request reads.
+    #[inline]
+    pub(crate) fn may_have_limits(&self) -> bool {
+        self.admissible_until == MonotonicTime(0)
+    }
+
     /// Returns whether each request has to meet limits of the token.
     pub(super) fn has_limits(&self) -> bool {
         self.context.limits.is_some()

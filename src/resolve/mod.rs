@@ -301,13 +301,14 @@ impl Resolver {
         &self.accounts
     }
 
-    /// Checks that a request with this token, read just now, would be admitted and meet these requirements.
+    /// Checks that a request of this client with this token, read just now, would be admitted and meet these requirements.
     ///
     /// This is the gate's own check, for a change that is about to commit.
     pub(crate) fn admits(
         self: &Arc<Self>,
         record: &Record,
         digest: &Digest,
+        client: Option<IpAddr>,
         required: &[(Requirement, Decision)],
     ) -> Result<(), Reason> {
         let now = self.clock.moment();
@@ -316,6 +317,7 @@ impl Resolver {
         let secret = KnownSecret::uncached(*digest);
         let entry = Entry::of(record, secret, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
+        entry.admit_address(client)?;
         let is_met = |(r, then): &(Requirement, Decision)| {
             let now = entry.principal.decide(r, entry.conditions());
             now.verdict() != Verdict::Denied && now.covers(then)
