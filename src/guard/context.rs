@@ -321,7 +321,7 @@ impl AuthContext {
         Ok(Self { entry, ..self.clone() })
     }
 
-    /// Returns the time until the token expires; `None` if it does not.
+    /// Returns the time until the token expires, or until the grace period of its secret ends; `None` if neither does.
     #[cfg(feature = "mcp")]
     pub(crate) fn expires_in(&self) -> Option<std::time::Duration> {
         let resolver = self.entry.resolver()?;

@@ -3,6 +3,8 @@
 mod accounts;
 mod cache_key;
 mod commits;
+#[cfg(feature = "api")]
+mod ends;
 mod entry;
 mod examine;
 mod freshness;

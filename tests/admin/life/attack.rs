@@ -139,9 +139,9 @@ async fn attack_expired_children_count_no_more() {
     assert!(child.is_ok() && own.is_ok(), "{child:?} {own:?}");
 }
 
-/// A gateway that introspects is told that a token is active which the gate would refuse, and until when.
+/// A gateway that introspects learns when a secret ends, and that a token is not active which the gate might refuse.
 #[tokio::test]
-async fn attack_introspection_says_what_the_gate_would() {
+async fn introspection_says_what_the_gate_would() {
     let site = Site::new().await;
     let gateway = site.world.editor().with("admin::tokens.introspect").issue().await;
     let ask = async |key: &str| {
@@ -284,9 +284,9 @@ async fn attack_whoever_changes_over_ends_no_secret_that_was_not_seen() {
     site.try_key(&second).await.assert_ok();
 }
 
-/// A token that a gateway introspects is not found by the network that it was used from.
+/// A token that a gateway introspects is found by the network that it was used from.
 #[tokio::test]
-async fn attack_an_introspection_does_not_hide_where_a_token_was_used() {
+async fn an_introspection_does_not_hide_where_a_token_was_used() {
     use keyward::store::TokenSelection;
     let site = Site::new().await;
     let gateway = site.world.editor().with("admin::tokens.introspect").issue().await;
