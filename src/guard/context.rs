@@ -4,8 +4,8 @@ use super::mark::Mark;
 use super::revalidate::{NoLongerValid, is_still_valid, judge_again, wait_until_revoked};
 use super::route_requirement::Prepared;
 use crate::domain::{
-    AccountKey, Actor, Admission, AdmittedActor, Decision, LogLimit, OwnerId, Principal, Requirement, RoleId, TokenId,
-    TokenKind, Verdict,
+    AccountKey, Actor, Admission, AdmittedActor, Decision, Digest, LogLimit, OwnerId, Principal, Requirement, RoleId,
+    TokenId, TokenKind, Verdict,
 };
 use crate::resolve::Entry;
 use http::Extensions;
@@ -104,6 +104,12 @@ impl AuthContext {
         let admission =
             Admission { digest: self.entry.digest()?, client: self.mark.client(), required: self.decisions() };
         Some(AdmittedActor::new(actor, admission, self.tool()))
+    }
+
+    /// Returns the digest of the secret that was presented; `None` for the public.
+    #[cfg(feature = "api")]
+    pub(crate) fn presented(&self) -> Option<Digest> {
+        self.entry.digest()
     }
 
     /// Returns the owner's roles; empty without an owner.

@@ -316,9 +316,9 @@ async fn attack_disabling_is_not_limited() {
     assert_eq!(set(json!({"enabled": false})).await, 200);
 }
 
-/// The bearer of a former secret learns the end of the present one, and where that is used.
+/// The bearer of a former secret learns neither the end of the present one nor where that is used.
 #[tokio::test]
-async fn attack_a_former_secret_learns_nothing_of_the_present_one() {
+async fn a_former_secret_learns_nothing_of_the_present_one() {
     let site = Site::new().await;
     let token = site.admin(json!({"name": "ci"})).await;
     let path = format!("/admin/admin-tokens/{}/regenerate", token.id);
