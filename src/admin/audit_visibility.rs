@@ -5,11 +5,11 @@
 //! time and the kind of its target remain.
 
 use super::ServiceError;
-use super::actor::{Grantor, ResolvedActor, allows_whole};
+use super::actor::{Grantor, ResolvedActor, load_completed};
 use super::context::ServiceContext;
 use crate::domain::{
-    Action, Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, ConditionClause, Fields,
-    OwnerId, Token, TokenAuthority, TokenId, TokenKind,
+    Actor, AuditAction, AuditCause, AuditEvent, AuditOrigin, AuditTarget, Ceiling, OwnerId, Principal, TokenId,
+    TokenKind, Verdict, action,
 };
 use crate::store::{EventQuery, View};
 use serde_json::Value;
@@ -61,11 +61,14 @@ impl AuditVisibility {
                 })
             }
             ResolvedActor::Token(token) => {
-                let ceiling = match token.owner() {
-                    Some(owner) => context.ceiling(view, owner).await?,
-                    None => Ceiling::Of(Vec::new()),
+                let owner = match token.owner() {
+                    Some(owner) => load_completed(view, context.state.resolver.accounts(), owner).await?,
+                    None => None,
                 };
-                let carries = |action| carries(token, &ceiling, action);
+                // The gate's own judgement: what the owner and the tokens that it comes from leave of its grants.
+                let principal = Principal::of(token, owner.as_ref().map(|(owner, ceiling)| (owner, ceiling)));
+                let principal = principal.filter(|_| token.kind() == TokenKind::Admin);
+                let carries = |name| principal.as_ref().is_some_and(|p| p.verdict(&action(name)) == Verdict::Allowed);
                 Ok(Self {
                     everything: false,
                     owner: token.owner(),
@@ -237,23 +240,6 @@ impl AuditVisibility {
             _ => false,
         }
     }
-}
-
-/// Returns whether an admin token and its owner hold this action as a whole.
-fn carries(token: &Token, ceiling: &Ceiling, action: &str) -> bool {
-    let TokenAuthority::Admin { grants, .. } = &token.authority else { return false };
-    let owner_holds = match ceiling {
-        Ceiling::Unlimited => true,
-        Ceiling::Of(held) => held.iter().any(|permission| allows_whole(permission, action)),
-        Ceiling::Policy(policy) => policy.allows(&Action::new(action), None),
-    };
-    let token_holds = grants.iter().any(|grant| {
-        grant.scope.action.as_str() == action
-            && grant.scope.resource.is_none()
-            && grant.scope.fields == Fields::All
-            && grant.chosen == ConditionClause::Always
-    });
-    owner_holds && token_holds
 }
 
 /// The owners of admin tokens and sessions, including deleted ones.

@@ -40,10 +40,7 @@ impl ServiceContext {
 async fn record(unit: &mut UnitOfWork<'_>, incident: Incident) -> Result<(), ServiceError> {
     match unit.view().token(incident.token).await? {
         Some(token) => unit.record_incident(&token, incident.kind).await,
-        // It was revoked meanwhile, which the audit log has.
-        None => {
-            unit.skip_commit();
-            Ok(())
-        }
+        // It was revoked meanwhile.
+        None => unit.record_incident_of_revoked(incident).await,
     }
 }

@@ -51,7 +51,7 @@ impl TokenRules {
         self
     }
 
-    /// Requires at least one [network](crate::token::Network).
+    /// Requires at least one [network](crate::token::Network), and none with all addresses, such as `0.0.0.0/0`.
     #[must_use]
     pub fn must_have_network(mut self) -> Self {
         self.must_have_network = true;
@@ -87,7 +87,8 @@ impl TokenRules {
         if let Some(longest) = self.longest_lifespan.filter(|longest| lifespan.is_some_and(|span| span > *longest)) {
             found.push(Violation::LifespanTooLong(longest));
         }
-        if self.must_have_network && token.limits.networks.is_empty() {
+        let networks = &token.limits.networks;
+        if self.must_have_network && (networks.is_empty() || networks.iter().any(|network| network.is_everything())) {
             found.push(Violation::NoNetwork);
         }
         if let Some(most) = self.most_tokens.filter(|most| token.of_owner.is_some_and(|count| count > *most)) {

@@ -49,7 +49,8 @@ pub(super) struct AdminToken {
     rate_limit: Option<SentRate>,
     /// It ends after this long without use, in milliseconds; null: never.
     idle_expiry: Option<u64>,
-    /// The keys that are admitted: the present one, and the one before until its grace period ends.
+    /// The keys that are admitted: the present one, and the one before until its grace period ends. A token that reads itself gets
+    /// the key that it has presented.
     secrets: Vec<ShownSecret>,
     /// The token that made it.
     parent: Option<i64>,
@@ -112,6 +113,22 @@ impl From<DescribedToken> for AdminToken {
             access_key_error: None,
         }
     }
+}
+
+/// Describes a token for a caller. The caller's own token has the secret that was presented, and no other: the bearer of a former
+/// secret learns nothing of the present one.
+fn shown_to(caller: &Caller, described: DescribedToken) -> AdminToken {
+    let token = &described.token;
+    let presented = caller.actor.admission().map(|admission| admission.digest);
+    let Some(digest) = presented.filter(|_| caller.token == Some(token.id)) else { return described.into() };
+    let (secret, is_present) = (token.secret(&digest), token.digest == digest);
+    let mut shown = AdminToken::from(described);
+    if !is_present {
+        shown.last_used_at = secret.as_ref().and_then(|secret| secret.used).map(|used| used.at.to_string());
+        shown.last_used_tool = None;
+    }
+    shown.secrets = secret.into_iter().map(ShownSecret::from).collect();
+    shown
 }
 
 /// An admin token to create.
@@ -260,7 +277,7 @@ pub(super) async fn list_of(
     let of_owner = ("adminUserOwner", TokenSort::Owner, TokenField::Owner, FieldType::Id);
     let query = TokenQuery { owner, ..token_query(params, TokenKind::Admin, of_owner)? };
     let page = api.tokens(caller, TokenKind::Admin).list(&query).await?;
-    Ok(List::new(page.items.into_iter().map(AdminToken::from).collect(), query.paging, page.total))
+    Ok(List::new(page.items.into_iter().map(|token| shown_to(caller, token)).collect(), query.paging, page.total))
 }
 
 /// Returns the owner of the session or token that calls.
@@ -322,7 +339,7 @@ pub(super) async fn issue(
 /// session gets 403.
 #[utoipa::path(get, path = "/admin-tokens/self", tag = "Admin tokens", responses((status = 200, body = Data<AdminToken>)))]
 pub(super) async fn read_self(State(api): State<Api>, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
-    Ok(ok(AdminToken::from(api.tokens(&caller, TokenKind::Admin).read_own().await?)))
+    Ok(ok(shown_to(&caller, api.tokens(&caller, TokenKind::Admin).read_own().await?)))
 }
 
 /// Reads an admin token. Sessions of its owner get the key too, if it was kept.
@@ -330,7 +347,7 @@ pub(super) async fn read_self(State(api): State<Api>, caller: Caller) -> Result<
 pub(super) async fn read(State(api): State<Api>, Id(id): Id, caller: Caller) -> Result<Answer<AdminToken>, Failure> {
     let token = api.tokens(&caller, TokenKind::Admin).open(TokenId(id)).await?;
     let (access_key, access_key_error) = key_fields(&token.secret);
-    Ok(ok(AdminToken { access_key, access_key_error, ..AdminToken::from(token.described) }))
+    Ok(ok(AdminToken { access_key, access_key_error, ..shown_to(&caller, token.described) }))
 }
 
 /// Changes an admin token: its name, description, metadata and permissions. Fields that are left out stay.
@@ -425,7 +442,8 @@ pub(super) async fn end_grace(
     caller: Caller,
     OptionalBody(sent): OptionalBody<GraceToEnd>,
 ) -> Result<Answer<AdminToken>, Failure> {
-    Ok(ok(api.tokens(&caller, TokenKind::Admin).end_grace_of(TokenId(id), sent.hint).await?.into()))
+    let token = api.tokens(&caller, TokenKind::Admin).end_grace_of(TokenId(id), sent.hint).await?;
+    Ok(ok(shown_to(&caller, token)))
 }
 
 /// Ends the key that the calling admin token had before. No permission is required.

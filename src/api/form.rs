@@ -7,6 +7,7 @@ use axum::extract::{Form, FromRef, FromRequest, Request};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -18,6 +19,8 @@ pub(super) struct TokenForm {
     pub(super) token: Zeroizing<String>,
     /// How long the client would like to keep the answer.
     pub(super) max_age: Option<Duration>,
+    /// The address of the client that presented the secret.
+    pub(super) client_address: Option<IpAddr>,
 }
 
 impl<S: Send + Sync> FromRequest<S> for TokenForm
@@ -47,7 +50,7 @@ where
 
 impl TokenForm {
     fn read(fields: Vec<(String, String)>) -> Result<Self, Failure> {
-        let (mut token, mut max_age, mut names) = (None, None, BTreeSet::new());
+        let (mut token, mut max_age, mut client_address, mut names) = (None, None, None, BTreeSet::new());
         for (name, value) in fields {
             let value = Zeroizing::new(value);
             match name.as_str() {
@@ -59,12 +62,23 @@ impl TokenForm {
                     let seconds = seconds.ok_or_else(|| Problem::at(["max_age"], "must be a number of seconds"))?;
                     max_age = Some(Duration::from_secs(seconds));
                 }
+                "client_address" => {
+                    let address =
+                        value.parse().map_err(|_| Problem::at(["client_address"], "must be an IP address"))?;
+                    client_address = Some(address);
+                }
                 _ => {}
             }
             names.insert(name);
         }
+        // As it was in a file or a header.
+        let token = token.map(|token| {
+            let text = token.trim();
+            let scheme = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("bearer "));
+            Zeroizing::new(scheme.map_or(text, |scheme| text[scheme.len()..].trim_start()).to_owned())
+        });
         match token.filter(|token| !token.is_empty()) {
-            Some(token) => Ok(Self { token, max_age }),
+            Some(token) => Ok(Self { token, max_age, client_address }),
             None => Err(Problem::at(["token"], "is required").into()),
         }
     }

@@ -4,8 +4,8 @@ use super::failure::Failure;
 use super::form::TokenForm;
 use super::state::Api;
 use crate::admin::ServiceError;
-use crate::domain::{Digest, PermissionList, Principal, Timestamp};
-use crate::guard::KeptByClients;
+use crate::domain::{PermissionList, Timestamp};
+use crate::guard::{Introspected, KeptByClients};
 use axum::Json;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -26,6 +26,8 @@ pub(super) struct TokenToIntrospect {
     /// The time for which the client wants to keep the answer, in seconds. `Cache-Control` of the answer has the time for which it
     /// may: at most the staleness that the installation allows itself.
     max_age: Option<u64>,
+    /// The IP address of the client that presented the token. Without it, a token that is bound to networks is not active.
+    client_address: Option<String>,
 }
 
 /// The state of a token (RFC 7662 section 2.2). A token that is not active has only `active`.
@@ -50,7 +52,8 @@ pub(super) struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     username: Option<String>,
-    /// The time of expiry, in seconds since 1970. Left out if it does not expire.
+    /// When it ends unless it is used again, in seconds since 1970: the earliest of its expiry, the end of the grace period of the
+    /// secret, the expiry of the tokens that it comes from, and the idle expiries. Left out: it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     exp: Option<i64>,
@@ -74,24 +77,28 @@ pub(super) struct Introspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     permissions: Option<PermissionList>,
-    /// Lists of networks. The client has to be in a network of every list, which the caller of this route has to check. Left out if
-    /// the client may be anywhere.
+    /// Lists of networks. The client is in a network of every list. The answer counts for its address alone. Left out if the client may be
+    /// anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     networks: Option<Vec<Vec<String>>>,
 }
 
 /// Returns the state of a token that another service has received: whether it is valid now, and its permissions. The form has
-/// the secret. The answer for an unknown, expired or revoked token, or one of a deactivated owner, is the same.
+/// the secret. The answer for an unknown, expired, disabled or revoked token, one of a deactivated owner, and one that is not admitted from
+/// the client's address, is the same.
 #[utoipa::path(post, path = "/introspect", tag = "Tokens", request_body(content = TokenToIntrospect, content_type = "application/x-www-form-urlencoded"), responses((status = 200, body = Introspection)))]
 pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Result<Response, Failure> {
-    let found = api.keyward.gate().introspect(&form.token).await.map_err(|_| Failure::try_again())?;
+    let found =
+        api.keyward.gate().introspect(&form.token, form.client_address).await.map_err(|_| Failure::try_again())?;
     let (state, left) = match found {
-        Some((principal, digest)) => describe(&api, &principal, &digest).await?.unwrap_or_default(),
+        Some(introspected) => describe(&api, &introspected).await?.unwrap_or_default(),
         None => Default::default(),
     };
+    // What counts for one client's address is not to be kept: the next one with the token may be elsewhere.
     let most = api.keyward.gate().resolver().max_staleness();
-    let max_age = form.max_age.filter(|_| state.active).map(|wanted| wanted.min(most).min(left));
+    let max_age =
+        form.max_age.filter(|_| state.active && state.networks.is_none()).map(|wanted| wanted.min(most).min(left));
     let mut response = Json(state).into_response();
     if let Some(max_age) = max_age.filter(|max_age| max_age.as_secs() > 0) {
         let value = HeaderValue::try_from(format!("private, max-age={}", max_age.as_secs()));
@@ -104,22 +111,20 @@ pub(super) async fn introspect(State(api): State<Api>, form: TokenForm) -> Resul
     Ok(response)
 }
 
-/// Describes a valid token, and returns the time for which it is valid. `None` if it was revoked meanwhile.
-async fn describe(
-    api: &Api,
-    principal: &Principal,
-    digest: &Digest,
-) -> Result<Option<(Introspection, Duration)>, Failure> {
+/// Describes a valid token, notes its use, and returns for how long it is valid. `None` if it was revoked just now.
+async fn describe(api: &Api, introspected: &Introspected) -> Result<Option<(Introspection, Duration)>, Failure> {
+    let principal = introspected.principal();
     let Some(id) = principal.token() else { return Ok(None) };
     let (token, owner) = match api.keyward.tokens().read_presented(id).await {
         Ok(read) => read,
         Err(ServiceError::NotFound(_)) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let now = api.keyward.gate().resolver().clock.now();
-    // A previous secret ends with its grace period.
-    let presented = token.previous.as_ref().filter(|previous| previous.digest == *digest);
-    let ends = [token.expires_at, presented.map(|previous| previous.ends_at)].into_iter().flatten().min();
+    let (gate, digest) = (api.keyward.gate(), &introspected.digest);
+    let Some(secret) = token.secret(digest) else { return Ok(None) };
+    gate.note_introspected(introspected, secret.used.and_then(|used| used.address));
+    let now = gate.resolver().clock.now();
+    let ends = gate.resolver().end_of(&token, digest, now);
     let left = ends.map_or(Duration::MAX, |at| at.since(now));
     let networks: Vec<Vec<String>> = token
         .all_limits()

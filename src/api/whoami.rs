@@ -19,12 +19,12 @@ pub(super) struct WhoAmI {
     kind: &'static str,
     /// Empty for a session.
     name: String,
-    /// The last characters of the secret.
+    /// The last characters of the secret that was presented.
     hint: String,
     /// The owner; null for a content token.
     owner: Option<WhoAmIOwner>,
     created_at: Option<String>,
-    /// Null: it does not expire.
+    /// The earlier of the expiry of the token and the end of the grace period of the secret. Null: it does not expire.
     expires_at: Option<String>,
     /// The actions that it may do as a whole: without a resource, for every row and field.
     scopes: Vec<String>,
@@ -58,11 +58,14 @@ pub(super) async fn read(State(keyward): State<Keyward>, Auth(auth): Auth) -> Re
     };
     if let Some(id) = auth.token() {
         let (token, owner) = keyward.tokens().read_presented(id).await?;
+        // The bearer of a secret learns about this secret alone.
+        let secret = auth.presented().and_then(|digest| token.secret(&digest));
+        let grace_end = secret.as_ref().and_then(|secret| secret.ends_at);
         who.id = Some(token.id.0);
-        (who.name, who.hint) = (token.name, token.hint);
+        (who.name, who.hint) = (token.name, secret.map(|secret| secret.hint).unwrap_or_default());
         who.owner = owner.map(|owner| WhoAmIOwner { id: owner.id.0, name: owner.display_name() });
         who.created_at = Some(token.created_at.to_string());
-        who.expires_at = token.expires_at.map(|at| at.to_string());
+        who.expires_at = [token.expires_at, grace_end].into_iter().flatten().min().map(|at| at.to_string());
     }
     Ok(ok(who))
 }

@@ -2,6 +2,7 @@
 
 use super::{Actor, Decision, Digest, Requirement};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// The actor that a service works for, with the credential and the requirements that admitted its request.
@@ -31,6 +32,8 @@ pub struct AdmittedActor {
 #[derive(Clone)]
 pub(crate) struct Admission {
     pub(crate) digest: Digest,
+    /// The client's address, by which networks are judged, if the token had limits then.
+    pub(crate) client: Option<IpAddr>,
     /// The requirements, with the decisions of that time.
     pub(crate) required: Vec<(Requirement, Decision)>,
 }

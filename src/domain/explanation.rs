@@ -2,8 +2,8 @@
 
 use super::requirement::{Asked, ResourceSource};
 use super::{
-    Authority, Ceiling, ConditionClause, ConditionExpr, Conditions, Digest, Excess, Fields, Grant, Permission,
-    Principal, Requirement, Token, TokenId, TokenKind, Verdict,
+    Ancestor, Authority, Ceiling, ConditionClause, ConditionExpr, Conditions, Digest, Excess, Fields, Grant,
+    Permission, Principal, Requirement, Token, TokenId, TokenKind, Verdict,
 };
 use serde::Serialize;
 use std::fmt;
@@ -172,7 +172,8 @@ pub struct ExplainedGrant {
     pub conditions: Vec<String>,
     /// The permissions of the owner that the grant intersects. An owner without limits has one, with all fields.
     pub covered_by: Vec<ExplainedPermission>,
-    /// The part of the grant that the owner does not hold, as a word: `action`, `all-fields` or `fields`.
+    /// The part of the grant that the owner does not hold, as a word: `action`, `all-fields` or `fields`; `not-delegated` if a token that it
+    /// comes from does not delegate it.
     pub lost: Option<&'static str>,
     /// The same in words.
     pub lost_text: Option<String>,
@@ -293,6 +294,16 @@ pub(crate) struct Holder<'h> {
     pub(crate) conditions: &'h Conditions,
 }
 
+/// Returns the token, of those from which a token comes, that delegates nothing of this grant.
+fn withholder(token: &Token, grant: &Grant) -> Option<TokenId> {
+    let delegates = |delegable: &Grant| {
+        let (of, asked) = (&delegable.scope, &grant.scope);
+        of.action == asked.action && of.resource == asked.resource
+    };
+    let withholds = |ancestor: &&Ancestor| !ancestor.grants.iter().any(delegates);
+    token.ancestors.iter().find(withholds).map(|ancestor| ancestor.id)
+}
+
 impl Holder<'_> {
     /// Explains each action that a requirement names.
     pub(crate) fn explain_actions(&self, requirement: &Requirement) -> Vec<ExplainedAction> {
@@ -331,6 +342,16 @@ impl Holder<'_> {
             Some(permissions) => permissions.into_iter().map(of).collect(),
             None => vec![self.permission(&Fields::All, &[])],
         };
+        if let Some(ancestor) = self.token.and_then(|token| withholder(token, grant)) {
+            let text = format!("token {ancestor}, which it comes from, does not delegate {}", grant.scope.action);
+            return ExplainedGrant {
+                fields: names_of(&grant.scope.fields),
+                conditions: Vec::new(),
+                covered_by: Vec::new(),
+                lost: Some("not-delegated"),
+                lost_text: Some(text),
+            };
+        }
         let lost = ceiling.check(grant).err();
         ExplainedGrant {
             fields: names_of(&grant.scope.fields),
@@ -420,7 +441,11 @@ impl Holder<'_> {
             let text = "A condition of these permissions is not registered: they hold for no row.";
             steps.push(ExplainedStep::fail(StepName::Conditions, text));
         } else {
-            let text = format!("The owner does not hold {list}.{lost}");
+            let withheld = |a: &&ExplainedAction| a.grants.iter().any(|grant| grant.lost == Some("not-delegated"));
+            let text = match uncovered.iter().copied().all(|a| withheld(&a)) {
+                true => format!("The token comes from another one, which does not delegate {list}.{lost}"),
+                false => format!("The owner does not hold {list}.{lost}"),
+            };
             steps.push(ExplainedStep::fail(StepName::Ceiling, text));
         }
         steps

@@ -85,6 +85,11 @@ impl TokenLimits {
 pub struct Network(IpNet);
 
 impl Network {
+    /// Returns whether it has all addresses of a version of IP.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.0.prefix_len() == 0
+    }
+
     /// Returns whether an address is in the network.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.contains(&address.to_canonical())

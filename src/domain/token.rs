@@ -280,6 +280,12 @@ impl Token {
         std::iter::once(present).chain(previous).collect()
     }
 
+    /// Returns the secret with this digest as its bearer may see it; `None` if it is not admitted.
+    #[cfg_attr(not(feature = "api"), allow(dead_code, reason = "the management API shows it"))]
+    pub(crate) fn secret(&self, digest: &Digest) -> Option<TokenSecret> {
+        self.digests().zip(self.secrets()).find(|(admitted, _)| admitted == digest).map(|(_, secret)| secret)
+    }
+
     /// Drops the previous secret if its grace period is over at this time.
     #[must_use]
     pub fn at(mut self, now: Timestamp) -> Self {

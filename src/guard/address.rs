@@ -1,4 +1,4 @@
-//! The client address of a request, for the failure budget, last uses, the audit log and the sign-in.
+//! The client address of a request, for limits by network, the failure budget, last uses, the audit log and the sign-in.
 
 #[cfg(any(feature = "api", feature = "ui"))]
 use http::header::VIA;
@@ -69,6 +69,16 @@ impl Addresses {
         }
     }
 
+    /// Returns the client's address, for limits by network: as [`of`](Self::of), but `None` where a trusted proxy names no
+    /// client, or not in a way that can be read. The proxy's own address says nothing about its client.
+    pub(crate) fn named(&self, headers: &HeaderMap, extensions: &Extensions) -> Option<IpAddr> {
+        let peer = peer(extensions)?;
+        match &self.0 {
+            Some(proxies) => proxies.named_client(peer.to_canonical(), headers),
+            None => Some(peer),
+        }
+    }
+
     /// Returns whether the peer is a trusted proxy.
     pub(crate) fn trust_peer(&self, extensions: &Extensions) -> bool {
         self.0.as_ref().zip(peer(extensions)).is_some_and(|(proxies, peer)| proxies.trust(peer.to_canonical()))
@@ -88,7 +98,21 @@ impl Proxies {
         self.networks.iter().any(|network| network.contains(&address))
     }
 
+    /// Returns the client, or the last trusted proxy before the search ended.
     fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+        self.search(peer, headers).unwrap_or_else(|last| last)
+    }
+
+    /// Returns the client, if the proxies name one. That may be a trusted address: the leftmost, if all are.
+    fn named_client(&self, peer: IpAddr, headers: &HeaderMap) -> Option<IpAddr> {
+        self.search(peer, headers).ok()
+    }
+
+    /// Searches for the client.
+    ///
+    /// # Errors
+    /// The last trusted proxy, if it names no client, or one that cannot be parsed.
+    fn search(&self, peer: IpAddr, headers: &HeaderMap) -> Result<IpAddr, IpAddr> {
         let name = match self.header {
             ProxyHeader::Forwarded => FORWARDED,
             ProxyHeader::XForwardedFor => HeaderName::from_static("x-forwarded-for"),
@@ -99,14 +123,15 @@ impl Proxies {
             ProxyHeader::Forwarded => forwarded_for(element),
             ProxyHeader::XForwardedFor => node(element.trim()),
         });
-        let mut last = peer;
+        let (mut last, mut is_named) = (peer, false);
         while self.trust(last) {
             match clients.next() {
-                Some(Some(client)) => last = client,
-                Some(None) | None => break,
+                Some(Some(client)) => (last, is_named) = (client, true),
+                None if is_named => break,
+                Some(None) | None => return Err(last),
             }
         }
-        last
+        Ok(last)
     }
 }
 
@@ -278,6 +303,25 @@ mod tests {
         ] {
             assert_eq!(of(ProxyHeader::Forwarded, "10.0.0.1", lines), expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn a_proxy_that_names_no_client_has_none_for_networks() {
+        let addresses = Addresses::behind(["10.0.0.0/8"], ProxyHeader::XForwardedFor).unwrap();
+        let named = |peer: [u8; 4], lines: &[&'static str]| {
+            let (mut headers, mut extensions) = (HeaderMap::new(), Extensions::new());
+            for line in lines {
+                headers.append("x-forwarded-for", HeaderValue::from_static(line));
+            }
+            extensions.insert(SocketAddr::from((peer, 1)));
+            addresses.named(&headers, &extensions).map(|address| address.to_string())
+        };
+        for lines in [&[][..], &[""], &["unknown"], &["203.0.113.9, _hidden"], &["203.0.113.9, junk, 10.0.0.2"]] {
+            assert_eq!(named([10, 0, 0, 1], lines), None, "{lines:?}");
+        }
+        assert_eq!(named([10, 0, 0, 1], &["203.0.113.9"]).as_deref(), Some("203.0.113.9"));
+        assert_eq!(named([10, 0, 0, 1], &["10.0.0.3, 10.0.0.2"]).as_deref(), Some("10.0.0.3"));
+        assert_eq!(named([198, 51, 100, 1], &["unknown"]).as_deref(), Some("198.51.100.1"));
     }
 
     #[test]

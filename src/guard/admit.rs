@@ -1,5 +1,6 @@
 //! Admission of a request: path, group, credential, offline check, look-up, judgement.
 
+use super::address::Addresses;
 use super::bearer::{Presented, presented};
 use super::gate::Gate;
 use super::groups::{Access, Group};
@@ -19,6 +20,21 @@ pub(super) enum Admission<'g> {
     Admitted(&'g Group, Arc<Entry>),
     /// The store has to be read first.
     Pending(&'g Group, Lookup),
+}
+
+/// The address of a client.
+#[derive(Clone, Copy)]
+struct ClientAddress {
+    /// The address for networks: `None` if a trusted proxy names no client.
+    named: Option<IpAddr>,
+    /// The address for the audit log and for budgets: in that case, the proxy's.
+    apparent: Option<IpAddr>,
+}
+
+impl ClientAddress {
+    fn of(addresses: &Addresses, headers: &HeaderMap, extensions: &Extensions) -> Self {
+        Self { named: addresses.named(headers, extensions), apparent: addresses.of(headers, extensions) }
+    }
 }
 
 /// A look-up in the store: the caller, or the reason of the rejection.
@@ -138,7 +154,7 @@ impl Gate {
     ) -> Result<Admission<'g>, Reason> {
         if let Some(entry) = self.resolver.limited(cache_key, kinds, self.resolver.clock.moment()) {
             return self
-                .admit_limited(entry, || self.addresses.of(headers, extensions))
+                .admit_limited(entry, || ClientAddress::of(&self.addresses, headers, extensions))
                 .map(|entry| Admission::Admitted(group, entry));
         }
         let secret = match self.format.verify_bytes(secret, kinds) {
@@ -148,16 +164,16 @@ impl Gate {
         let now = self.resolver.clock.moment();
         match self.resolver.known(&secret, now) {
             Some(resolved) => {
-                let address = || self.addresses.of(headers, extensions);
-                self.note_replaced(&resolved, address, now);
+                let client = || ClientAddress::of(&self.addresses, headers, extensions);
+                self.note_replaced(&resolved, || client().apparent, now);
                 let entry = judge(resolved, secret.prefix, kinds, now)?;
-                Ok(Admission::Admitted(group, self.admit_limited(entry, address)?))
+                Ok(Admission::Admitted(group, self.admit_limited(entry, client)?))
             }
             None => {
-                let (gate, address) = (self.clone(), self.addresses.of(headers, extensions));
+                let (gate, client) = (self.clone(), ClientAddress::of(&self.addresses, headers, extensions));
                 let lookup = async move {
-                    let entry = gate.look_up(secret, kinds, address).await?;
-                    gate.admit_limited(entry, || address)
+                    let entry = gate.look_up(secret, kinds, client.apparent).await?;
+                    gate.admit_limited(entry, || client)
                 };
                 Ok(Admission::Pending(group, Box::pin(lookup)))
             }
@@ -165,23 +181,26 @@ impl Gate {
     }
 
     /// Admits a request with a judged token if the token's limits let it, and notes its use.
-    fn admit_limited(&self, entry: Arc<Entry>, address: impl Fn() -> Option<IpAddr>) -> Result<Arc<Entry>, Reason> {
+    fn admit_limited(&self, entry: Arc<Entry>, client: impl Fn() -> ClientAddress) -> Result<Arc<Entry>, Reason> {
         let now = self.resolver.clock.moment();
-        if let Err(reason) = entry.admit(&address) {
+        if let Err(reason) = entry.admit(|| client().named) {
             if let (Reason::NetworkNotAllowed, Some(token)) = (reason, entry.principal.token()) {
-                let incident = Incident { kind: IncidentKind::NetworkRefused, token, address: address() };
+                let token_kind = entry.principal.kind().unwrap_or(TokenKind::Admin);
+                let address = client().apparent;
+                let incident = Incident { kind: IncidentKind::NetworkRefused, token, token_kind, address };
                 self.resolver.incidents.note(incident, now);
             }
             return Err(reason);
         }
-        self.resolver.note_use(&entry, now, address);
+        self.resolver.note_use(&entry, now, || client().apparent);
         Ok(entry)
     }
 
     /// Notes the use of a secret that was replaced and has ended.
     fn note_replaced(&self, resolved: &Resolved, address: impl FnOnce() -> Option<IpAddr>, now: MonotonicTime) {
         if let Resolved::Absent { replaced: Some(token), .. } = resolved {
-            let incident = Incident { kind: IncidentKind::SecretReused, token: *token, address: address() };
+            let (token, token_kind) = *token;
+            let incident = Incident { kind: IncidentKind::SecretReused, token, token_kind, address: address() };
             self.resolver.incidents.note(incident, now);
         }
     }

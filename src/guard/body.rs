@@ -100,7 +100,7 @@ impl BodyGuard {
     }
 
     async fn judge(self) -> Result<(), NoLongerValid> {
-        let judged = judge_again(&self.entry, &self.mark.requirements()).await.map(drop);
+        let judged = judge_again(&self.entry, &self.mark, &self.mark.requirements()).await.map(drop);
         judged.map_err(|loss| loss.record(&self.mark))
     }
 }

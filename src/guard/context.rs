@@ -4,8 +4,8 @@ use super::mark::Mark;
 use super::revalidate::{NoLongerValid, is_still_valid, judge_again, wait_until_revoked};
 use super::route_requirement::Prepared;
 use crate::domain::{
-    AccountKey, Actor, Admission, AdmittedActor, Decision, LogLimit, OwnerId, Principal, Requirement, RoleId, TokenId,
-    TokenKind, Verdict,
+    AccountKey, Actor, Admission, AdmittedActor, Decision, Digest, LogLimit, OwnerId, Principal, Requirement, RoleId,
+    TokenId, TokenKind, Verdict,
 };
 use crate::resolve::Entry;
 use http::Extensions;
@@ -101,8 +101,15 @@ impl AuthContext {
             (TokenKind::Session, Some(owner)) => Actor::Person(owner),
             _ => Actor::Token(self.token()?),
         };
-        let admission = Admission { digest: self.entry.digest()?, required: self.decisions() };
+        let admission =
+            Admission { digest: self.entry.digest()?, client: self.mark.client(), required: self.decisions() };
         Some(AdmittedActor::new(actor, admission, self.tool()))
+    }
+
+    /// Returns the digest of the secret that was presented; `None` for the public.
+    #[cfg(feature = "api")]
+    pub(crate) fn presented(&self) -> Option<Digest> {
+        self.entry.digest()
     }
 
     /// Returns the owner's roles; empty without an owner.
@@ -189,7 +196,7 @@ impl AuthContext {
         }
         // The request may have begun long ago.
         if self.entry.digest().is_some() && !is_still_valid(&self.entry) {
-            judge_again(&self.entry, std::slice::from_ref(requirement)).await.map_err(|_| Forbidden)?;
+            judge_again(&self.entry, &self.mark, std::slice::from_ref(requirement)).await.map_err(|_| Forbidden)?;
         }
         self.mark.add(Arc::new(requirement.clone()));
         Ok(decision)
@@ -314,12 +321,13 @@ impl AuthContext {
         if self.entry.digest().is_none() || is_still_valid(&self.entry) {
             return Ok(self.clone());
         }
-        let entry =
-            judge_again(&self.entry, &self.mark.requirements()).await.map_err(|loss| loss.record(&self.mark))?;
+        let entry = judge_again(&self.entry, &self.mark, &self.mark.requirements())
+            .await
+            .map_err(|loss| loss.record(&self.mark))?;
         Ok(Self { entry, ..self.clone() })
     }
 
-    /// Returns the time until the token expires; `None` if it does not.
+    /// Returns the time until the token expires, or until the grace period of its secret ends; `None` if neither does.
     #[cfg(feature = "mcp")]
     pub(crate) fn expires_in(&self) -> Option<std::time::Duration> {
         let resolver = self.entry.resolver()?;
@@ -347,14 +355,14 @@ impl AuthContext {
     /// The gate checks the same for each frame of a request body, and at its end.
     ///
     /// # Errors
-    /// [`NoLongerValid`] if the token was revoked or regenerated, has expired, its owner was deactivated, or the
-    /// permission was taken away. The client gets 401, 403, or 503 if the store does not answer, whatever the handler
+    /// [`NoLongerValid`] if the token was revoked or regenerated, has expired, its owner was deactivated, the client
+    /// is in none of its networks any more, or the permission was taken away. The client gets 401, 403, or 503 if the store does not answer, whatever the handler
     /// returns.
     pub async fn revalidate(&self) -> Result<(), NoLongerValid> {
         if self.entry.digest().is_none() || is_still_valid(&self.entry) {
             return Ok(());
         }
-        let judged = judge_again(&self.entry, &self.mark.requirements()).await.map(drop);
+        let judged = judge_again(&self.entry, &self.mark, &self.mark.requirements()).await.map(drop);
         judged.map_err(|loss| loss.record(&self.mark))
     }
 

@@ -389,6 +389,11 @@ impl Gate {
                 return End::Withheld(Reason::Forbidden, group, Some(requirement), caller.entry);
             }
         }
+        let is_unknown = |step: &ExplainedStep| step.name == StepName::Network && step.outcome == StepOutcome::Unknown;
+        if report.steps.iter().any(is_unknown) {
+            let summary = "The request reaches the route if the client is in the token's networks.";
+            return End::Reaches(ExplainedOutcome::Unknown, summary.to_owned());
+        }
         match (unknown, asked, least) {
             (Some(text), None, _) => {
                 report.steps.push(ExplainedStep::unknown(StepName::Requirement, text));
@@ -585,9 +590,16 @@ fn not_fresh(unavailable: Unavailable) -> &'static str {
     }
 }
 
+fn is_over(record: &Record) -> bool {
+    record.token.expires_at.is_some_and(|at| at <= record.now)
+}
+
 /// Describes the outcome of a check of the token itself.
 fn describe_check(step: StepName, outcome: Result<(), Reason>, record: &Record) -> String {
     match (step, outcome.is_ok()) {
+        (StepName::Expiry, false) if !is_over(record) && record.token.kind() != TokenKind::Session => {
+            "The token, or one that it comes from, was not used for too long; or that one has expired.".to_owned()
+        }
         (StepName::Expiry, is_valid) => match (record.token.expires_at, is_valid) {
             (Some(at), true) => format!("The token expires at {at}."),
             (None, true) => "The token does not expire.".to_owned(),

@@ -8,6 +8,7 @@ use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 use crate::sync::{Arc, Mutex, PoisonError, Weak, thread_local};
 use http::Method;
 use std::cell::RefCell;
+use std::net::IpAddr;
 
 /// The state of a request that its gate and its handlers share.
 ///
@@ -38,6 +39,8 @@ pub(super) struct Mark {
     /// The tool that the request calls.
     #[cfg(feature = "mcp")]
     tool: Mutex<Option<Arc<str>>>,
+    /// The client's address, of a request whose token has limits.
+    client: Mutex<Option<IpAddr>>,
     /// The head of the response has left: a denial has no effect any more.
     answered: AtomicBool,
 }
@@ -111,6 +114,18 @@ impl Mark {
     #[cfg(feature = "mcp")]
     pub(super) fn tool(&self) -> Option<Arc<str>> {
         self.tool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets the client's address, by which networks are judged again.
+    #[cold]
+    pub(super) fn set_client(&self, address: Option<IpAddr>) {
+        self.written.store(true, Ordering::Release);
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    /// Returns the client's address; `None` if it is not known, or the token had no limits when the request was admitted.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Returns the numbers of the requirements so far, a bit each.

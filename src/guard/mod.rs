@@ -100,6 +100,8 @@ pub(crate) use gate::{Gate, GateSettings};
 pub(crate) use mount::Mounts;
 #[cfg(feature = "forward-auth")]
 pub(crate) use path::{decode_once, judge_reported};
+#[cfg(feature = "api")]
+pub(crate) use presented::Introspected;
 #[cfg(any(feature = "mcp", feature = "secret-scanning"))]
 pub(crate) use receive::Received;
 #[cfg(any(feature = "api", feature = "mcp", feature = "ui"))]

@@ -5,24 +5,46 @@
 use super::admit::judge;
 use super::gate::Gate;
 use crate::domain::{Digest, Principal, Reason, TokenKind, TokenKinds, Unavailable};
-use crate::resolve::{KnownSecret, Resolved};
+use crate::resolve::{Entry, KnownSecret, Resolved};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 const KINDS: TokenKinds = TokenKinds::of(&TokenKind::ALL);
 
+/// A valid token of a secret that a client of the caller has presented.
+pub(crate) struct Introspected {
+    entry: Arc<Entry>,
+    pub(crate) digest: Digest,
+    /// The address of that client, as the caller reports it.
+    client: Option<IpAddr>,
+}
+
+impl Introspected {
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.entry.principal
+    }
+}
+
 impl Gate {
-    /// Returns the principal and the digest of a secret that a client of the caller has presented, if it is valid now. That is a use of the
-    /// token, from an unknown address. Its networks and its rate are not judged: the client is another one's.
+    /// Returns the token of a secret that a client of the caller has presented from this address, if it is valid now. Without an
+    /// address, a token that is bound to networks is not. Its rate is not counted: the gateway decides what a request is.
     ///
     /// # Errors
     /// [`Unavailable`] if that cannot be said now.
-    pub(crate) async fn introspect(self: &Arc<Self>, secret: &str) -> Result<Option<(Principal, Digest)>, Unavailable> {
+    pub(crate) async fn introspect(
+        self: &Arc<Self>,
+        secret: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Option<Introspected>, Unavailable> {
         let Some((resolved, secret)) = self.resolve_presented(secret, None).await? else { return Ok(None) };
-        let now = self.resolver.clock.moment();
-        let Ok(entry) = judge(resolved, secret.prefix, KINDS, now) else { return Ok(None) };
-        self.resolver.note_use(&entry, now, || None);
-        Ok(Some((entry.principal.clone(), secret.digest)))
+        let Ok(entry) = judge(resolved, secret.prefix, KINDS, self.resolver.clock.moment()) else { return Ok(None) };
+        Ok(entry.admit_address(client).is_ok().then(|| Introspected { entry, digest: secret.digest, client }))
+    }
+
+    /// Notes a use of an introspected token: from the client's address, or if that is unknown from this one, of its last use.
+    pub(crate) fn note_introspected(&self, introspected: &Introspected, last_known: Option<IpAddr>) {
+        let address = introspected.client.or(last_known);
+        self.resolver.note_use(&introspected.entry, self.resolver.clock.moment(), || address);
     }
 
     /// Returns the digest of a presented secret if there is a token with it, valid or not.

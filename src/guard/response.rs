@@ -76,6 +76,9 @@ impl<R> ResponseCheck<R> {
         if !anonymous && !request.body().is_complete() {
             request.body_mut().guard(BodyGuard::of_request(entry.clone(), mark.clone()));
         }
+        if entry.may_have_limits() {
+            mark.set_client(gate.addresses.named(request.headers(), request.extensions()));
+        }
         AuthContext::insert(entry.clone(), mark, request.extensions_mut());
         #[cfg(feature = "mcp")]
         if !group.only_authorization {

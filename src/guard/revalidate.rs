@@ -79,7 +79,7 @@ pub(super) async fn wait_until_revoked(entry: &Arc<Entry>, mark: &Mark) {
         let mut changes = resolver.freshness.changes();
         let now = resolver.clock.moment();
         // Compare with the first entry: the credential must still allow all that it allowed then.
-        let Ok(judged) = judge_again(entry, &mark.requirements()).await else { return };
+        let Ok(judged) = judge_again(entry, mark, &mark.requirements()).await else { return };
         current = judged;
         let left = current.next_deadline().min(resolver.freshness.lease_until()).since(now);
         drop(resolver);
@@ -98,11 +98,14 @@ async fn sleep(left: Duration) {
 }
 
 /// Judges the credential of an entry as the gate would judge it now, and returns its current entry. Each decision on
-/// `required` has to allow at least as much as with `entry`.
+/// `required` has to allow at least as much as with `entry`, and the client has to be in the networks of the token.
+///
+/// The client's address is kept only if the token had limits when the request was admitted. If it has got its first
+/// networks since, the client counts as outside them.
 ///
 /// # Errors
 /// [`Loss`] if the credential or a requirement no longer holds, or if the store does not answer.
-pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) -> Result<Arc<Entry>, Loss> {
+pub(super) async fn judge_again(entry: &Arc<Entry>, mark: &Mark, required: &[Requirement]) -> Result<Arc<Entry>, Loss> {
     let gone = Reason::Invalid(InvalidCredential::Unknown);
     let secret = entry.secret().ok_or(gone)?;
     let resolver = entry.resolver().ok_or(Reason::Unavailable(Unavailable::Stale))?;
@@ -113,6 +116,7 @@ pub(super) async fn judge_again(entry: &Arc<Entry>, required: &[Requirement]) ->
     };
     let Resolved::Found(current) = resolved else { return Err(gone.into()) };
     current.judge(resolver.clock.moment())?;
+    current.admit_address(mark.client())?;
     if current.principal.kind() != entry.principal.kind() {
         return Err(gone.into());
     }

@@ -53,15 +53,25 @@ pub(crate) struct EntryContext {
     resolver: Weak<Resolver>,
     /// Limits that each request has to meet. An entry with limits has a context of its own.
     limits: Option<EntryLimits>,
+    /// The end of the grace period of a former secret. Its entry has a context of its own, too.
+    grace_end: Option<MonotonicTime>,
 }
 
 impl EntryContext {
     pub(super) fn new(conditions: Arc<Conditions>, resolver: Weak<Resolver>) -> Arc<Self> {
-        Arc::new(Self { conditions, resolver, limits: None })
+        Arc::new(Self { conditions, resolver, limits: None, grace_end: None })
     }
 
-    fn with_limits(&self, limits: EntryLimits) -> Arc<Self> {
-        Arc::new(Self { conditions: self.conditions.clone(), resolver: self.resolver.clone(), limits: Some(limits) })
+    /// Returns this context, or one with these limits and this end.
+    fn with(self: Arc<Self>, limits: Option<EntryLimits>, grace_end: Option<MonotonicTime>) -> Arc<Self> {
+        if limits.is_none() && grace_end.is_none() {
+            return self;
+        }
+        Arc::new(Self { conditions: self.conditions.clone(), resolver: self.resolver.clone(), limits, grace_end })
+    }
+
+    fn is_shared(&self) -> bool {
+        self.limits.is_none() && self.grace_end.is_none()
     }
 }
 
@@ -124,10 +134,12 @@ impl Entry {
         if owner.is_some_and(|(owner, _)| owner.account.is_some()) {
             reload = reload.min(asked.plus(resolver.accounts.max_age));
         }
-        if token.digest != secret.digest {
-            // When its grace period ends, the store says what the secret is then.
-            reload = reload.min(left(grace_end(token, &secret.digest, record.now)?));
-        }
+        let grace_end = match token.digest == secret.digest {
+            true => None,
+            false => Some(left(grace_end(token, &secret.digest, record.now)?)),
+        };
+        // When its grace period ends, the store says what the secret is then.
+        reload = reload.min(grace_end.unwrap_or(MonotonicTime::NEVER));
         let mut end_idle = |idle: Duration, used: Option<Timestamp>, created: Timestamp| {
             let idle_until = left(used.unwrap_or(created).max(created).plus(idle).plus(NOTE_EVERY));
             if idle_until <= asked {
@@ -161,7 +173,6 @@ impl Entry {
         let enabled = token.all_limits().all(|limits| limits.enabled);
         let limits = EntryLimits::of(token, resolver);
         let at_once = owner_active && enabled && limits.is_none();
-        let context = resolver.entry_context();
         // Of this secret: a use of the other one is no use of it.
         let noted = if token.digest == secret.digest {
             token.secret_used
@@ -181,7 +192,7 @@ impl Entry {
                 Digest::Native(digest) => EntryDigest::Native(digest),
                 digest => EntryDigest::Foreign(Box::new(digest)),
             },
-            context: limits.map_or(context.clone(), |limits| context.with_limits(limits)),
+            context: resolver.entry_context().with(limits, grace_end),
             stamp,
             last_checked: LastChecked::default(),
             ends,
@@ -264,6 +275,12 @@ impl Entry {
     /// Checks the networks of the token alone, for a request that is not sent.
     pub(crate) fn admit_address(&self, address: Option<IpAddr>) -> Result<(), Reason> {
         self.context.limits.as_ref().map_or(Ok(()), |limits| limits.admit_address(address))
+    }
+
+    /// Returns whether the token may have limits, by the part of the entry that every request reads.
+    #[inline]
+    pub(crate) fn may_have_limits(&self) -> bool {
+        self.admissible_until == MonotonicTime(0)
     }
 
     /// Returns whether each request has to meet limits of the token.
@@ -359,10 +376,11 @@ impl Entry {
         self.ends.min(self.reload)
     }
 
-    /// Returns the time until the token expires; `None` if it does not.
+    /// Returns the time until the token expires, or until the grace period of its secret ends; `None` if neither does.
     #[cfg(feature = "mcp")]
     pub(crate) fn expires_in(&self, now: MonotonicTime) -> Option<Duration> {
-        (self.ends < MonotonicTime::NEVER).then(|| self.ends.since(now))
+        let end = self.ends.min(self.context.grace_end.unwrap_or(MonotonicTime::NEVER));
+        (end < MonotonicTime::NEVER).then(|| end.since(now))
     }
 
     /// Returns true for the first use in each interval of `every`, and for one thread only.
@@ -378,8 +396,9 @@ impl Entry {
         // The two counters of its Arc, and its place in the cache's tables.
         const OVERHEAD: usize = 16 + size_of::<u64>() + 40;
         let digest = if let EntryDigest::Foreign(boxed) = &self.digest { size_of_val(&**boxed) } else { 0 };
-        let limits = self.context.limits.as_ref().map_or(0, |limits| size_of::<EntryContext>() + limits.weight());
-        (size_of::<Self>() + OVERHEAD + digest + limits + self.principal.weight()) as u64
+        let context = if self.context.is_shared() { 0 } else { size_of::<EntryContext>() };
+        let limits = self.context.limits.as_ref().map_or(0, EntryLimits::weight);
+        (size_of::<Self>() + OVERHEAD + digest + context + limits + self.principal.weight()) as u64
     }
 }
 

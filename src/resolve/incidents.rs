@@ -1,6 +1,6 @@
 //! Incidents: requests with a genuine secret that the owner of the token should know of. A background task writes them to the audit log.
 
-use crate::domain::{LogLimit, MonotonicTime, TokenId};
+use crate::domain::{LogLimit, MonotonicTime, TokenId, TokenKind};
 use crate::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use futures_util::future::BoxFuture;
 use std::collections::HashMap;
@@ -17,6 +17,7 @@ const MOST_INCIDENTS: usize = 4096;
 pub(crate) struct Incident {
     pub(crate) kind: IncidentKind,
     pub(crate) token: TokenId,
+    pub(crate) token_kind: TokenKind,
     pub(crate) address: Option<IpAddr>,
 }
 

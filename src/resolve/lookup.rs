@@ -3,7 +3,7 @@
 use super::entry::Entry;
 use super::freshness::{Freshness, Stamp};
 use super::{HashUnknown, KnownSecret, Lane, Resolved, Resolver};
-use crate::domain::{Digest, MonotonicTime, OwnerId, Reason, Tag, TokenId, Unavailable};
+use crate::domain::{Digest, MonotonicTime, OwnerId, Reason, Tag, TokenId, TokenKind, Unavailable};
 use crate::sync::{Arc, DashMap, watch};
 use dashmap::mapref::entry::Entry as Slot;
 
@@ -26,7 +26,7 @@ pub(super) struct Absent {
     /// From then on the store must be read again.
     pub(super) until: MonotonicTime,
     /// The token of which this was a secret, if it was replaced.
-    pub(super) replaced: Option<TokenId>,
+    pub(super) replaced: Option<(TokenId, TokenKind)>,
     /// Why no session was opened for the account with this digest.
     pub(super) rejected: Option<Reason>,
 }

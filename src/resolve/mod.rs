@@ -3,6 +3,8 @@
 mod accounts;
 mod cache_key;
 mod commits;
+#[cfg(feature = "api")]
+mod ends;
 mod entry;
 mod examine;
 mod freshness;
@@ -38,7 +40,7 @@ pub(crate) use tasks::Stop;
 
 use crate::domain::{
     Clock, Conditions, Decision, Digest, DigestHasher, InvalidCredential, LogLimit, MonotonicTime, Reason, Requirement,
-    TokenId, TokenKinds, Unavailable, Verdict,
+    TokenId, TokenKind, TokenKinds, Unavailable, Verdict,
 };
 use crate::store::{Following, Record, Store};
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -176,7 +178,7 @@ pub(crate) enum Resolved {
         /// Whether the store was read for this caller.
         read: bool,
         /// The token of which this was a secret, if it was replaced.
-        replaced: Option<TokenId>,
+        replaced: Option<(TokenId, TokenKind)>,
     },
 }
 
@@ -301,13 +303,14 @@ impl Resolver {
         &self.accounts
     }
 
-    /// Checks that a request with this token, read just now, would be admitted and meet these requirements.
+    /// Checks that a request of this client with this token, read just now, would be admitted and meet these requirements.
     ///
     /// This is the gate's own check, for a change that is about to commit.
     pub(crate) fn admits(
         self: &Arc<Self>,
         record: &Record,
         digest: &Digest,
+        client: Option<IpAddr>,
         required: &[(Requirement, Decision)],
     ) -> Result<(), Reason> {
         let now = self.clock.moment();
@@ -316,6 +319,7 @@ impl Resolver {
         let secret = KnownSecret::uncached(*digest);
         let entry = Entry::of(record, secret, stamp, now, self).ok_or(Reason::Invalid(InvalidCredential::Unknown))?;
         entry.judge(now)?;
+        entry.admit_address(client)?;
         let is_met = |(r, then): &(Requirement, Decision)| {
             let now = entry.principal.decide(r, entry.conditions());
             now.verdict() != Verdict::Denied && now.covers(then)
@@ -458,7 +462,7 @@ impl Resolver {
                 let believed = if owner.is_some() { self.limits.max_staleness } else { Duration::MAX };
                 let until = asked.plus(self.limits.absent_for.min(self.reload_after).min(believed));
                 let replaced = snapshot.record.as_ref().filter(|record| has_ended(record, &digest));
-                let replaced = replaced.map(|record| record.token.id);
+                let replaced = replaced.map(|record| (record.token.id, record.token.kind()));
                 let absent = Absent { stamp, owner, until, rejected: None, replaced };
                 self.absent.insert(digest, absent);
                 // The cached entry has ended, and would be found first.

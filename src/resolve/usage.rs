@@ -41,8 +41,10 @@ impl Usage {
         if let (Some(token), Some(digest)) = (entry.principal.token(), entry.digest()) {
             let mut pending = self.lock();
             let uses = pending.entry(token).or_default();
+            // A use from an unknown address hides no known one that is not written yet.
+            let known = uses.iter().find(|used| used.digest == digest).and_then(|used| used.address);
             uses.retain(|used| used.digest != digest);
-            uses.push(Use { token, digest, at, address, tool: None });
+            uses.push(Use { token, digest, at, address: address.or(known), tool: None });
         }
     }
 

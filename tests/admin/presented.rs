@@ -1,11 +1,11 @@
 //! Introspection (RFC 7662), revocation (RFC 7009) and `whoami`: what the bearer of a secret may ask and do.
 
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, VARY};
-use keyward::admin::{Actor, AuditAction, AuditCause, AuditTarget, OwnerState};
+use keyward::admin::{Actor, AuditAction, AuditCause, AuditTarget, Lifespan, NewChildToken, OwnerState};
 use keyward::authz::{ConditionClause, Fields, IS_CREATOR};
 use keyward::store::{EventQuery, Paging};
 use keyward::testing::{Answer, App, Key, SecretFormat, SeededEntropy, World};
-use keyward::token::{ContentAccess, StrapiHashKey, TokenId, TokenKind};
+use keyward::token::{ContentAccess, StrapiHashKey, TokenId, TokenKind, TokenLimits};
 use keyward::{Group, GuardedRouter, HashKey, NewAdminToken, NewOwner, Permission, RoleId, api, authenticated};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -169,6 +169,8 @@ async fn introspection_takes_a_permission_and_a_form() {
     let hints = [("token_type_hint", "x"), ("token", secret), ("token_type_hint", "y")];
     refused(&site.introspect(&hints).await, json!(["token_type_hint"]), "is there twice");
     refused(&site.introspect(&[("token", secret), ("max_age", "-1")]).await, json!(["max_age"]), "a number of seconds");
+    let nowhere = [("token", secret), ("client_address", "here")];
+    refused(&site.introspect(&nowhere).await, json!(["client_address"]), "an IP address");
     let known = [("token_type_hint", "refresh_token"), ("resource", "https://example.test"), ("token", secret)];
     assert_eq!(site.introspect(&known).await.assert_ok().json()["active"], true);
 }
@@ -192,6 +194,74 @@ async fn an_answer_may_be_kept_for_the_staleness_of_the_installation() {
     // No other route sets it.
     let answer = site.app.get("/admin/whoami").bearer(secret).await;
     assert_eq!(answer.assert_ok().headers[CACHE_CONTROL], "no-store");
+}
+
+#[tokio::test]
+async fn a_token_that_is_bound_to_networks_is_active_for_an_address_in_them_alone() {
+    let site = Site::new().await;
+    let owner = site.world.editor().holds("x").issue().await.owner();
+    let tokens = site.world.keyward.tokens();
+    let limits = TokenLimits::none().networks(["10.0.0.0/8".parse().unwrap()]);
+    let new = NewAdminToken::new("parent", owner).grants([keyward::Grant::new("x").may_delegate()]).limits(limits);
+    let parent = tokens.issue_admin(new).await.unwrap();
+    let limits = TokenLimits::none().networks(["10.1.0.0/16".parse().unwrap()]);
+    let by_parent = tokens.clone().acting_as(Actor::Token(parent.token.id));
+    let new = NewChildToken::new("child").grants([keyward::Grant::new("x")]).limits(limits);
+    let child = by_parent.issue_child(new).await.unwrap();
+    let of = async |secret: &keyward::token::Secret, address: &str| {
+        let form = [("token", secret.expose()), ("client_address", address), ("max_age", "60")];
+        let answer = site.introspect(&form).await;
+        // It counts for this address alone.
+        assert_eq!(answer.assert_ok().headers[CACHE_CONTROL], "no-store");
+        answer.json()
+    };
+    for secret in [&parent.secret, &child.secret] {
+        assert_eq!(site.state(secret.expose()).await, inactive(), "the client may be anywhere");
+        assert_eq!(of(secret, "192.0.2.1").await, inactive());
+    }
+    assert_eq!(of(&child.secret, "10.2.0.1").await, inactive());
+    assert_eq!(of(&parent.secret, "::ffff:10.2.0.1").await["networks"], json!([["10.0.0.0/8"]]));
+    assert_eq!(of(&child.secret, "10.1.0.1").await["networks"], json!([["10.1.0.0/16"], ["10.0.0.0/8"]]));
+    // The gateway's client has used the token.
+    site.world.keyward.flush().await;
+    let used = tokens.read(child.token.id).await.unwrap().token.secret_used.unwrap();
+    assert_eq!(used.address, Some("10.1.0.1".parse().unwrap()));
+}
+
+#[tokio::test]
+async fn the_end_of_an_introspected_token_is_the_earliest() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let site = Site::new().await;
+    let owner = site.world.editor().holds("x").issue().await.owner();
+    let tokens = site.world.keyward.tokens();
+    let exp = async |secret: &keyward::token::Secret| {
+        let now = keyward::time::Clock::now(&*site.world.clock).0 / 1000;
+        site.state(secret.expose()).await["exp"].as_i64().map(|exp| exp - now)
+    };
+    // The expiry, then the idle expiry.
+    let idle = TokenLimits::none().idle_expiry(10 * MINUTE);
+    let new = NewAdminToken::new("idle", owner).lifespan(Lifespan::Of(HOUR)).limits(idle);
+    let new = new.grants([keyward::Grant::new("x").may_delegate()]);
+    let parent = tokens.issue_admin(new).await.unwrap();
+    assert_eq!(exp(&parent.secret).await, Some(600));
+    site.world.clock.advance(5 * MINUTE);
+    assert_eq!(exp(&parent.secret).await, Some(600), "it is a use");
+    site.world.keyward.flush().await;
+    // The parent of a child is used by nobody.
+    let by_parent = tokens.clone().acting_as(Actor::Token(parent.token.id));
+    let child = by_parent.issue_child(NewChildToken::new("child")).await.unwrap();
+    site.world.clock.advance(5 * MINUTE);
+    let left = exp(&child.secret).await.unwrap();
+    assert!((300..=360).contains(&left), "{left}");
+    site.world.clock.advance(Duration::from_secs(left.unsigned_abs()));
+    assert_eq!(site.state(child.secret.expose()).await, inactive());
+    // The grace period of a former secret.
+    let token = tokens.issue_admin(NewAdminToken::new("former", owner).lifespan(Lifespan::Of(HOUR))).await.unwrap();
+    let present = tokens.regenerate_with_grace(token.token.id, MINUTE).await.unwrap();
+    assert_eq!((exp(&token.secret).await, exp(&present.secret).await), (Some(60), Some(3600)));
+    let who = site.app.get("/admin/whoami").bearer(&token.secret).await.assert_ok().json();
+    assert_eq!(who["data"]["hint"], token.secret.hint());
+    assert_ne!(who["data"]["expiresAt"], json!(present.token.expires_at.unwrap().to_string()));
 }
 
 #[tokio::test]

@@ -158,13 +158,13 @@ impl<'t> UnitOfWork<'t> {
     /// Checks that the credential which admitted the request would still be admitted, and still meets the requirement
     /// (valid-at-commit). Writers are serialised: what this transaction shows holds when it commits.
     async fn readmit(&mut self, admission: Option<&Admission>) -> Result<(), ServiceError> {
-        let Some(Admission { digest, required }) = admission else { return Ok(()) };
+        let Some(Admission { digest, client, required }) = admission else { return Ok(()) };
         let reject = |reason| Err(ServiceError::Unauthenticated(reason));
         let Some(mut record) = self.tx.record(digest).await? else {
             return reject(Reason::Invalid(InvalidCredential::Unknown));
         };
         self.state.resolver.accounts().complete_record(&mut record).await?;
-        match self.state.resolver.admits(&record, digest, required) {
+        match self.state.resolver.admits(&record, digest, *client, required) {
             Ok(()) => Ok(()),
             Err(Reason::Forbidden) => Err(ServiceError::Forbidden("the permission that this takes was taken away")),
             Err(reason) => reject(reason),

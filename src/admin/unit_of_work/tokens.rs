@@ -6,7 +6,7 @@ use crate::domain::{
     Actor, AuditAction, AuditCause, AuditTarget, Digest, FieldName, LegacyHash, NewSecret, Secret, Tag, Timestamp,
     Token, TokenAuthority, TokenId, TokenKind, TokenLimits,
 };
-use crate::resolve::IncidentKind;
+use crate::resolve::{Incident, IncidentKind};
 use crate::store::{Imported, NewToken, StoredSecret};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -197,12 +197,8 @@ impl UnitOfWork<'_> {
         token: &Token,
         kind: IncidentKind,
     ) -> Result<(), ServiceError> {
-        let what = match kind {
-            IncidentKind::SecretReused => AuditAction::TokenSecretReused,
-            IncidentKind::NetworkRefused => AuditAction::TokenNetworkRefused,
-        };
         let details = json!({"name": token.name, "owner": token.owner()});
-        self.audit(what, AuditTarget::Token(token.id, token.kind()), details).await?;
+        self.audit(action_of(kind), AuditTarget::Token(token.id, token.kind()), details).await?;
         match kind {
             IncidentKind::SecretReused if self.state.settings.policy.revoke_on_reuse => {
                 self.act_as_service();
@@ -210,6 +206,15 @@ impl UnitOfWork<'_> {
             }
             IncidentKind::SecretReused | IncidentKind::NetworkRefused => Ok(()),
         }
+    }
+
+    /// Records an incident of a token that was revoked before it was written.
+    pub(in crate::admin) async fn record_incident_of_revoked(
+        &mut self,
+        incident: Incident,
+    ) -> Result<(), ServiceError> {
+        let target = AuditTarget::Token(incident.token, incident.token_kind);
+        self.audit(action_of(incident.kind), target, json!({})).await
     }
 
     /// Records that the actor is shown a token's secret, if the actor's rate limit for this token allows it.
@@ -309,6 +314,13 @@ fn made_by<'t>(descendants: &'t [Token], token: &Token, secret: &Digest) -> Vec<
         }
     }
     line
+}
+
+fn action_of(kind: IncidentKind) -> AuditAction {
+    match kind {
+        IncidentKind::SecretReused => AuditAction::TokenSecretReused,
+        IncidentKind::NetworkRefused => AuditAction::TokenNetworkRefused,
+    }
 }
 
 /// Returns whether a change only disables a token. Like a revocation it is not limited: somebody else may have used up the number.

@@ -61,9 +61,9 @@ async fn an_account_that_is_missing_for_a_moment_keeps_its_tokens() {
     app.get("/admin/x").bearer(&new).await.assert_ok();
 }
 
-/// A child reads in the audit log what its parent may no longer pass on.
+/// A child no longer reads in the audit log what its parent may no longer pass on.
 #[tokio::test]
-async fn attack_a_child_sees_no_more_events_than_it_may() {
+async fn a_child_sees_no_more_events_than_it_may() {
     let site = Site::new().await;
     let (logs, users) = ("admin::audit-logs.read", "admin::users.read");
     let owner = site.world.editor().holds(logs).holds(users).issue().await.owner();
@@ -143,9 +143,9 @@ async fn expired_children_count_no_more() {
     assert!(child.is_ok() && own.is_ok(), "{child:?} {own:?}");
 }
 
-/// A gateway that introspects is told that a token is active which the gate would refuse, and until when.
+/// A gateway that introspects learns when a secret ends, and that a token is not active which the gate might refuse.
 #[tokio::test]
-async fn attack_introspection_says_what_the_gate_would() {
+async fn introspection_says_what_the_gate_would() {
     let site = Site::new().await;
     let gateway = site.world.editor().with("admin::tokens.introspect").issue().await;
     let ask = async |key: &str| {
@@ -163,9 +163,9 @@ async fn attack_introspection_says_what_the_gate_would() {
     assert_eq!(found, (true, json!(false)), "{former} {networked}");
 }
 
-/// Behind a trusted proxy that names no client, everybody comes from the network of the proxy.
+/// Behind a trusted proxy that names no client, a client does not come from the network of the proxy.
 #[tokio::test]
-async fn attack_a_client_that_the_proxy_does_not_name_is_in_no_network() {
+async fn a_client_that_the_proxy_does_not_name_is_in_no_network() {
     use keyward::guard::ProxyHeader;
     let site =
         Site::with(|policy| policy, |builder| builder.trusted_proxies(["10.0.0.0/8"], ProxyHeader::XForwardedFor))
@@ -178,9 +178,9 @@ async fn attack_a_client_that_the_proxy_does_not_name_is_in_no_network() {
     unnamed.header("x-forwarded-for".parse().unwrap(), "unknown").await.assert_status(403);
 }
 
-/// A stream of a client that is in none of the networks any more goes on.
+/// A stream of a client that is in none of the networks any more ends.
 #[tokio::test]
-async fn attack_a_stream_ends_when_the_client_leaves_the_networks() {
+async fn a_stream_ends_when_the_client_leaves_the_networks() {
     use futures_util::FutureExt as _;
     let site = Site::new().await;
     let token = site.admin(json!({"name": "n"})).await;
@@ -288,9 +288,9 @@ async fn whoever_changes_over_ends_no_secret_that_was_not_seen() {
     site.try_key(&second).await.assert_ok();
 }
 
-/// A token that a gateway introspects is not found by the network that it was used from.
+/// A token that a gateway introspects is found by the network that it was used from.
 #[tokio::test]
-async fn attack_an_introspection_does_not_hide_where_a_token_was_used() {
+async fn an_introspection_does_not_hide_where_a_token_was_used() {
     use keyward::store::TokenSelection;
     let site = Site::new().await;
     let gateway = site.world.editor().with("admin::tokens.introspect").issue().await;
@@ -320,9 +320,9 @@ async fn disabling_is_not_limited() {
     assert_eq!(set(json!({"enabled": false})).await, 200);
 }
 
-/// The bearer of a former secret learns the end of the present one, and where that is used.
+/// The bearer of a former secret learns neither the end of the present one nor where that is used.
 #[tokio::test]
-async fn attack_a_former_secret_learns_nothing_of_the_present_one() {
+async fn a_former_secret_learns_nothing_of_the_present_one() {
     let site = Site::new().await;
     let token = site.admin(json!({"name": "ci"})).await;
     let path = format!("/admin/admin-tokens/{}/regenerate", token.id);

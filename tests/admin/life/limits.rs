@@ -153,3 +153,39 @@ async fn bad_limits_name_their_fields_and_change_nothing() {
     }
     assert_eq!(site.events(AuditAction::TokenIssued).await, before);
 }
+
+#[tokio::test]
+async fn networks_are_judged_again_while_a_request_runs() {
+    use futures_util::FutureExt as _;
+    let site = Site::new().await;
+    let token = site.admin(json!({"name": "ci", "networks": ["10.0.0.0/8"]})).await;
+    let auths: Arc<std::sync::Mutex<Option<keyward::AuthContext>>> = Arc::default();
+    let kept = auths.clone();
+    let routes = GuardedRouter::new().get("/admin/keep", authenticated(), move |auth: keyward::Auth| {
+        *kept.lock().unwrap() = Some(auth.0);
+        async {}
+    });
+    let app = site.world.guard(routes);
+    let peer: IpAddr = "10.1.2.3".parse().unwrap();
+    app.get("/admin/keep").bearer(token.key.as_str()).peer(peer).await.assert_ok();
+    let auth = auths.lock().unwrap().take().unwrap();
+    let narrow = async |networks: Value| {
+        let path = format!("/admin/admin-tokens/{}", token.id);
+        site.app.put(&path).bearer(site.session.as_str()).json(&json!({"networks": networks})).await.assert_ok();
+    };
+    // The client is in the networks still.
+    narrow(json!(["10.1.0.0/16"])).await;
+    auth.revalidate().await.unwrap();
+    assert!(auth.revoked().now_or_never().is_none());
+    let tokens = site.world.keyward.tokens().acting_as(auth.actor());
+    let id = keyward::token::TokenId(token.id);
+    tokens.revoke(keyward::token::TokenId(999_999)).await.unwrap_err();
+    // Now it is not: its streams end, and what it has begun changes nothing.
+    narrow(json!(["10.2.0.0/16"])).await;
+    assert_eq!(auth.revalidate().await.unwrap_err().reason(), Reason::NetworkNotAllowed);
+    assert!(auth.revoked().now_or_never().is_some());
+    let refused = tokens.revoke(id).await.unwrap_err();
+    use keyward::admin::ServiceError::Unauthenticated;
+    assert!(matches!(refused, Unauthenticated(Reason::NetworkNotAllowed)), "{refused:?}");
+    assert_eq!(site.read(token.id).await["enabled"], true);
+}

@@ -45,6 +45,10 @@ async fn the_layer_tells_a_caller_about_itself() {
     assert_eq!(server.seen(), [] as [Value; 0]);
     let stateless = post(&app, &key, &tool("whoami")).header(VERSION, "2026-07-28").await;
     assert_eq!(body(&stateless)["result"]["resultType"], "complete");
+    // A former secret ends with its grace period.
+    let grace = std::time::Duration::from_secs(60);
+    world.keyward.tokens().regenerate_with_grace(key.id, grace).await.unwrap();
+    assert_eq!(ask(&app, &key, "whoami").await["expires_in_seconds"], 60);
 }
 
 #[tokio::test]
