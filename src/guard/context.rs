@@ -4,8 +4,8 @@ use super::mark::Mark;
 use super::revalidate::{NoLongerValid, is_still_valid, judge_again, wait_until_revoked};
 use super::route_requirement::Prepared;
 use crate::domain::{
-    AccountKey, Actor, Admission, AdmittedActor, Decision, Digest, LogLimit, OwnerId, Principal, Requirement, RoleId,
-    TokenId, TokenKind, Verdict,
+    AccountKey, Actor, Admission, AdmittedActor, Decision, LogLimit, OwnerId, Principal, Requirement, RoleId, TokenId,
+    TokenKind, Verdict,
 };
 use crate::resolve::Entry;
 use http::Extensions;
@@ -108,7 +108,7 @@ impl AuthContext {
 
     /// Returns the digest of the secret that was presented; `None` for the public.
     #[cfg(feature = "api")]
-    pub(crate) fn presented(&self) -> Option<Digest> {
+    pub(crate) fn presented(&self) -> Option<crate::domain::Digest> {
         self.entry.digest()
     }
 
