@@ -75,7 +75,7 @@ fn refusals_name_the_argument() {
         (&["owner", "create", "--service", "ci"], "--service"),
         (&["owner", "suspend", "ada@example.test"], "last active super admin"),
         (&["owner", "delete", "ada@example.test"], "last active super admin"),
-        (&["owner", "set-roles", "ada@example.test"], "last active super admin"),
+        (&["owner", "set-roles", "ada@example.test", "--none"], "last active super admin"),
         (&["role", "create", "Deployer"], "NAME: name already taken"),
         (&["role", "delete", "Deployer"], "users have this role"),
         (&["role", "set-permissions", "1", "--none"], "the super admin role cannot be changed"),

@@ -114,9 +114,33 @@ fn explanations_name_the_step_that_decides() {
     assert_eq!((&why["outcome"], &why["actions"][1]["outcome"]), (&json!("denied"), &json!("denied")));
     tool.done(&["token", "update", "deploy", "--disable"]);
     assert_eq!(tool.done(&["token", "explain", "deploy", "deployments.create", "--quiet"]), "denied");
+    tool.done(&["token", "update", "deploy", "--enable"]);
+    assert_eq!(tool.done(&["token", "explain", "deploy", "deployments.create", "--quiet"]), "unknown");
+    tool.done(&["token", "update", "deploy", "--disable"]);
     let text = tool.done(&["token", "explain", "deploy", "deployments.create"]);
     assert!(text.lines().any(|line| line.starts_with("denied  enabled")), "{text}");
     tool.done(&["token", "issue", "shop", "--content", "custom", "--allow", "orders.find"]);
     assert_eq!(tool.done(&["token", "explain", "shop", "orders.find", "--quiet"]), "allowed");
     assert_eq!(tool.done(&["token", "explain", "shop", "orders.delete", "--quiet"]), "denied");
+}
+
+/// A secret in place of a name or a file is not repeated.
+#[test]
+fn secrets_that_are_given_as_arguments_are_not_repeated() {
+    let (tool, issued) = deploy(&[]);
+    let secret = issued["accessKey"].as_str().unwrap();
+    for arguments in [&["show", secret][..], &["rotate", secret], &["find", secret], &["explain", secret, "a"]] {
+        let said = tool.fails(2, &[&["token"], arguments].concat());
+        assert!(said.contains("looks like a secret") && !said.contains(secret), "{said}");
+    }
+}
+
+#[test]
+fn a_name_that_is_the_id_of_another_token_is_ambiguous() {
+    let (tool, issued) = deploy(&[]);
+    let id = issued["id"].to_string();
+    tool.done(&["token", "issue", &id, "--owner", "ci", "--allow", "deployments.read"]);
+    assert!(tool.fails(1, &["token", "revoke", &id]).contains("several tokens"));
+    tool.done(&["token", "issue", "77", "--owner", "ci", "--allow", "deployments.read"]);
+    assert!(tool.done(&["token", "revoke", "77"]).contains("(77)"));
 }

@@ -181,11 +181,11 @@ fn previews_change_nothing() {
     let smaller = ["role", "set-permissions", "Deployer", "--allow", "deployments.read"];
     let lost = json!({"tokens": 1, "grants": 1});
     assert_eq!(tool.json(&[&smaller[..], &["--dry-run"]].concat()), lost);
-    assert_eq!(tool.json(&["owner", "set-roles", "ci", "--dry-run"])["grants"], 2);
+    assert_eq!(tool.json(&["owner", "set-roles", "ci", "--none", "--dry-run"])["grants"], 2);
     assert_eq!(tool.json(&["token", "show", "deploy"]), before);
     tool.done(&smaller);
     assert_eq!(tool.json(&["token", "show", "deploy"])["adminPermissions"].as_array().unwrap().len(), 1);
-    tool.done(&["owner", "set-roles", "ci"]);
+    tool.done(&["owner", "set-roles", "ci", "--none"]);
     assert_eq!(tool.json(&["token", "show", "deploy"])["adminPermissions"], json!([]));
     tool.done(&["role", "delete", "Deployer"]);
     tool.done(&["owner", "delete", "ci"]);

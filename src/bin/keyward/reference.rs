@@ -11,18 +11,30 @@ use std::collections::HashMap;
 /// The page that a search for one record reads.
 const FEW: Paging = Paging { page: 1, page_size: 3 };
 
+/// Rejects a secret in place of a name, which no message may repeat.
+pub(crate) fn refuse_secret(text: &str) -> Result<(), Failure> {
+    let is_long = text.len() >= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+    let has_digits = text.bytes().any(|b| b.is_ascii_digit()) && text.bytes().any(|b| b.is_ascii_uppercase());
+    match is_long && has_digits {
+        true => Err(Failure::usage(
+            "this looks like a secret, and other users of the machine can see arguments: send it to `keyward token find` on standard input",
+        )),
+        false => Ok(()),
+    }
+}
+
 /// Finds an admin or content token by its id, or by its name.
 pub(crate) async fn find_token(keyward: &Keyward, text: &str) -> Result<DescribedToken, Failure> {
+    refuse_secret(text)?;
     let missing = || Failure::NotFound(format!("there is no token {text}: `keyward token list` lists them"));
-    if let Ok(id) = text.parse::<TokenId>() {
-        let read = keyward.tokens().read(id).await;
-        return match read {
-            Ok(token) if token.token.kind() != TokenKind::Session => Ok(token),
-            Ok(_) | Err(ServiceError::NotFound(_)) => Err(missing()),
-            Err(error) => Err(error.into()),
-        };
-    }
     let mut found = Vec::new();
+    if let Ok(id) = text.parse::<TokenId>() {
+        match keyward.tokens().read(id).await {
+            Ok(token) if token.token.kind() != TokenKind::Session => found.push(token),
+            Ok(_) | Err(ServiceError::NotFound(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     for kind in [TokenKind::Admin, TokenKind::Content] {
         let filters = vec![Filter::equals(TokenField::Name, [text])];
         let query = TokenQuery { filters, paging: FEW, ..TokenQuery::of(kind) };
@@ -34,7 +46,9 @@ pub(crate) async fn find_token(keyward: &Keyward, text: &str) -> Result<Describe
         (None, _) => Err(missing()),
         (Some(one), Some(other)) => {
             let ids = format!("{} and {}", one.token.id, other.token.id);
-            Err(Failure::failed(format!("several tokens are named {text}, among them {ids}: give the id")))
+            Err(Failure::failed(format!(
+                "several tokens have the name or id {text}: {ids}: give a name or id that one of them has"
+            )))
         }
     }
 }

@@ -12,8 +12,12 @@ use keyward::admin::FieldName;
 pub(crate) struct SetRoles {
     /// The id, the e-mail address of a person, or the name of a service.
     owner: String,
-    /// All roles that the owner shall have, by id, code or name. Without any, the owner loses all.
+    /// All roles that the owner shall have, by id, code or name.
+    #[arg(required_unless_present = "none", conflicts_with = "none")]
     roles: Vec<String>,
+    /// Take all roles away.
+    #[arg(long)]
+    none: bool,
     /// Only print what the owner's tokens would lose.
     #[arg(long)]
     dry_run: bool,

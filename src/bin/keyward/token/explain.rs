@@ -7,7 +7,7 @@ use crate::reference::find_token;
 use crate::scope_text::ScopeText;
 use clap::Args;
 use http::Method;
-use keyward::admin::{ExplainedStep, Explanation, StepName, StepOutcome};
+use keyward::admin::{ExplainedOutcome, ExplainedStep, Explanation, StepName, StepOutcome};
 use keyward::authz::all_of;
 use keyward::token::TokenKind;
 use std::net::IpAddr;
@@ -29,6 +29,11 @@ pub(crate) struct Explain {
 
 impl Explain {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.requires.iter().any(|scope| scope.0.action.as_str().starts_with('/')) {
+            return Err(Failure::usage(
+                "the tool does not know the routes of a server: ask for an action, or `POST /admin/explain` there",
+            ));
+        }
         if self.requires.iter().any(|scope| !scope.has_all_fields()) {
             return Err(Failure::usage("a route requires an action and a resource; the answer names the fields"));
         }
@@ -41,8 +46,13 @@ impl Explain {
             None => explain,
         };
         let why = explain.token(token.id, &Method::GET, path).await?;
-        let is_admitted = why.is_admitted();
-        context.out.print(&why, lay_out, |_| Some(if is_admitted { "allowed" } else { "denied" }.to_owned()))
+        let word = match why.outcome {
+            ExplainedOutcome::Allowed => "allowed",
+            ExplainedOutcome::Partial => "partial",
+            ExplainedOutcome::Denied => "denied",
+            _ => "unknown",
+        };
+        context.out.print(&why, lay_out, |_| Some(word.to_owned()))
     }
 }
 
