@@ -179,7 +179,8 @@ impl Entry {
         } else {
             token.previous.as_ref().and_then(|previous| previous.used)
         };
-        let noted = noted.map(|used| used.at);
+        let pending = resolver.usage.pending_of(token.id, &secret.digest);
+        let noted = [noted.map(|used| used.at), pending].into_iter().flatten().max();
         Some(Self {
             cache_key_rest: secret.cache_key.rest,
             cache_key_bucket: secret.cache_key.bucket,

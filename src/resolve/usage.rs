@@ -1,7 +1,7 @@
 //! Last uses of tokens, written in the background: at most one a minute for each token, one statement for each batch.
 
 use super::entry::Entry;
-use crate::domain::{Clock, MonotonicTime, Timestamp, TokenId};
+use crate::domain::{Clock, Digest, MonotonicTime, Timestamp, TokenId};
 use crate::store::{Store, Use};
 #[cfg(feature = "mcp")]
 use crate::sync::Arc;
@@ -59,6 +59,12 @@ impl Usage {
     /// Returns the last use that is not written yet.
     pub(super) fn pending(&self, token: TokenId) -> Option<Timestamp> {
         self.lock().get(&token).and_then(|uses| uses.iter().map(|used| used.at).max())
+    }
+
+    /// Returns the last use of this secret of a token that is not written yet.
+    pub(super) fn pending_of(&self, token: TokenId, digest: &Digest) -> Option<Timestamp> {
+        let pending = self.lock();
+        pending.get(&token)?.iter().find(|used| used.digest == *digest).map(|used| used.at)
     }
 
     /// Writes pending uses. Uses that cannot be written stay pending.

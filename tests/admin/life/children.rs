@@ -95,6 +95,11 @@ async fn what_the_parent_loses_the_child_loses() {
         set(body.clone()).await;
         assert_eq!(site.may_read(&child.key).await, status, "{body}");
     }
+    // An explanation names the parent.
+    let explain = site.world.keyward.explain();
+    let why = explain.secret(&child.key, &http::Method::GET, "/admin/articles").await.unwrap();
+    let reason = format!("token {}, which it comes from, does not delegate article.read", parent.id);
+    assert!(why.failed_step().unwrap().text.contains(&reason), "{why}");
     set(json!({"adminPermissions": delegable})).await;
     let owners = site.world.keyward.owners();
     let update = keyward::admin::OwnerUpdate { roles: Some(Vec::new()), ..keyward::admin::OwnerUpdate::default() };

@@ -1,6 +1,6 @@
 //! The life of a key in production, over the management API, with the clock of the fixtures.
 
-mod attack;
+mod attacks;
 mod children;
 mod limits;
 mod rotation;

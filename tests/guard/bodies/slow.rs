@@ -42,8 +42,6 @@ async fn route_without_a_body_does_not_wait_for_one() {
     let once = logout.await;
     let began = Instant::now();
     for (method, path, secret, status) in [
-        ("POST", format!("/admin/api-tokens/{}/end-grace", ids.content_token), &site.root, 200),
-        ("POST", format!("/admin/admin-tokens/{}/end-grace", ids.member_token), &site.member, 200),
         ("DELETE", format!("/admin/api-tokens/{}", ids.content_token), &site.root, 200),
         ("DELETE", format!("/admin/admin-tokens/{}", ids.member_token), &site.member, 200),
         ("DELETE", format!("/admin/roles/{}", ids.role), &site.root, 200),

@@ -1,4 +1,4 @@
-//! ATTACK: each of these fails.
+//! What an attacker, a mistake or an unlucky moment must not achieve with the life of a key.
 
 use super::*;
 use async_trait::async_trait;
@@ -372,4 +372,29 @@ async fn a_new_name_of_a_role_ends_no_rules() {
     let renamed = RoleUpdate { name: Some("Deployers".into()), ..RoleUpdate::default() };
     assert!(roles.update(role, renamed).await.unwrap_err().to_string().contains("rules for tokens"));
     tokens.issue_admin(NewAdminToken::new("b", owner)).await.unwrap_err();
+}
+
+/// Who revokes a token at once after its ended secret was used still finds that use in the audit log.
+#[tokio::test]
+async fn an_incident_of_a_token_that_was_revoked_since_is_recorded() {
+    let site = Site::new().await;
+    let token = site.admin(json!({"name": "ci"})).await;
+    let tokens = site.world.keyward.tokens();
+    let id = keyward::token::TokenId(token.id);
+    tokens.regenerate(id).await.unwrap();
+    site.try_key(&token.key).await.assert_status(401);
+    tokens.revoke(id).await.unwrap();
+    assert_eq!(site.events(AuditAction::TokenSecretReused).await, 1);
+}
+
+/// A key in a form is revoked as it was in a file or a header.
+#[tokio::test]
+async fn revocation_by_the_bearer_takes_what_was_copied() {
+    let site = Site::new().await;
+    for (n, text) in ["{}\n", " {}", "Bearer {}", "bearer {}\r\n"].into_iter().enumerate() {
+        let token = site.admin(json!({"name": format!("{n}")})).await;
+        site.try_key(&token.key).await.assert_ok();
+        site.app.post("/admin/revoke").form(&[("token", &text.replace("{}", &token.key))]).await.assert_ok();
+        site.try_key(&token.key).await.assert_status(401);
+    }
 }
