@@ -8,7 +8,7 @@ use crate::admin::preview::{delegate, delegate_reads};
 use crate::admin::tokens::new_token;
 use crate::domain::*;
 use crate::keyward::Keyward;
-use crate::resolve::IncidentKind;
+use crate::resolve::{Incident, IncidentKind};
 use crate::store::*;
 use async_trait::async_trait;
 use std::collections::BTreeSet;
@@ -698,6 +698,11 @@ async fn every_mutation_commits_its_tags_and_its_event() {
         // A grace period sets the expiry of the tokens that come from it.
         let (token, _) = unit.replace_secret(&world.token, world.issue(TokenKind::Admin), HOUR).await?;
         unit.revoke(&token, None).await
+    });
+    check!(seen, methods, record_incident_of_revoked, |world, unit| {
+        let (token, token_kind) = (world.token.id, TokenKind::Admin);
+        let incident = Incident { kind: IncidentKind::NetworkRefused, token, token_kind, address: None };
+        unit.record_incident_of_revoked(incident).await
     });
     check!(seen, methods, record_reveal, |world, unit| unit.record_reveal(&world.token).await);
     check!(seen, methods, revoke_token, |world, unit| unit.revoke_token(&world.token).await);
