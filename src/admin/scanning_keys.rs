@@ -1,6 +1,7 @@
 //! The public keys of a secret scanner, and the signatures of its messages.
 
 use crate::domain::{Clock, LogLimit, MonotonicTime};
+use crate::sync::Arc;
 use base64ct::{Base64, Encoding};
 use futures_util::future::BoxFuture;
 use p256::ecdsa::signature::Verifier;
@@ -9,7 +10,6 @@ use p256::pkcs8::DecodePublicKey;
 use std::collections::HashMap;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 

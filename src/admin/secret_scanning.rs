@@ -5,13 +5,13 @@ use super::unit_of_work::{UnitOfWork, was_adopted};
 use super::{ServiceError, Tokens};
 use crate::domain::{AuditAction, AuditTarget, Clock, Digest, OwnerId, SecretFormat, TokenKind, TokenKinds};
 use crate::store::{EventQuery, Paging, View};
+use crate::sync::Arc;
 use futures_util::FutureExt;
 use p256::ecdsa::VerifyingKey;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 use zeroize::Zeroizing;
 

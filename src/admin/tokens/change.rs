@@ -109,7 +109,7 @@ impl Tokens {
     /// last uses, so that the owner sees where the previous one is still used.
     ///
     /// ```
-    /// # async fn demo(keyward: keyward::Keyward, id: keyward::TokenId) -> Result<(), keyward::admin::ServiceError> {
+    /// # async fn demo(keyward: keyward::Keyward, id: keyward::token::TokenId) -> Result<(), keyward::admin::ServiceError> {
     /// use std::time::Duration;
     /// let hour = Duration::from_secs(60 * 60);
     /// let new = keyward.tokens().regenerate_with_grace(id, hour).await?.secret;

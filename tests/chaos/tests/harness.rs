@@ -65,7 +65,7 @@ fn harness_detects_nodes_without_a_lease() {
         return;
     }
     let output =
-        chaos(&["--chaos", "--strict", "--only", "network swallows", "--seconds", "8", "--seeded-bug", "leaseless"]);
+        chaos(&["--chaos", "--strict", "--only", "network swallows", "--seconds", "12", "--seeded-bug", "leaseless"]);
     let said = text(&output);
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("after the bound"), "{said}");
