@@ -121,7 +121,6 @@ async fn return_during_a_look_up() {
 #[test]
 fn account_suspended_during_a_look_up_is_rejected() {
     explore(suspension_during_a_look_up);
-    breaks("account is asked before the snapshot", suspension_during_a_look_up);
     breaks("look-up result is used unchecked", suspension_during_a_look_up);
 }
 
