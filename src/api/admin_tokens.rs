@@ -115,7 +115,7 @@ impl From<DescribedToken> for AdminToken {
     }
 }
 
-/// Describes a token for a caller. The caller's own token has the secret that was presented, and no other: the bearer of a former
+/// Describes a token for a caller. The caller's own token has the secret that was presented, and no other: the bearer of a previous
 /// secret learns nothing of the present one.
 fn shown_to(caller: &Caller, described: DescribedToken) -> AdminToken {
     let token = &described.token;

@@ -146,12 +146,12 @@ pub(super) struct Regeneration {
     grace_period: Option<u64>,
 }
 
-/// Which former key ends.
+/// The previous key to end.
 #[derive(Deserialize, ToSchema, Default)]
 #[serde(deny_unknown_fields, expecting = "an object")]
 pub(super) struct GraceToEnd {
-    /// The last four characters of the former key, as it was shown. If another one has replaced it since, nothing changes. Left out: whichever
-    /// it is.
+    /// The last four characters of the previous key, as it was shown. If another key is the previous one by now, nothing changes (409). Left
+    /// out: the previous key of this moment.
     pub(super) hint: Option<String>,
 }
 

@@ -441,8 +441,8 @@ impl Holder<'_> {
             let text = "A condition of these permissions is not registered: they hold for no row.";
             steps.push(ExplainedStep::fail(StepName::Conditions, text));
         } else {
-            let withheld = |a: &&ExplainedAction| a.grants.iter().any(|grant| grant.lost == Some("not-delegated"));
-            let text = match uncovered.iter().copied().all(|a| withheld(&a)) {
+            let mut grants = uncovered.iter().flat_map(|action| &action.grants);
+            let text = match grants.all(|grant| grant.lost == Some("not-delegated")) {
                 true => format!("The token comes from another one, which does not delegate {list}.{lost}"),
                 false => format!("The owner does not hold {list}.{lost}"),
             };

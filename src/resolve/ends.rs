@@ -23,8 +23,8 @@ impl Resolver {
             let idle = ancestor.limits.idle_expiry.map(|idle| used.plus(idle).plus(NOTE_EVERY));
             [ancestor.expires_at, idle].into_iter().flatten()
         });
-        let former = token.previous.as_ref().filter(|previous| previous.digest == *digest);
-        let own = [token.expires_at, former.map(|previous| previous.ends_at)].into_iter().flatten();
+        let previous = token.previous.as_ref().filter(|previous| previous.digest == *digest);
+        let own = [token.expires_at, previous.map(|previous| previous.ends_at)].into_iter().flatten();
         own.chain(own_idle).chain(ancestors).min()
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct EntryContext {
     resolver: Weak<Resolver>,
     /// Limits that each request has to meet. An entry with limits has a context of its own.
     limits: Option<EntryLimits>,
-    /// The end of the grace period of a former secret. Its entry has a context of its own, too.
+    /// The end of the grace period of a previous secret. Its entry has a context of its own, too.
     grace_end: Option<MonotonicTime>,
 }
 

@@ -8,7 +8,8 @@ use async_trait::async_trait;
 pub trait ReadKeys {
     /// Returns the check values of the keys that the data uses.
     async fn key_checks(&mut self) -> Result<Vec<KeyCheck>, StoreError>;
-    /// Returns the number of tokens that use each key, by kind and id.
+    /// Returns the number of tokens that use each key, by kind and id. A token whose previous secret is in its grace period counts for the hash key of
+    /// each secret.
     async fn key_uses(&mut self) -> Result<Vec<KeyUse>, StoreError>;
 }
 

@@ -67,8 +67,8 @@ pub struct SelectedToken {
     pub owner: Option<OwnerId>,
     /// The [tag](Tag::token) of its digest.
     pub tag: Tag,
-    /// The tag of the digest of its former secret, if that is remembered.
-    pub former: Option<Tag>,
+    /// The tag of the digest of its previous secret, if that is remembered.
+    pub previous: Option<Tag>,
     /// The time of the last change.
     pub updated_at: Timestamp,
 }
@@ -80,7 +80,7 @@ impl From<&Token> for SelectedToken {
             kind: token.kind(),
             owner: token.owner(),
             tag: Tag::token(&token.digest),
-            former: token.previous.as_ref().map(|previous| Tag::token(&previous.digest)),
+            previous: token.previous.as_ref().map(|previous| Tag::token(&previous.digest)),
             updated_at: token.updated_at,
         }
     }

@@ -247,7 +247,7 @@ mod tests {
             kind: TokenKind::Admin,
             owner: None,
             tag: Tag(1),
-            former: None,
+            previous: None,
             updated_at: Timestamp(at),
         };
         let of = |tokens: &[(i64, i64)]| {

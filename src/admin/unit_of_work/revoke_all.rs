@@ -26,7 +26,7 @@ impl UnitOfWork<'_> {
             false => {
                 let tags = selected
                     .iter()
-                    .flat_map(|token| [Some(token.tag), token.former])
+                    .flat_map(|token| [Some(token.tag), token.previous])
                     .flatten()
                     .chain(owners.into_iter().map(Tag::owner));
                 tags.for_each(|tag| self.invalidate(tag));

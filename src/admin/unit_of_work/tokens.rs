@@ -323,7 +323,8 @@ fn action_of(kind: IncidentKind) -> AuditAction {
     }
 }
 
-/// Returns whether a change only disables a token. Like a revocation it is not limited: somebody else may have used up the number.
+/// Returns whether a change only disables a token. Such a change is not limited, like a
+/// revocation: a stolen session could use up the limit.
 fn only_disables(before: &Token, after: &Token) -> bool {
     let disabled = TokenLimits { enabled: false, ..before.limits.clone() };
     before.limits.enabled && after.version() == Token { limits: disabled, ..before.clone() }.version()

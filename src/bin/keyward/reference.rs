@@ -12,7 +12,7 @@ use std::collections::HashMap;
 const FEW: Paging = Paging { page: 1, page_size: 3 };
 
 /// Rejects a secret in place of a name, which no message may repeat.
-pub(crate) fn refuse_secret(text: &str) -> Result<(), Failure> {
+pub(crate) fn reject_secret(text: &str) -> Result<(), Failure> {
     let is_long = text.len() >= 40 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
     let has_digits = text.bytes().any(|b| b.is_ascii_digit()) && text.bytes().any(|b| b.is_ascii_uppercase());
     match is_long && has_digits {
@@ -25,7 +25,7 @@ pub(crate) fn refuse_secret(text: &str) -> Result<(), Failure> {
 
 /// Finds an admin or content token by its id, or by its name.
 pub(crate) async fn find_token(keyward: &Keyward, text: &str) -> Result<DescribedToken, Failure> {
-    refuse_secret(text)?;
+    reject_secret(text)?;
     let missing = || Failure::NotFound(format!("there is no token {text}: `keyward token list` lists them"));
     let mut found = Vec::new();
     if let Ok(id) = text.parse::<TokenId>() {

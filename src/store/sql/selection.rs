@@ -80,7 +80,7 @@ fn token(row: &Row) -> Result<SelectedToken, StoreError> {
         kind: TokenKind::from_word(&kind).ok_or_else(|| corrupt("kind", "no such kind"))?,
         owner: rows::maybe(row, "owner_id")?.map(OwnerId),
         tag: Tag(rows::get::<i64>(row, "tag")?.cast_unsigned()),
-        former: former(row)?,
+        previous: previous(row)?,
         updated_at: Timestamp(rows::get(row, "updated_at")?),
     })
 }
@@ -92,7 +92,7 @@ fn address(row: &Row) -> Result<IpAddr, StoreError> {
 }
 
 /// Reads the tag of the secret before the present one.
-fn former(row: &Row) -> Result<Option<Tag>, StoreError> {
-    let digest = rows::maybe::<String>(row, "former")?;
-    digest.map(|digest| rows::parse_digest("former", &digest).map(|digest| Tag::token(&digest))).transpose()
+fn previous(row: &Row) -> Result<Option<Tag>, StoreError> {
+    let digest = rows::maybe::<String>(row, "previous")?;
+    digest.map(|digest| rows::parse_digest("previous", &digest).map(|digest| Tag::token(&digest))).transpose()
 }

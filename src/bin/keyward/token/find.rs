@@ -3,7 +3,7 @@
 use super::print_token;
 use crate::context::{Access, Context};
 use crate::failure::Failure;
-use crate::reference::refuse_secret;
+use crate::reference::reject_secret;
 use clap::Args;
 use keyward::admin::ServiceError;
 use std::io::IsTerminal;
@@ -18,7 +18,7 @@ pub(crate) struct Find {
 
 impl Find {
     pub(crate) async fn run(self, context: &Context) -> Result<(), Failure> {
-        refuse_secret(&self.file.to_string_lossy())?;
+        reject_secret(&self.file.to_string_lossy())?;
         let text = if self.file == Path::new("-") && std::io::stdin().is_terminal() {
             context.stdin.secret("secret", &self.file)?
         } else {

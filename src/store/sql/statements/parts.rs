@@ -405,7 +405,7 @@ macro_rules! selected_tokens {
     ($and:literal) => {
         concat!(
             "SELECT t.id AS token_id, t.kind, t.owner_id, t.tag, t.updated_at, u.address, (SELECT p.digest FROM keyward_previous_secret p ",
-            "WHERE p.token_id = t.id ORDER BY p.id DESC LIMIT 1) AS former FROM keyward_token t ",
+            "WHERE p.token_id = t.id ORDER BY p.id DESC LIMIT 1) AS previous FROM keyward_token t ",
             "LEFT JOIN keyward_token_use u ON u.token_id = t.id WHERE (CAST($1 AS TEXT) IS NULL OR t.kind = $1) ",
             "AND (CAST($2 AS BIGINT) IS NULL OR EXISTS (SELECT 1 FROM keyward_owner_role m ",
             "WHERE m.owner_id = t.owner_id AND m.role_id = $2)) ",
