@@ -80,5 +80,9 @@ async fn delete_older_than(unit: &mut UnitOfWork<'_>, age: Duration) -> Result<u
     }
     let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
     let before = Timestamp(unit.now().0.saturating_sub(age));
-    unit.delete_events(before).await
+    let deleted = unit.delete_events(before).await?;
+    if deleted == 0 {
+        unit.skip_commit();
+    }
+    Ok(deleted)
 }

@@ -85,9 +85,16 @@ impl Keyward {
 }
 
 async fn tidy(context: ServiceContext) -> Result<(), ServiceError> {
-    context.transact(|unit| Box::pin(unit.delete_ended_sessions())).await?;
+    context.transact(|unit| Box::pin(delete_ended_sessions(unit))).await?;
     if let Some(age) = context.policy().keep_events {
         super::AuditLog(context).delete_older_than(age).await?;
+    }
+    Ok(())
+}
+
+async fn delete_ended_sessions(unit: &mut UnitOfWork<'_>) -> Result<(), ServiceError> {
+    if unit.delete_ended_sessions().await? == 0 {
+        unit.skip_commit();
     }
     Ok(())
 }
