@@ -9,7 +9,7 @@ use keyward::authz::{Ceiling, ConditionClause, Fields, Scope};
 use keyward::guard::Limits;
 use keyward::store::{Snapshot, Transaction, Use, View};
 use keyward::store::{Store, StoreError, WriteStore};
-use keyward::token::TokenAuthority;
+use keyward::token::{LastUse, TokenAuthority};
 use keyward::{Builder, Grant, HashKey, Keyward, MemoryStore, NewAdminToken, NewOwner, NewRole, Permission};
 use std::net::SocketAddr;
 
@@ -115,7 +115,7 @@ impl Store for Rows {
         let mut snapshot = self.0.resolve(digest).await?;
         if let Some(record) = &mut snapshot.record {
             // The token was used just now, so that no use is noted, which would add to the bytes of a principal.
-            record.token.last_used_at = Some(record.now);
+            record.token.secret_used = Some(LastUse { at: record.now, address: None });
             if let TokenAuthority::Admin { grants, .. } = &mut record.token.authority {
                 for grant in grants {
                     *grant = Grant {

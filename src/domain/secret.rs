@@ -324,7 +324,12 @@ impl SecretFormat {
     /// Returns true if a secret of this installation may have this length.
     pub(crate) fn has_length(&self, length: usize) -> bool {
         self.prefixes.iter().any(|(_, prefix)| prefix.len() + RANDOM + CHECK == length)
-            || self.foreign.iter().any(|format| format.has_length(length))
+            || self.has_foreign_length(length)
+    }
+
+    #[inline(never)]
+    fn has_foreign_length(&self, length: usize) -> bool {
+        self.foreign.iter().any(|format| format.has_length(length))
     }
 
     /// Checks the secret of an invitation without the store.

@@ -81,7 +81,7 @@ impl Gate {
             Ok(group) => group,
             Err(reason) => return Err((reason, self.apparent_group(method, uri, extensions))),
         };
-        if group.same_origin && !is_safe(method) && !self.proves_same_origin(headers, uri, group) {
+        if group.same_origin && self.is_cross_origin(method, uri, headers, group) {
             return Err((Reason::CrossOrigin, Some(group)));
         }
         Ok(group)
@@ -207,6 +207,7 @@ impl Gate {
 
     /// Rejects a secret that fails the offline check. Where the host's session counts, the credential of another system is
     /// ignored.
+    #[inline(never)]
     pub(super) fn reject_secret<'g>(
         self: &Arc<Self>,
         error: VerifyError,
@@ -294,17 +295,17 @@ impl Gate {
         self.style.headers.any_is_ours(headers, |secret| self.format.is_ours(secret))
     }
 
-    /// Returns whether a request needs no proof of same origin, or has one.
+    /// Returns whether a request may change something and lacks the proof of same origin that it needs.
     ///
     /// In a protected group, a request that is judged by its headers alone needs none: browsers send no credential of
     /// this installation by themselves. Where a cookie may count, only such a credential rules the cookie out.
     #[inline(never)]
-    fn proves_same_origin(&self, headers: &HeaderMap, uri: &Uri, group: &Group) -> bool {
+    fn is_cross_origin(&self, method: &Method, uri: &Uri, headers: &HeaderMap, group: &Group) -> bool {
         let judged_by_header = match &group.pages {
             Some(_) => self.has_own_credential(headers),
             None => group.is_protected() && self.style.headers.any(headers),
         };
-        judged_by_header || is_same_origin(headers, uri)
+        !is_safe(method) && !judged_by_header && !is_same_origin(headers, uri)
     }
 }
 

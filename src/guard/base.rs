@@ -44,13 +44,9 @@ impl Base {
     }
 
     /// Strips the base from a path, by whole segments. Any other path is returned unchanged.
+    #[inline]
     pub(crate) fn inward<'p>(&self, path: &'p str) -> &'p str {
-        let Some(base) = &self.0 else { return path };
-        match path.strip_prefix(&**base) {
-            Some("") => "/",
-            Some(below) if below.starts_with('/') => below,
-            _ => path,
-        }
+        self.0.as_deref().map_or(path, |base| strip(base, path))
     }
 
     /// Returns whether a path is the base or below it.
@@ -58,6 +54,15 @@ impl Base {
         self.0
             .as_deref()
             .is_some_and(|base| path.strip_prefix(base).is_some_and(|b| b.is_empty() || b.starts_with('/')))
+    }
+}
+
+#[inline(never)]
+fn strip<'p>(base: &str, path: &'p str) -> &'p str {
+    match path.strip_prefix(base) {
+        Some("") => "/",
+        Some(below) if below.starts_with('/') => below,
+        _ => path,
     }
 }
 

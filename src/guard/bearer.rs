@@ -17,9 +17,9 @@ pub(super) enum Presented<'a> {
 
 /// Reads the credential of the `Authorization` header.
 pub(super) fn presented(headers: &HeaderMap) -> Presented<'_> {
-    // Hashing a name takes as long as comparing it with a dozen others.
+    // To find a name by its hash takes as long as to compare it with half a dozen others.
     let (value, another) = match headers.len() {
-        0..=12 => first_two(headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)),
+        0..=6 => first_two(headers.iter().filter(|(name, _)| *name == AUTHORIZATION).map(|(_, value)| value)),
         _ => first_two(headers.get_all(AUTHORIZATION).iter()),
     };
     match (value, another) {

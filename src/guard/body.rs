@@ -8,7 +8,7 @@
 
 use super::mark::Mark;
 use super::revalidate::{NoLongerValid, is_still_valid, judge_again, wait_until_revoked};
-use crate::resolve::Entry;
+use crate::sync::StrongArc;
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -19,7 +19,6 @@ use std::any::Any;
 use std::any::TypeId;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -68,8 +67,7 @@ pub(super) fn as_stream<B: 'static>(body: &mut B) -> Option<&mut dyn GuardableBo
 /// A guard that judges the caller's credential again while a body is read or sent.
 #[derive(Clone)]
 pub struct BodyGuard {
-    entry: Arc<Entry>,
-    mark: Arc<Mark>,
+    mark: StrongArc<Mark>,
     of_response: bool,
 }
 
@@ -81,26 +79,26 @@ impl fmt::Debug for BodyGuard {
 
 impl BodyGuard {
     /// Creates the guard of a request body.
-    pub(super) fn of_request(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
-        Self { entry, mark, of_response: false }
+    pub(super) fn of_request(mark: StrongArc<Mark>) -> Self {
+        Self { mark, of_response: false }
     }
 
     /// Creates the guard of a response body, which ends with the credential.
-    pub(super) fn of_response(entry: Arc<Entry>, mark: Arc<Mark>) -> Self {
-        Self { entry, mark, of_response: true }
+    pub(super) fn of_response(mark: StrongArc<Mark>) -> Self {
+        Self { mark, of_response: true }
     }
 
     /// Returns a body with the same frames, as long as the credential is valid.
     pub fn wrap<B: Body>(self, body: B) -> GuardedBody<B> {
         let state = match self.of_response {
             false => State::Reading(self),
-            true => State::Streaming(Box::pin(async move { wait_until_revoked(&self.entry, &self.mark).await })),
+            true => State::Streaming(Box::pin(async move { wait_until_revoked(self.mark.entry(), &self.mark).await })),
         };
         GuardedBody { body, state }
     }
 
     async fn judge(self) -> Result<(), NoLongerValid> {
-        let judged = judge_again(&self.entry, &self.mark, &self.mark.requirements()).await.map(drop);
+        let judged = judge_again(self.mark.entry(), &self.mark, &self.mark.requirements()).await.map(drop);
         judged.map_err(|loss| loss.record(&self.mark))
     }
 }
@@ -157,7 +155,7 @@ where
                         Some(Ok(frame)) => Some(frame),
                         None => None,
                     };
-                    if is_still_valid(&guard.entry) {
+                    if is_still_valid(guard.mark.entry()) {
                         if frame.is_none() || this.body.is_end_stream() {
                             *this.state = State::Done;
                         }

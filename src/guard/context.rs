@@ -8,6 +8,7 @@ use crate::domain::{
     TokenKind, Verdict,
 };
 use crate::resolve::Entry;
+use crate::sync::StrongArc;
 use http::Extensions;
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 /// does.
 #[derive(Clone)]
 pub struct AuthContext {
-    entry: Arc<Entry>,
-    mark: Arc<Mark>,
+    mark: StrongArc<Mark>,
+    /// The caller with its permissions of a later moment, if they have changed.
+    current: Option<Arc<Entry>>,
     required: Option<Prepared>,
 }
 
@@ -30,13 +32,18 @@ pub struct Forbidden;
 
 impl AuthContext {
     /// Puts the caller of a request into its extensions, for the handlers behind the gate.
-    pub(super) fn insert(entry: Arc<Entry>, mark: Arc<Mark>, extensions: &mut Extensions) {
-        extensions.insert(Self { entry, mark, required: None });
+    pub(super) fn insert(mark: StrongArc<Mark>, extensions: &mut Extensions) {
+        extensions.insert(Self { mark, current: None, required: None });
+    }
+
+    #[inline]
+    fn entry(&self) -> &Arc<Entry> {
+        self.current.as_ref().unwrap_or_else(|| self.mark.entry())
     }
 
     /// Returns the caller.
     pub fn principal(&self) -> &Principal {
-        &self.entry.principal
+        &self.entry().principal
     }
 
     /// Returns the token's id; `None` for the public.
@@ -102,14 +109,14 @@ impl AuthContext {
             _ => Actor::Token(self.token()?),
         };
         let admission =
-            Admission { digest: self.entry.digest()?, client: self.mark.client(), required: self.decisions() };
+            Admission { digest: self.entry().digest()?, client: self.mark.client(), required: self.decisions() };
         Some(AdmittedActor::new(actor, admission, self.tool()))
     }
 
     /// Returns the digest of the secret that was presented; `None` for the public.
     #[cfg(feature = "api")]
     pub(crate) fn presented(&self) -> Option<crate::domain::Digest> {
-        self.entry.digest()
+        self.entry().digest()
     }
 
     /// Returns the owner's roles; empty without an owner.
@@ -119,7 +126,7 @@ impl AuthContext {
 
     /// Returns the decision on a requirement, without requiring it: see [`require`](Self::require).
     pub fn decide(&self, requirement: &Requirement) -> Decision {
-        self.principal().decide(requirement, self.entry.conditions())
+        self.principal().decide(requirement, self.entry().conditions())
     }
 
     /// Returns true if the caller meets this requirement for every row and field. It requires nothing: see
@@ -195,8 +202,8 @@ impl AuthContext {
             return Err(Forbidden);
         }
         // The request may have begun long ago.
-        if self.entry.digest().is_some() && !is_still_valid(&self.entry) {
-            judge_again(&self.entry, &self.mark, std::slice::from_ref(requirement)).await.map_err(|_| Forbidden)?;
+        if self.entry().digest().is_some() && !is_still_valid(self.entry()) {
+            judge_again(self.entry(), &self.mark, std::slice::from_ref(requirement)).await.map_err(|_| Forbidden)?;
         }
         self.mark.add(Arc::new(requirement.clone()));
         Ok(decision)
@@ -229,7 +236,7 @@ impl AuthContext {
     /// Judges the floor of a group, and returns whether the request may go on. A later judgement includes the floor. It
     /// does not count as a requirement of the route.
     pub(super) fn meets_floor(&self, floor: &Prepared) -> bool {
-        let met = self.entry.verdict_on(floor) != Verdict::Denied;
+        let met = self.entry().verdict_on(floor) != Verdict::Denied;
         match met {
             true => self.keep(floor),
             false => self.mark.deny(floor),
@@ -240,27 +247,35 @@ impl AuthContext {
     /// Keeps a requirement of a layer for later judgements.
     fn keep(&self, requirement: &Prepared) {
         match requirement {
-            Prepared::Numbered(number, _) => self.mark.add_numbered(*number),
+            Prepared::Numbered(kept) => self.mark.add_numbered(kept.number),
             Prepared::Shared(requirement) => self.mark.add(requirement.clone()),
         }
     }
 
     /// Applies the requirement of a layer, and returns whether the request may go on.
     #[inline]
-    pub(super) fn check(&mut self, requirement: Prepared) -> bool {
-        match self.entry.verdict_on(&requirement) {
+    pub(super) fn check(&mut self, requirement: &Prepared) -> bool {
+        match self.entry().verdict_on(requirement) {
             Verdict::Denied => {
-                self.mark.deny(&requirement);
+                self.mark.deny(requirement);
                 return false;
             }
             Verdict::Allowed => self.mark.pass(),
             Verdict::Partial => self.mark.pass_pending(),
         }
-        self.add(requirement);
+        match (requirement, &self.required) {
+            // The most common case, without a call.
+            (Prepared::Numbered(kept), None) => {
+                self.mark.add_numbered(kept.number);
+                self.required = Some(requirement.clone());
+            }
+            _ => self.add(requirement.clone()),
+        }
         true
     }
 
     /// Adds a requirement to the decision of the route, and keeps it for later judgements.
+    #[inline(never)]
     fn add(&mut self, requirement: Prepared) {
         self.keep(&requirement);
         self.required = Some(match self.required.take() {
@@ -294,7 +309,7 @@ impl AuthContext {
     /// Records the tool that this request calls, for the last use of its token and the audit events of its actor.
     #[cfg(feature = "mcp")]
     pub(crate) fn set_tool(&self, tool: Arc<str>) {
-        if let (Some(token), Some(resolver)) = (self.token(), self.entry.resolver()) {
+        if let (Some(token), Some(resolver)) = (self.token(), self.entry().resolver()) {
             resolver.usage.note_tool(token, &tool);
         }
         self.mark.set_tool(tool);
@@ -318,20 +333,20 @@ impl AuthContext {
     /// [`NoLongerValid`] if the caller would no longer be admitted, or no longer meets the requirements so far.
     #[cfg(feature = "mcp")]
     pub(crate) async fn current(&self) -> Result<Self, NoLongerValid> {
-        if self.entry.digest().is_none() || is_still_valid(&self.entry) {
+        if self.entry().digest().is_none() || is_still_valid(self.entry()) {
             return Ok(self.clone());
         }
-        let entry = judge_again(&self.entry, &self.mark, &self.mark.requirements())
+        let entry = judge_again(self.entry(), &self.mark, &self.mark.requirements())
             .await
             .map_err(|loss| loss.record(&self.mark))?;
-        Ok(Self { entry, ..self.clone() })
+        Ok(Self { current: Some(entry), ..self.clone() })
     }
 
     /// Returns the time until the token expires, or until the grace period of its secret ends; `None` if neither does.
     #[cfg(feature = "mcp")]
     pub(crate) fn expires_in(&self) -> Option<std::time::Duration> {
-        let resolver = self.entry.resolver()?;
-        self.entry.expires_in(resolver.clock.moment())
+        let resolver = self.entry().resolver()?;
+        self.entry().expires_in(resolver.clock.moment())
     }
 
     /// Sets the id, as JSON, of the JSON-RPC request that a rejection answers.
@@ -359,10 +374,10 @@ impl AuthContext {
     /// is in none of its networks any more, or the permission was taken away. The client gets 401, 403, or 503 if the store does not answer, whatever the handler
     /// returns.
     pub async fn revalidate(&self) -> Result<(), NoLongerValid> {
-        if self.entry.digest().is_none() || is_still_valid(&self.entry) {
+        if self.entry().digest().is_none() || is_still_valid(self.entry()) {
             return Ok(());
         }
-        let judged = judge_again(&self.entry, &self.mark, &self.mark.requirements()).await.map(drop);
+        let judged = judge_again(self.entry(), &self.mark, &self.mark.requirements()).await.map(drop);
         judged.map_err(|loss| loss.record(&self.mark))
     }
 
@@ -382,7 +397,7 @@ impl AuthContext {
     /// # }
     /// ```
     pub async fn revoked(&self) {
-        wait_until_revoked(&self.entry, &self.mark).await;
+        wait_until_revoked(self.entry(), &self.mark).await;
     }
 }
 

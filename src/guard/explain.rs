@@ -443,7 +443,7 @@ impl Gate {
                 (Some(self.rejection(*reason, *group, request)), Some(reason.as_str()))
             }
             End::Withheld(reason, group, missing, entry) => {
-                (Some(self.withheld(request, group, *reason, missing.as_ref(), entry)), Some(reason.as_str()))
+                (Some(self.withheld(request, group, *reason, missing.as_ref(), entry.clone())), Some(reason.as_str()))
             }
             #[cfg(feature = "axum")]
             End::ByRouter((reason, _)) => (None, Some(*reason)),
@@ -482,16 +482,17 @@ impl Gate {
         group: &Group,
         reason: Reason,
         missing: Option<&Requirement>,
-        entry: &Entry,
+        entry: Arc<Entry>,
     ) -> Rejection {
-        let (mut handle, mark) = GuardHandle::acquire(request.method(), request.uri().path());
+        let is_public = entry.is_public;
+        let (mut handle, mark) = GuardHandle::acquire(entry, request.method(), request.uri().path());
         handle.set_gate(self);
         handle.set_base(self.base_of(request.headers(), request.extensions()));
         if let Some(missing) = missing {
             mark.deny(missing);
         }
         let rejection = rejection_of_response(Some(&**self), group.id(), group.has_policies(), reason, &handle);
-        if entry.is_public { rejection.without_challenge() } else { rejection }
+        if is_public { rejection.without_challenge() } else { rejection }
     }
 }
 

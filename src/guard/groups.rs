@@ -464,6 +464,13 @@ impl Group {
     }
 }
 
+/// Returns the group of a path with its first encoded slash at this place, if it allows one there.
+#[cold]
+fn with_encoded_slash(group: Option<&Group>, at: usize) -> Result<&Group, Reason> {
+    let allows = |group: &&Group| group.encoded_slashes && at > group.path.len();
+    group.filter(allows).ok_or(Reason::AmbiguousPath(Ambiguity::EncodedSeparator))
+}
+
 /// Returns whether a group for one method covers a request's method. Not inlined: the search for a group would then read
 /// all of the method before it starts.
 #[inline(never)]
@@ -566,13 +573,10 @@ impl Groups {
     pub(super) fn classify(&self, method: &Method, path: &str) -> Result<&Group, Reason> {
         let judged = path::judge(path).map_err(Reason::AmbiguousPath)?;
         let group = if path.starts_with('/') { self.find(method, path) } else { None };
-        if judged.encoded_slash.is_some() {
-            let allows = |group: &Group| group.encoded_slashes && judged.encoded_slash > Some(group.path.len());
-            if !group.is_some_and(allows) {
-                return Err(Reason::AmbiguousPath(Ambiguity::EncodedSeparator));
-            }
+        match judged.encoded_slash {
+            None => group.ok_or(Reason::NoGroup),
+            Some(at) => with_encoded_slash(group, at),
         }
-        group.ok_or(Reason::NoGroup)
     }
 
     /// Returns the group that covers this path, which may be ambiguous.

@@ -4,8 +4,9 @@
 use super::base::Base;
 use super::gate::Gate;
 use crate::domain::{Reason, Requirement};
-use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
-use crate::sync::{Arc, Mutex, PoisonError, Weak, thread_local};
+use crate::resolve::Entry;
+use crate::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sync::{Arc, Mutex, PoisonError, StrongArc, Weak, thread_local};
 use http::Method;
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -16,6 +17,8 @@ use std::net::IpAddr;
 /// one first, and the gate reads them in the opposite order.
 #[derive(Default)]
 pub(super) struct Mark {
+    /// The caller; `None` while the mark waits for a request.
+    entry: Option<Arc<Entry>>,
     /// A requirement is met.
     passed: AtomicBool,
     /// It is met for some rows or fields only, and the decision has not been taken.
@@ -46,6 +49,20 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    #[cold]
+    fn of(entry: Arc<Entry>) -> StrongArc<Self> {
+        StrongArc::new(Self { entry: Some(entry), ..Self::default() })
+    }
+
+    /// Returns the caller. Every mark of a request has one; else it would be nobody.
+    #[inline]
+    pub(super) fn entry(&self) -> &Arc<Entry> {
+        match &self.entry {
+            Some(entry) => entry,
+            None => Entry::nobody(),
+        }
+    }
+
     /// Records that a requirement is met.
     pub(super) fn pass(&self) {
         self.passed.store(true, Ordering::Release);
@@ -63,6 +80,7 @@ impl Mark {
     }
 
     /// Records that this requirement is not met.
+    #[cold]
     pub(super) fn deny(&self, requirement: &Requirement) {
         self.written.store(true, Ordering::Release);
         self.denied.store(true, Ordering::Release);
@@ -77,6 +95,7 @@ impl Mark {
     }
 
     /// Keeps this requirement for later judgements.
+    #[inline(never)]
     pub(super) fn add(&self, requirement: Arc<Requirement>) {
         let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
         if !others.iter().any(|kept| **kept == *requirement) {
@@ -160,15 +179,21 @@ impl Mark {
         self.lost.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or(Reason::Forbidden)
     }
 
-    /// Resets the flags, and returns whether the mark is then blank. The caller must be the only holder.
-    fn reset(&self) -> bool {
+    #[inline(never)]
+    fn forget_others(&self) {
+        // `clear` keeps the memory.
+        self.others.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.has_others.store(false, Ordering::Relaxed);
+    }
+
+    /// Removes the caller, resets the flags, and returns whether the mark is then blank.
+    fn reset(&mut self) -> bool {
+        self.entry = None;
         self.passed.store(false, Ordering::Relaxed);
         self.pending.store(false, Ordering::Relaxed);
         self.numbered.store(0, Ordering::Relaxed);
         if self.has_others.load(Ordering::Relaxed) {
-            // `clear` keeps the memory.
-            self.others.lock().unwrap_or_else(PoisonError::into_inner).clear();
-            self.has_others.store(false, Ordering::Relaxed);
+            self.forget_others();
         }
         !self.written.load(Ordering::Relaxed)
     }
@@ -180,13 +205,14 @@ impl Mark {
 /// the allocations of the mark and of the path.
 pub(super) struct GuardHandle(Option<Box<GuardSlot>>);
 
-#[derive(Default)]
 struct GuardSlot {
-    mark: Arc<Mark>,
+    mark: StrongArc<Mark>,
     /// Weak, so that a slot that is kept does not keep its gate.
     gate: Weak<Gate>,
     method: Method,
-    path: String,
+    /// The start of the path, of this length.
+    path: [u8; LONGEST],
+    length: usize,
     /// The base path under which the browser sees the response. Empty but for pages behind a proxy.
     base: Base,
 }
@@ -195,6 +221,19 @@ struct GuardSlot {
 const SPARE: usize = 64;
 /// The most bytes of a path that a slot keeps.
 const LONGEST: usize = 200;
+
+impl GuardSlot {
+    #[cold]
+    fn new() -> Box<Self> {
+        let (gate, method, base) = (Weak::default(), Method::GET, Base::default());
+        Box::new(Self { mark: StrongArc::default(), gate, method, path: [0; LONGEST], length: 0, base })
+    }
+
+    #[inline(never)]
+    fn set_method(&mut self, method: &Method) {
+        self.method.clone_from(method);
+    }
+}
 
 /// The slots that a thread keeps. They are boxed, so that a move of a future moves one word for its slot.
 #[allow(clippy::vec_box, reason = "the boxes themselves are kept")]
@@ -205,19 +244,26 @@ thread_local! {
 }
 
 impl GuardHandle {
-    /// Returns a handle to a blank mark for this request, and the mark for the handlers.
-    pub(super) fn acquire(method: &Method, path: &str) -> (Self, Arc<Mark>) {
+    /// Returns a handle to a blank mark for this request and its caller, and the mark for the handlers.
+    pub(super) fn acquire(entry: Arc<Entry>, method: &Method, path: &str) -> (Self, StrongArc<Mark>) {
         let spare = BLANK.try_with(|blank| blank.try_borrow_mut().ok()?.pop()).ok().flatten();
-        let mut slot = spare.unwrap_or_default();
-        slot.method.clone_from(method);
-        slot.path.clear();
-        slot.path.push_str(&path[..path.floor_char_boundary(LONGEST)]);
+        let mut slot = spare.unwrap_or_else(GuardSlot::new);
+        if slot.method != *method {
+            slot.set_method(method);
+        }
+        slot.length = path.len().min(LONGEST);
+        slot.path[..slot.length].copy_from_slice(&path.as_bytes()[..slot.length]);
+        match StrongArc::get_mut(&mut slot.mark) {
+            Some(mark) => mark.entry = Some(entry),
+            // Only a mark with one holder is kept.
+            None => slot.mark = Mark::of(entry),
+        }
         let mark = slot.mark.clone();
         (Self(Some(slot)), mark)
     }
 
     /// Returns the mark.
-    pub(super) fn mark(&self) -> Option<Arc<Mark>> {
+    pub(super) fn mark(&self) -> Option<StrongArc<Mark>> {
         self.0.as_ref().map(|slot| slot.mark.clone())
     }
 
@@ -243,7 +289,10 @@ impl GuardHandle {
 
     /// Returns the method and the path of the request. A long path is cut.
     pub(super) fn route(&self) -> Option<(&Method, &str)> {
-        self.0.as_ref().map(|slot| (&slot.method, slot.path.as_str()))
+        let slot = self.0.as_ref()?;
+        // A cut may be within a character.
+        let path = slot.path[..slot.length].utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        Some((&slot.method, path))
     }
 
     /// Sets the base path under which the browser sees the response.
@@ -272,16 +321,13 @@ impl GuardHandle {
 
 impl Drop for GuardHandle {
     fn drop(&mut self) {
-        let Some(slot) = self.0.take() else { return };
-        // Only a slot with one holder is kept: a handler that still has its context may pass or deny later. There are
-        // no weak references to a mark, so the only holder stays the only one. The fence orders the writes of other
-        // holders before the reset.
-        if Arc::strong_count(&slot.mark) != 1 || !slot.base.is_empty() {
+        let Some(mut slot) = self.0.take() else { return };
+        // A handler that still has its context may pass or deny later: its slot is not kept.
+        let Some(mark) = StrongArc::get_mut(&mut slot.mark) else {
             slot.mark.answered.store(true, Ordering::Release);
             return;
-        }
-        fence(Ordering::Acquire);
-        if !slot.mark.reset() {
+        };
+        if !mark.reset() || !slot.base.is_empty() {
             return;
         }
         let _ = BLANK.try_with(|blank| {
@@ -298,8 +344,8 @@ mod tests {
     use super::*;
     use crate::domain::{action, authenticated};
 
-    fn acquire() -> (GuardHandle, Arc<Mark>) {
-        GuardHandle::acquire(&Method::GET, "/")
+    fn acquire() -> (GuardHandle, StrongArc<Mark>) {
+        GuardHandle::acquire(Entry::nobody().clone(), &Method::GET, "/")
     }
 
     #[test]
@@ -325,7 +371,7 @@ mod tests {
         kept.pass();
         kept.deny(&authenticated());
         for (handle, mark) in &others {
-            assert!(!Arc::ptr_eq(mark, &kept));
+            assert!(!StrongArc::ptr_eq(mark, &kept));
             assert_eq!(handle.outcome(), Err(Reason::Unguarded));
         }
     }

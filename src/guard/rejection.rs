@@ -377,12 +377,16 @@ fn insert_rate(headers: &mut HeaderMap, exceeded: RateExceeded) {
 /// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
 /// caller. Returns whether the response had a `Cache-Control` of its own.
 pub(super) fn shield(headers: &mut HeaderMap) -> bool {
-    let replaced = headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") }).is_some();
-    // One look-up: nearly always the header is new.
-    if headers.append(VARY, const { HeaderValue::from_static("Authorization") }) {
+    // Both are appended, by the same code: nearly always they are new.
+    let had_cache_control = headers.append(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+    let had_vary = headers.append(VARY, const { HeaderValue::from_static("Authorization") });
+    if had_cache_control {
+        headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
+    }
+    if had_vary {
         vary_once(headers);
     }
-    replaced
+    had_cache_control
 }
 
 /// Removes the value that was added if it was there before.

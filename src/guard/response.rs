@@ -49,7 +49,6 @@ pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
 pub(super) struct ResponseCheck<R> {
     rejections: R,
     mark: GuardHandle,
-    entry: Arc<Entry>,
     end_streams: EndStreams,
     group: GroupId,
     /// Whether permission policies guard the group. Strapi names their rejections differently.
@@ -70,16 +69,16 @@ impl<R> ResponseCheck<R> {
         request: &mut Request<B>,
         entry: Arc<Entry>,
     ) -> Self {
-        let (mut handle, mark) = GuardHandle::acquire(request.method(), request.uri().path());
+        let (anonymous, may_have_limits) = (entry.is_public, entry.may_have_limits());
+        let (mut handle, mark) = GuardHandle::acquire(entry, request.method(), request.uri().path());
         handle.set_gate(gate);
-        let anonymous = entry.is_public;
         if !anonymous && !request.body().is_complete() {
-            request.body_mut().guard(BodyGuard::of_request(entry.clone(), mark.clone()));
+            request.body_mut().guard(BodyGuard::of_request(mark.clone()));
         }
-        if entry.may_have_limits() {
+        if may_have_limits {
             mark.set_client(gate.addresses.named(request.headers(), request.extensions()));
         }
-        AuthContext::insert(entry.clone(), mark, request.extensions_mut());
+        AuthContext::insert(mark, request.extensions_mut());
         #[cfg(feature = "mcp")]
         if !group.only_authorization {
             request.extensions_mut().insert(gate.style.headers.clone());
@@ -93,7 +92,7 @@ impl<R> ResponseCheck<R> {
         let only_authorization = group.only_authorization;
         let end_streams = group.end_streams;
         let (mark, group) = (handle, group.id());
-        Self { rejections, mark, entry, end_streams, group, has_policies, only_authorization, anonymous, context }
+        Self { rejections, mark, end_streams, group, has_policies, only_authorization, anonymous, context }
     }
 
     /// Returns the rejection of a request whose caller does not meet the floor of its group.
@@ -148,7 +147,7 @@ impl<R> ResponseCheck<R> {
             && !self.anonymous
             && let (Some(body), Some(mark)) = (as_stream(response.body_mut()), self.mark.mark())
         {
-            body.guard(BodyGuard::of_response(self.entry.clone(), mark));
+            body.guard(BodyGuard::of_response(mark));
         }
     }
 

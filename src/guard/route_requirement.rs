@@ -13,43 +13,43 @@ use std::sync::{Arc, OnceLock};
 const NUMBERED: usize = 32;
 
 /// The first different requirements of the process. A principal remembers its verdict on each of them.
-static REQUIREMENTS: [OnceLock<Requirement>; NUMBERED] = [const { OnceLock::new() }; NUMBERED];
+static REQUIREMENTS: [OnceLock<Numbered>; NUMBERED] = [const { OnceLock::new() }; NUMBERED];
+
+/// A requirement with its place among the first of the process.
+pub(super) struct Numbered {
+    pub(super) number: usize,
+    pub(super) requirement: Requirement,
+}
 
 /// A requirement without open parameters, which costs nothing to clone.
 #[derive(Clone)]
 pub(super) enum Prepared {
-    /// One of the first of the process, with its number.
-    Numbered(usize, &'static Requirement),
+    /// One of the first of the process.
+    Numbered(&'static Numbered),
     Shared(Arc<Requirement>),
 }
 
 impl Prepared {
     pub(super) fn new(requirement: Requirement) -> Self {
         // A requirement takes the first place that is free, or has it already.
-        let mut places = REQUIREMENTS.iter().map(|place| place.get_or_init(|| requirement.clone())).enumerate();
-        match places.find(|(_, kept)| **kept == requirement) {
-            Some((number, kept)) => Self::Numbered(number, kept),
+        let numbered = |number| Numbered { number, requirement: requirement.clone() };
+        let mut places = REQUIREMENTS.iter().enumerate().map(|(i, place)| place.get_or_init(|| numbered(i)));
+        match places.find(|kept| kept.requirement == requirement) {
+            Some(kept) => Self::Numbered(kept),
             None => Self::Shared(Arc::new(requirement)),
         }
     }
 
     /// Returns the requirements with these numbers, a bit each.
     pub(super) fn of_numbers(bits: u32) -> impl Iterator<Item = &'static Requirement> {
-        REQUIREMENTS.iter().enumerate().filter(move |(number, _)| bits >> number & 1 == 1).filter_map(|(_, r)| r.get())
+        let kept = REQUIREMENTS.iter().filter_map(OnceLock::get).filter(move |kept| bits >> kept.number & 1 == 1);
+        kept.map(|kept| &kept.requirement)
     }
 
     /// Returns the requirement to meet both.
     #[inline(never)]
     pub(super) fn and(&self, other: &Self) -> Self {
         Self::Shared(Arc::new(all_of([Requirement::clone(self), Requirement::clone(other)])))
-    }
-
-    /// Returns the number of the requirement, if it has one.
-    pub(super) fn number(&self) -> Option<usize> {
-        match self {
-            Self::Numbered(number, _) => Some(*number),
-            Self::Shared(_) => None,
-        }
     }
 }
 
@@ -67,7 +67,7 @@ impl Deref for Prepared {
 
     fn deref(&self) -> &Requirement {
         match self {
-            Self::Numbered(_, requirement) => requirement,
+            Self::Numbered(kept) => &kept.requirement,
             Self::Shared(requirement) => requirement,
         }
     }
@@ -83,9 +83,9 @@ impl Entry {
     /// Returns the principal's verdict, which is remembered if the requirement has a number.
     #[inline]
     pub(super) fn verdict_on(&self, requirement: &Prepared) -> Verdict {
-        match requirement.number() {
-            Some(number) => self.verdict(number, requirement),
-            None => self.principal.verdict(requirement),
+        match requirement {
+            Prepared::Numbered(kept) => self.verdict(kept.number, &kept.requirement),
+            Prepared::Shared(requirement) => self.principal.verdict(requirement),
         }
     }
 }
@@ -118,16 +118,28 @@ impl RouteRequirement {
 
     /// Checks the caller in these extensions. One function for all bodies, so that its parts are inlined into it.
     fn check_caller(&self, extensions: &mut Extensions) -> Result<(), StatusCode> {
+        let completed;
         let requirement = match self {
+            Self::Fixed(requirement) => requirement,
+            Self::WithParams(requirement) => {
+                completed = Prepared::Shared(Arc::new(with_params(requirement, extensions)));
+                &completed
+            }
             #[cfg(feature = "axum")]
-            Self::Public if extensions.get::<AuthContext>().is_none() => return Ok(()),
-            #[cfg(feature = "axum")]
-            Self::Public => return Err(StatusCode::FORBIDDEN),
-            Self::Fixed(requirement) => requirement.clone(),
-            Self::WithParams(requirement) => Prepared::Shared(Arc::new(with_params(requirement, extensions))),
+            Self::Public => return reject_callers(extensions),
         };
         let Some(auth) = extensions.get_mut::<AuthContext>() else { return Err(without_gate()) };
         if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+    }
+}
+
+/// Lets requests without a caller pass: their group is public.
+#[cfg(feature = "axum")]
+#[inline(never)]
+fn reject_callers(extensions: &Extensions) -> Result<(), StatusCode> {
+    match extensions.get::<AuthContext>() {
+        None => Ok(()),
+        Some(_) => Err(StatusCode::FORBIDDEN),
     }
 }
 

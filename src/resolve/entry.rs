@@ -11,7 +11,7 @@ use crate::domain::{
 };
 use crate::store::Record;
 use crate::sync::atomic::{AtomicU64, Ordering};
-use crate::sync::{Arc, Weak};
+use crate::sync::{Arc, OnceLock, Weak};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -248,6 +248,13 @@ impl Entry {
         }
     }
 
+    /// Returns the entry of nobody, who may do nothing.
+    #[cold]
+    pub(crate) fn nobody() -> &'static Arc<Self> {
+        static NOBODY: OnceLock<Arc<Entry>> = OnceLock::new();
+        NOBODY.get_or_init(|| Arc::new(Self::public(Principal::public([].into()), Arc::default())))
+    }
+
     /// Judges the token itself: the first check that fails decides.
     pub(crate) fn judge(&self, now: MonotonicTime) -> Result<(), Reason> {
         self.checks(now).into_iter().try_for_each(|(_, outcome)| outcome)
@@ -384,11 +391,16 @@ impl Entry {
         (end < MonotonicTime::NEVER).then(|| end.since(now))
     }
 
-    /// Returns true for the first use in each interval of `every`, and for one thread only.
+    /// Returns whether no use was noted within the last interval of `every`.
     #[inline]
+    pub(super) fn is_note_due(&self, now: MonotonicTime, every: Duration) -> bool {
+        is_due(self.last_noted.load(Ordering::Relaxed), now, every)
+    }
+
+    /// Returns true for the first use in each interval of `every`, and for one thread only.
     pub(super) fn claim_note(&self, now: MonotonicTime, every: Duration) -> bool {
         let last = self.last_noted.load(Ordering::Relaxed);
-        (last == 0 || now.0.saturating_sub(last) >= nanos(every))
+        is_due(last, now, every)
             && self.last_noted.compare_exchange(last, now.0.max(1), Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
@@ -417,6 +429,10 @@ fn grace_end(token: &Token, digest: &Digest, now: Timestamp) -> Option<Timestamp
 /// Returns the kinds of group that a secret opens: that of its token if the prefix names it or there is none.
 fn opened_by(prefix: Option<TokenKind>, kind: TokenKind) -> TokenKinds {
     if prefix.is_none_or(|prefix| prefix == kind) { TokenKinds::of(&[kind]) } else { TokenKinds::default() }
+}
+
+fn is_due(last_noted: u64, now: MonotonicTime, every: Duration) -> bool {
+    last_noted == 0 || now.0.saturating_sub(last_noted) >= nanos(every)
 }
 
 fn nanos(d: Duration) -> u64 {

@@ -31,14 +31,18 @@ impl Usage {
         clock: &dyn Clock,
         address: impl FnOnce() -> Option<IpAddr>,
     ) {
-        if entry.claim_note(now, NOTE_EVERY) {
-            self.insert(entry, clock.now(), address());
+        if entry.is_note_due(now, NOTE_EVERY) {
+            self.insert(entry, now, clock, address);
         }
     }
 
     #[cold]
-    fn insert(&self, entry: &Entry, at: Timestamp, address: Option<IpAddr>) {
+    fn insert(&self, entry: &Entry, now: MonotonicTime, clock: &dyn Clock, address: impl FnOnce() -> Option<IpAddr>) {
+        if !entry.claim_note(now, NOTE_EVERY) {
+            return;
+        }
         if let (Some(token), Some(digest)) = (entry.principal.token(), entry.digest()) {
+            let (at, address) = (clock.now(), address());
             let mut pending = self.lock();
             let uses = pending.entry(token).or_default();
             // A use from an unknown address hides no known one that is not written yet.

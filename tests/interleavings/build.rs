@@ -81,7 +81,9 @@ fn main() {
             }
         }
         if WEAK.contains(&&*name) {
-            let weak = without_inner_attributes(&text).replace("crate::sync::", "super::sync::");
+            let weak = without_inner_attributes(&text)
+                .replace("crate::sync::", "super::sync::")
+                .replace("crate::resolve::Entry", "super::entry::Entry");
             write(&to.join("weak").join(source.file_name().unwrap()), &weak);
         }
         write(&to.join(name), &text);

@@ -46,7 +46,8 @@ pub(crate) fn made(mistake: &str) -> bool {
 /// Asserts that `explore` fails with this mistake, and not by a deadlock or a limit.
 #[cfg(test)]
 fn breaks_when(mistake: &'static str, explore: impl FnOnce()) {
-    let known = mistakes::MISTAKES.iter().any(|(name, ..)| *name == mistake);
+    let known =
+        mistakes::MISTAKES.iter().any(|(name, ..)| *name == mistake) || mistakes::OF_REPLACEMENTS.contains(&mistake);
     assert!(known, "unknown mistake: {mistake}");
     MADE.set(Some(mistake));
     let explored = std::panic::catch_unwind(std::panic::AssertUnwindSafe(explore));

@@ -4,7 +4,7 @@
 mod arc_swap;
 
 pub(crate) use arc_swap::ArcSwap;
-pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic};
+pub(crate) use shuttle::sync::{Arc, Arc as StrongArc, Mutex, MutexGuard, PoisonError, Weak, atomic};
 pub(crate) use std::sync::OnceLock;
 pub(crate) use std::thread_local;
 pub(crate) use tokio::sync::watch;

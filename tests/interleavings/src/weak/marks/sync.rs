@@ -3,8 +3,11 @@
 pub(super) use loom::sync::{Mutex, atomic};
 pub(super) use std::sync::PoisonError;
 
-use atomic::{AtomicUsize, Ordering, fence};
+use atomic::{AtomicUsize, Ordering};
 use std::ops::Deref;
+use std::sync::atomic as real;
+
+pub(super) use std::sync::{Arc, Weak};
 
 /// loom initializes thread locals at their first use, and takes no constants.
 macro_rules! lazy_thread_local {
@@ -14,74 +17,64 @@ macro_rules! lazy_thread_local {
 }
 pub(super) use lazy_thread_local as thread_local;
 
-/// A replacement for the standard library's `Arc`, counted by the same accesses with the same ordering. loom's own
-/// `Arc` orders more when a count is read, which would hide code that relies on it.
-pub(crate) struct Arc<T> {
-    count: std::sync::Arc<AtomicUsize>,
-    value: std::sync::Arc<T>,
+/// A replacement for triomphe's `Arc`, counted by the same accesses with the same ordering. loom's own `Arc` orders more
+/// when a count is read, which would hide code that relies on it.
+pub(crate) struct StrongArc<T> {
+    count: Arc<AtomicUsize>,
+    value: Arc<T>,
+    /// No other value has this number.
+    number: usize,
 }
 
-impl<T> Arc<T> {
+impl<T> StrongArc<T> {
     pub(crate) fn new(value: T) -> Self {
-        Self { count: std::sync::Arc::new(AtomicUsize::new(1)), value: std::sync::Arc::new(value) }
+        static NEXT: real::AtomicUsize = real::AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, real::Ordering::Relaxed);
+        Self { count: Arc::new(AtomicUsize::new(1)), value: Arc::new(value), number }
     }
 
-    pub(crate) fn strong_count(this: &Self) -> usize {
-        this.count.load(Ordering::Relaxed)
+    pub(crate) fn get_mut(this: &mut Self) -> Option<&mut T> {
+        let ordering =
+            if crate::made("uniqueness is read with relaxed ordering") { Ordering::Relaxed } else { Ordering::Acquire };
+        match this.count.load(ordering) {
+            1 => Some(Arc::get_mut(&mut this.value).expect("a value with one owner")),
+            _ => None,
+        }
     }
 
-    pub(crate) fn as_ptr(this: &Self) -> *const T {
-        std::sync::Arc::as_ptr(&this.value)
-    }
-
-    pub(crate) fn downgrade(this: &Self) -> Weak<T> {
-        Weak(std::sync::Arc::downgrade(&this.value))
+    pub(crate) fn number(this: &Self) -> usize {
+        this.number
     }
 }
 
-impl<T: Default> Default for Arc<T> {
+impl<T: Default> Default for StrongArc<T> {
     fn default() -> Self {
         Self::new(T::default())
     }
 }
 
-impl<T> Clone for Arc<T> {
+impl<T> Clone for StrongArc<T> {
     fn clone(&self) -> Self {
         self.count.fetch_add(1, Ordering::Relaxed);
-        Self { count: self.count.clone(), value: self.value.clone() }
+        Self { count: self.count.clone(), value: self.value.clone(), number: self.number }
     }
 }
 
-impl<T> Drop for Arc<T> {
+impl<T> Drop for StrongArc<T> {
     fn drop(&mut self) {
         // After a failure, values are dropped outside of the schedule, where its atomics cannot be used.
         if std::thread::panicking() {
             return;
         }
-        if self.count.fetch_sub(1, Ordering::Release) == 1 {
-            fence(Ordering::Acquire);
-        }
+        // Nothing but the count and the value goes when a reference does.
+        self.count.fetch_sub(1, Ordering::Release);
     }
 }
 
-impl<T> Deref for Arc<T> {
+impl<T> Deref for StrongArc<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
         &self.value
-    }
-}
-
-/// A reference that is not counted. While it exists no other value gets its address.
-#[derive(Default)]
-pub(crate) struct Weak<T>(std::sync::Weak<T>);
-
-impl<T> Weak<T> {
-    pub(crate) fn as_ptr(&self) -> *const T {
-        self.0.as_ptr()
-    }
-
-    pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
-        unimplemented!("no schedule needs the gate of a mark")
     }
 }
