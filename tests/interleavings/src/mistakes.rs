@@ -6,7 +6,7 @@ pub(crate) const OF_REPLACEMENTS: [&str; 1] = ["uniqueness is read with relaxed 
 
 /// The name of a mistake, its file, the code there, and the code with the mistake. A switch selects which of the two
 /// runs. Text after `=` replaces the code as a whole, for mistakes that do not fit into two branches.
-pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
+pub(crate) const MISTAKES: [(&str, &str, &str, &str); 28] = [
     // Memory ordering.
     (
         "lease is stored with relaxed ordering",
@@ -127,6 +127,18 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 27] = [
         "self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());",
         "=let era = if crate::made(\"era is loaded after the snapshot\") { self.freshness.era() } else { era };
         self.freshness.observe(era, snapshot.seq, snapshot.op_id.as_deref());",
+    ),
+    (
+        "account is asked before the snapshot",
+        "resolve/mod.rs",
+        "self.accounts.complete_record(record).await.map_err(|_| Unavailable::Store)?;",
+        "=self.accounts.complete_record(record).await.map_err(|_| Unavailable::Store)?;
+            if crate::made(\"account is asked before the snapshot\") {
+                for _ in 0..30 {
+                    shuttle::future::yield_now().await;
+                }
+                snapshot.seq = self.read(digest, lane).await?.snapshot.seq;
+            }",
     ),
     (
         "cache is not checked again before a look-up",
