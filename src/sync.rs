@@ -6,7 +6,7 @@ pub(crate) use dashmap::DashMap;
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak, atomic};
 pub(crate) use std::thread_local;
 pub(crate) use tokio::sync::watch;
-/// A counted reference without weak ones: to tell whether it is the only one takes no locked instruction.
+/// A counted reference that has no weak counterpart, so that `get_mut` needs no locked instruction.
 pub(crate) use triomphe::Arc as StrongArc;
 
 /// The tag clock has 2^SLOT_BITS slots. Explorers use fewer, because they follow each of them.

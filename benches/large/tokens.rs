@@ -46,8 +46,8 @@ pub(crate) async fn fill(keyward: &Keyward, address: &str, tokens: usize, people
         let (before,): (i64,) =
             sqlx::query_as("SELECT coalesce(max(id), 0) FROM keyward_token").fetch_one(&mut *tx).await.unwrap();
         let new_tokens = format!(
-            "INSERT INTO keyward_token (kind, name, description, digest, salt_id, tag, hint, owner_id, created_at, updated_at) \
-             SELECT 'admin', 'token ' || ({count} + n), '', digest, '0', 0, 'hint', {first} + n % {people}, 1, 1 FROM {elements} AS new"
+            "INSERT INTO keyward_token (kind, name, description, digest, salt_id, tag, hint, owner_id, created_at, updated_at, name_key) \
+             SELECT 'admin', 'token ' || ({count} + n), '', digest, '0', 0, 'hint', {first} + n % {people}, 1, 1, 'token ' || ({count} + n) FROM {elements} AS new"
         );
         let json = serde_json::to_string(&digests).unwrap();
         sqlx::query(sqlx::AssertSqlSafe(new_tokens)).bind(json).execute(&mut *tx).await.unwrap();

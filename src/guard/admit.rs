@@ -81,7 +81,7 @@ impl Gate {
             Ok(group) => group,
             Err(reason) => return Err((reason, self.apparent_group(method, uri, extensions))),
         };
-        if group.same_origin && self.is_cross_origin(method, uri, headers, group) {
+        if group.same_origin && self.lacks_origin_proof(method, uri, headers, group) {
             return Err((Reason::CrossOrigin, Some(group)));
         }
         Ok(group)
@@ -300,12 +300,15 @@ impl Gate {
     /// In a protected group, a request that is judged by its headers alone needs none: browsers send no credential of
     /// this installation by themselves. Where a cookie may count, only such a credential rules the cookie out.
     #[inline(never)]
-    fn is_cross_origin(&self, method: &Method, uri: &Uri, headers: &HeaderMap, group: &Group) -> bool {
+    fn lacks_origin_proof(&self, method: &Method, uri: &Uri, headers: &HeaderMap, group: &Group) -> bool {
+        if is_safe(method) {
+            return false;
+        }
         let judged_by_header = match &group.pages {
             Some(_) => self.has_own_credential(headers),
             None => group.is_protected() && self.style.headers.any(headers),
         };
-        !is_safe(method) && !judged_by_header && !is_same_origin(headers, uri)
+        !judged_by_header && !is_same_origin(headers, uri)
     }
 }
 

@@ -202,7 +202,7 @@ impl AuthContext {
             return Err(Forbidden);
         }
         // The request may have begun long ago.
-        if self.entry().digest().is_some() && !is_still_valid(self.entry()) {
+        if !self.entry().is_public && !is_still_valid(self.entry()) {
             judge_again(self.entry(), &self.mark, std::slice::from_ref(requirement)).await.map_err(|_| Forbidden)?;
         }
         self.mark.add(Arc::new(requirement.clone()));
@@ -333,7 +333,7 @@ impl AuthContext {
     /// [`NoLongerValid`] if the caller would no longer be admitted, or no longer meets the requirements so far.
     #[cfg(feature = "mcp")]
     pub(crate) async fn current(&self) -> Result<Self, NoLongerValid> {
-        if self.entry().digest().is_none() || is_still_valid(self.entry()) {
+        if self.entry().is_public || is_still_valid(self.entry()) {
             return Ok(self.clone());
         }
         let entry = judge_again(self.entry(), &self.mark, &self.mark.requirements())
@@ -374,7 +374,7 @@ impl AuthContext {
     /// is in none of its networks any more, or the permission was taken away. The client gets 401, 403, or 503 if the store does not answer, whatever the handler
     /// returns.
     pub async fn revalidate(&self) -> Result<(), NoLongerValid> {
-        if self.entry().digest().is_none() || is_still_valid(self.entry()) {
+        if self.entry().is_public || is_still_valid(self.entry()) {
             return Ok(());
         }
         let judged = judge_again(self.entry(), &self.mark, &self.mark.requirements()).await.map(drop);

@@ -54,7 +54,7 @@ impl Mark {
         StrongArc::new(Self { entry: Some(entry), ..Self::default() })
     }
 
-    /// Returns the caller. Every mark of a request has one; else it would be nobody.
+    /// Returns the caller. The mark of a request always has one. If it had none, the caller would be nobody, who may do nothing.
     #[inline]
     pub(super) fn entry(&self) -> &Arc<Entry> {
         match &self.entry {
@@ -202,7 +202,7 @@ impl Mark {
 /// The gate's handle to the mark of a request, with the data that a rejection of the response needs.
 ///
 /// When the request has ended and no handler holds the mark, the thread keeps the slot for another request: that saves
-/// the allocations of the mark and of the path.
+/// the allocations of the slot and of its mark.
 pub(super) struct GuardHandle(Option<Box<GuardSlot>>);
 
 struct GuardSlot {
@@ -210,9 +210,9 @@ struct GuardSlot {
     /// Weak, so that a slot that is kept does not keep its gate.
     gate: Weak<Gate>,
     method: Method,
-    /// The start of the path, of this length.
+    /// The start of the path, in the first `path_length` bytes.
     path: [u8; LONGEST],
-    length: usize,
+    path_length: usize,
     /// The base path under which the browser sees the response. Empty but for pages behind a proxy.
     base: Base,
 }
@@ -226,12 +226,14 @@ impl GuardSlot {
     #[cold]
     fn new() -> Box<Self> {
         let (gate, method, base) = (Weak::default(), Method::GET, Base::default());
-        Box::new(Self { mark: StrongArc::default(), gate, method, path: [0; LONGEST], length: 0, base })
+        Box::new(Self { mark: StrongArc::default(), gate, method, path: [0; LONGEST], path_length: 0, base })
     }
 
     #[inline(never)]
     fn set_method(&mut self, method: &Method) {
-        self.method.clone_from(method);
+        if self.method != *method {
+            self.method.clone_from(method);
+        }
     }
 }
 
@@ -248,14 +250,12 @@ impl GuardHandle {
     pub(super) fn acquire(entry: Arc<Entry>, method: &Method, path: &str) -> (Self, StrongArc<Mark>) {
         let spare = BLANK.try_with(|blank| blank.try_borrow_mut().ok()?.pop()).ok().flatten();
         let mut slot = spare.unwrap_or_else(GuardSlot::new);
-        if slot.method != *method {
-            slot.set_method(method);
-        }
-        slot.length = path.len().min(LONGEST);
-        slot.path[..slot.length].copy_from_slice(&path.as_bytes()[..slot.length]);
+        slot.set_method(method);
+        slot.path_length = path.len().min(LONGEST);
+        slot.path[..slot.path_length].copy_from_slice(&path.as_bytes()[..slot.path_length]);
         match StrongArc::get_mut(&mut slot.mark) {
             Some(mark) => mark.entry = Some(entry),
-            // Only a mark with one holder is kept.
+            // Never: a slot is kept only if nothing else holds its mark.
             None => slot.mark = Mark::of(entry),
         }
         let mark = slot.mark.clone();
@@ -291,7 +291,7 @@ impl GuardHandle {
     pub(super) fn route(&self) -> Option<(&Method, &str)> {
         let slot = self.0.as_ref()?;
         // A cut may be within a character.
-        let path = slot.path[..slot.length].utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        let path = slot.path[..slot.path_length].utf8_chunks().next().map_or("", |chunk| chunk.valid());
         Some((&slot.method, path))
     }
 

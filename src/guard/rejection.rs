@@ -377,7 +377,7 @@ fn insert_rate(headers: &mut HeaderMap, exceeded: RateExceeded) {
 /// Sets the headers that keep shared caches from storing a response of a protected group, or serving it to another
 /// caller. Returns whether the response had a `Cache-Control` of its own.
 pub(super) fn shield(headers: &mut HeaderMap) -> bool {
-    // Both are appended, by the same code: nearly always they are new.
+    // Nearly always neither header is there yet. Both are appended, because then one function serves both.
     let had_cache_control = headers.append(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     let had_vary = headers.append(VARY, const { HeaderValue::from_static("Authorization") });
     if had_cache_control {
@@ -415,14 +415,16 @@ pub struct RejectionContext {
 
 impl RejectionContext {
     pub(super) fn of<B>(request: &Request<B>, page: bool) -> Self {
-        let is_grpc = |v: &[u8]| {
-            v.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-        };
         // gRPC requests are POST: the headers of others need not be read.
-        let grpc = *request.method() == Method::POST
-            && request.headers().get(CONTENT_TYPE).is_some_and(|v| is_grpc(v.as_bytes()));
+        let grpc = *request.method() == Method::POST && is_grpc(request.headers());
         Self { grpc, version: request.version(), page }
     }
+}
+
+#[inline(never)]
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let rest = headers.get(CONTENT_TYPE).and_then(|value| value.as_bytes().strip_prefix(b"application/grpc"));
+    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// The form of rejections, for a response body `B`. The default is [`JsonRejection`]; a closure works too.
@@ -616,10 +618,13 @@ mod tests {
             (&["Origin", "AUTHORIZATION", "Cookie"], &["Origin", "AUTHORIZATION", "Cookie"]),
         ] {
             let mut headers: HeaderMap = before.iter().map(|v| (VARY, HeaderValue::from_static(v))).collect();
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public"));
-            shield(&mut headers);
-            assert_eq!(headers.get_all(VARY).iter().collect::<Vec<_>>(), after);
-            assert_eq!(headers.get_all(CACHE_CONTROL).iter().collect::<Vec<_>>(), ["no-store"]);
+            for cached in [&[][..], &["public"], &["public", "max-age=60"]] {
+                headers.remove(CACHE_CONTROL);
+                headers.extend(cached.iter().map(|v| (CACHE_CONTROL, HeaderValue::from_static(v))));
+                assert_eq!(shield(&mut headers), !cached.is_empty());
+                assert_eq!(headers.get_all(VARY).iter().collect::<Vec<_>>(), after);
+                assert_eq!(headers.get_all(CACHE_CONTROL).iter().collect::<Vec<_>>(), ["no-store"]);
+            }
         }
     }
 }

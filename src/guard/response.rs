@@ -4,18 +4,20 @@ use super::body::{BodyGuard, GuardableBody, as_stream};
 use super::context::AuthContext;
 use super::gate::Gate;
 use super::groups::{EndStreams, Group, GroupId};
-use super::mark::GuardHandle;
+use super::mark::{GuardHandle, Mark};
 use super::reject::reject_response;
 use super::rejection::{MakeRejection, RejectionContext, shield};
 use super::revalidate::NoLongerValid;
+use super::route_requirement::Prepared;
 use crate::domain::Reason;
 use crate::resolve::Entry;
+use crate::sync::StrongArc;
 #[cfg(feature = "api")]
 use http::HeaderValue;
 #[cfg(feature = "api")]
 use http::header::CACHE_CONTROL;
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response, StatusCode};
 use std::sync::Arc;
 
 /// The `Cache-Control` of a response that its client may keep although its group is protected.
@@ -37,6 +39,17 @@ fn restore_cache_control<B>(response: &mut Response<B>) {
 /// The mark of a response whose service ends the body with the credential, so that the gate does not have to.
 #[derive(Clone, Copy)]
 pub(crate) struct EndedByService;
+
+#[inline(never)]
+fn meets_floor(floor: &Prepared, extensions: &Extensions) -> bool {
+    extensions.get::<AuthContext>().is_some_and(|auth| auth.meets_floor(floor))
+}
+
+/// Puts the guard around the body of a request.
+#[inline(never)]
+fn guard_body<B: GuardableBody>(request: &mut Request<B>, mark: &StrongArc<Mark>) {
+    request.body_mut().guard(BodyGuard::of_request(mark.clone()));
+}
 
 /// Returns whether a response is a stream of server-sent events.
 pub(crate) fn is_event_stream(headers: &HeaderMap) -> bool {
@@ -73,7 +86,7 @@ impl<R> ResponseCheck<R> {
         let (mut handle, mark) = GuardHandle::acquire(entry, request.method(), request.uri().path());
         handle.set_gate(gate);
         if !anonymous && !request.body().is_complete() {
-            request.body_mut().guard(BodyGuard::of_request(mark.clone()));
+            guard_body(request, &mark);
         }
         if may_have_limits {
             mark.set_client(gate.addresses.named(request.headers(), request.extensions()));
@@ -102,8 +115,7 @@ impl<R> ResponseCheck<R> {
         R: MakeRejection<B>,
     {
         let floor = group.floor.as_ref()?;
-        let meets = request.extensions().get::<AuthContext>().is_some_and(|auth| auth.meets_floor(floor));
-        (!meets).then(|| self.reject(Reason::Forbidden))
+        (!meets_floor(floor, request.extensions())).then(|| self.reject(Reason::Forbidden))
     }
 
     /// Replaces the response by a rejection unless its request passed a requirement. It changes the response in place,

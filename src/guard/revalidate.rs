@@ -70,7 +70,7 @@ pub(super) fn is_still_valid(entry: &Arc<Entry>) -> bool {
 /// Waits until the entry's credential would no longer be admitted, or would no longer meet a requirement of its request.
 /// Requirements that are added while it waits count too. For the public principal it waits forever.
 pub(super) async fn wait_until_revoked(entry: &Arc<Entry>, mark: &Mark) {
-    if entry.digest().is_none() {
+    if entry.is_public {
         return std::future::pending().await;
     }
     let mut current = entry.clone();

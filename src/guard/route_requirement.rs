@@ -118,19 +118,24 @@ impl RouteRequirement {
 
     /// Checks the caller in these extensions. One function for all bodies, so that its parts are inlined into it.
     fn check_caller(&self, extensions: &mut Extensions) -> Result<(), StatusCode> {
-        let completed;
-        let requirement = match self {
-            Self::Fixed(requirement) => requirement,
-            Self::WithParams(requirement) => {
-                completed = Prepared::Shared(Arc::new(with_params(requirement, extensions)));
-                &completed
-            }
+        match self {
+            Self::Fixed(requirement) => judge(requirement, extensions),
+            Self::WithParams(requirement) => judge_completed(requirement, extensions),
             #[cfg(feature = "axum")]
-            Self::Public => return reject_callers(extensions),
-        };
-        let Some(auth) = extensions.get_mut::<AuthContext>() else { return Err(without_gate()) };
-        if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+            Self::Public => reject_callers(extensions),
+        }
     }
+}
+
+#[inline]
+fn judge(requirement: &Prepared, extensions: &mut Extensions) -> Result<(), StatusCode> {
+    let Some(auth) = extensions.get_mut::<AuthContext>() else { return Err(without_gate()) };
+    if auth.check(requirement) { Ok(()) } else { Err(StatusCode::FORBIDDEN) }
+}
+
+#[inline(never)]
+fn judge_completed(requirement: &Requirement, extensions: &mut Extensions) -> Result<(), StatusCode> {
+    judge(&Prepared::Shared(Arc::new(with_params(requirement, extensions))), extensions)
 }
 
 /// Lets requests without a caller pass: their group is public.

@@ -1,9 +1,10 @@
 //! The layer and its service.
 
-use super::admit::Admission;
+use super::admit::{Admission, Lookup, NotAdmitted};
 use super::body::GuardableBody;
 use super::future::{GateFuture, PendingRequest};
 use super::gate::Gate;
+use super::groups::GroupId;
 use super::rejection::{JsonRejection, MakeRejection};
 use super::response::ResponseCheck;
 use crate::domain::Reason;
@@ -132,14 +133,37 @@ where
                 GateFuture::public(self.inner.call(request))
             }
             Ok(Admission::Pending(group, lookup)) => {
-                let (gate, group, rejections) = (self.gate.clone(), group.id(), self.rejections.clone());
-                // The service that was polled ready has to be the one that is called: a clone replaces it here.
-                let clone = self.inner.clone();
-                let service = std::mem::replace(&mut self.inner, clone);
-                GateFuture::pending(lookup, PendingRequest { request, service, gate, group, rejections })
+                let group = group.id();
+                self.pending(lookup, request, group)
             }
-            Err(not_admitted) => GateFuture::rejected(self.gate.respond(not_admitted, &request, &self.rejections)),
+            Err(not_admitted) => self.reject(not_admitted, &request),
         }
+    }
+}
+
+impl<S, R> GateService<S, R> {
+    /// Makes the future of a request that waits for its look-up. Like `reject` it is a function of its own: most requests need
+    /// neither.
+    #[inline(never)]
+    fn pending<Q, B>(&mut self, lookup: Lookup, request: Request<Q>, group: GroupId) -> GateFuture<S, R, Q, B>
+    where
+        S: Service<Request<Q>> + Clone,
+        R: Clone,
+    {
+        // The service that was polled ready has to be the one that is called: a clone replaces it here.
+        let clone = self.inner.clone();
+        let service = std::mem::replace(&mut self.inner, clone);
+        let (gate, rejections) = (self.gate.clone(), self.rejections.clone());
+        GateFuture::pending(lookup, PendingRequest { request, service, gate, group, rejections })
+    }
+
+    #[inline(never)]
+    fn reject<Q, B>(&self, not_admitted: NotAdmitted<'_>, request: &Request<Q>) -> GateFuture<S, R, Q, B>
+    where
+        S: Service<Request<Q>>,
+        R: MakeRejection<B>,
+    {
+        GateFuture::rejected(self.gate.respond(not_admitted, request, &self.rejections))
     }
 }
 

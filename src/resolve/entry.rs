@@ -248,11 +248,12 @@ impl Entry {
         }
     }
 
-    /// Returns the entry of nobody, who may do nothing.
+    /// Returns the entry of nobody, who may do nothing. It has no secret, so that it is not valid when it is judged again.
     #[cold]
     pub(crate) fn nobody() -> &'static Arc<Self> {
         static NOBODY: OnceLock<Arc<Entry>> = OnceLock::new();
-        NOBODY.get_or_init(|| Arc::new(Self::public(Principal::public([].into()), Arc::default())))
+        let public = || Self::public(Principal::public([].into()), Arc::default());
+        NOBODY.get_or_init(|| Arc::new(Self { is_public: false, ..public() }))
     }
 
     /// Judges the token itself: the first check that fails decides.

@@ -146,19 +146,19 @@ impl Freshness {
     ) -> bool {
         let change_count = self.change_count.load(Ordering::Acquire);
         last_checked.0.load(Ordering::Relaxed) == change_count
-            || self.check_again(stamp, tags(), last_checked, change_count)
+            || self.check_again(stamp, tags, last_checked, change_count)
     }
 
     /// Reads the slots of the tags, and remembers in which change count they were read if the entry is current.
     #[inline(never)]
-    fn check_again(
+    fn check_again<T: IntoIterator<Item = Tag>>(
         &self,
         stamp: Stamp,
-        tags: impl IntoIterator<Item = Tag>,
+        tags: impl FnOnce() -> T,
         last_checked: &LastChecked,
         change_count: u64,
     ) -> bool {
-        let is_current = self.is_current(stamp, tags);
+        let is_current = self.is_current(stamp, tags());
         if is_current {
             last_checked.0.store(change_count, Ordering::Relaxed);
         }

@@ -32,12 +32,18 @@ impl Usage {
         address: impl FnOnce() -> Option<IpAddr>,
     ) {
         if entry.is_note_due(now, NOTE_EVERY) {
-            self.insert(entry, now, clock, address);
+            self.claim_and_insert(entry, now, clock, address);
         }
     }
 
     #[cold]
-    fn insert(&self, entry: &Entry, now: MonotonicTime, clock: &dyn Clock, address: impl FnOnce() -> Option<IpAddr>) {
+    fn claim_and_insert(
+        &self,
+        entry: &Entry,
+        now: MonotonicTime,
+        clock: &dyn Clock,
+        address: impl FnOnce() -> Option<IpAddr>,
+    ) {
         if !entry.claim_note(now, NOTE_EVERY) {
             return;
         }

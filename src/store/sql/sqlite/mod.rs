@@ -411,6 +411,38 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn each_batch_of_rows_without_keys_is_read_alone() {
+        let (_dir, store) = open_store().await;
+        for ([batch, taken, set], table, index) in [
+            (statements::KEYS_OF_ROLES, "keyward_role", "keyward_role_comparable"),
+            (statements::KEYS_OF_TOKENS, "keyward_token", "keyward_token_name_in_scope"),
+        ] {
+            let by_id = format!("SEARCH {table} USING INTEGER PRIMARY KEY");
+            for (statement, step) in [(batch, &by_id), (taken, &format!("{index} (name_key=?)")), (set, &by_id)] {
+                let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+                let rows = sqlx::query(plan).bind("[]").fetch_all(&store.writer).await.unwrap();
+                let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+                let sorts = steps.iter().any(|step| step.contains("TEMP B-TREE"));
+                assert!(!sorts && steps.iter().any(|found| found.contains(step)), "{statement}: {steps:#?}");
+            }
+        }
+    }
+
+    /// Thousands of uses are written at a time: the list must not be searched for each of them.
+    #[tokio::test]
+    async fn uses_are_read_from_their_list_once() {
+        let (_dir, store) = open_store().await;
+        for statement in [statements::NOTE_USES, statements::NOTE_PREVIOUS_USES] {
+            let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+            let rows = sqlx::query(plan).bind("[]").fetch_all(&store.writer).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| rows::get(row, "detail").unwrap()).collect();
+            let reads = steps.iter().filter(|step| step.contains("VIRTUAL TABLE")).count();
+            let searched = steps.iter().any(|step| step.contains("LEFT-JOIN"));
+            assert!(reads == 1 && !searched, "{steps:#?}");
+        }
+    }
+
+    #[tokio::test]
     async fn a_rate_limit_uses_an_index_of_the_audit_log() {
         let (_dir, store) = open_store().await;
         let plan = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statements::NTH_LATEST_EVENT));

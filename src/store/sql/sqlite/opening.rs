@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, SqlitePool};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 
 impl SqliteStore {
     /// Opens the file, or creates it (not its directory), and migrates its tables. New files get mode 0600; an existing
@@ -102,8 +103,7 @@ impl SqliteStore {
             .busy_timeout(WAIT_TIMEOUT)
             .disable_statement_logging();
         let writing = file.clone().journal_mode(SqliteJournalMode::Wal);
-        let opened = open_writer(&writing, &place, options.migrates);
-        let writer = tokio::time::timeout(4 * WAIT_TIMEOUT, opened).await.unwrap_or(Err(StoreError::Busy))?;
+        let writer = open_writer(&writing, &place, options.migrates).await?;
         place.check()?;
         place.warn_of_readers();
         let reading = |connections: u32| {
@@ -126,12 +126,14 @@ fn checked_pool(place: &Arc<DatabaseFile>) -> SqlitePoolOptions {
 }
 
 /// Opens the file for writing and migrates the tables. Retries while it is busy: if several processes create one file,
-/// some connect just as another switches its journal, and SQLite does not wait for that by itself.
+/// some connect just as another switches its journal, and SQLite does not wait for that by itself. A migration has no time
+/// limit, and who waits for another one's gives up after `4 * WAIT_TIMEOUT`.
 async fn open_writer(
     file: &SqliteConnectOptions,
     place: &DatabaseFile,
     migrates: bool,
 ) -> Result<SqlitePool, StoreError> {
+    let began = Instant::now();
     loop {
         let writer = pool().max_connections(1).connect_with(file.clone()).await;
         let opened = match writer.map_err(|error| write_open_error(place.path(), error)) {
@@ -139,7 +141,9 @@ async fn open_writer(
             Err(error) => Err(error),
         };
         match opened {
-            Err(StoreError::Busy) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(StoreError::Busy) if began.elapsed() < 4 * WAIT_TIMEOUT => {
+                tokio::time::sleep(Duration::from_millis(20)).await
+            }
             done => return done,
         }
     }

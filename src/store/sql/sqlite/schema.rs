@@ -1,7 +1,7 @@
 //! Migration of the tables.
 
 use super::error::{OpenError, migration_error, query_error, write_open_error};
-use super::{file_name, keys, migrator, rows, statements};
+use super::{WAIT_TIMEOUT, file_name, keys, migrator, rows, statements};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{SqliteConnection, SqlitePool, query};
@@ -28,21 +28,27 @@ const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 /// file at the same time wait. If none is missing, nothing is written, so a node also starts on a full disk.
 pub(super) async fn migrate(writer: &SqlitePool, path: &Path, migrates: bool) -> Result<(), StoreError> {
     let open_error = |error| write_open_error(path, error);
-    let mut connection = writer.acquire().await.map_err(open_error)?;
-    let missing = missing(&mut connection, path).await?;
+    let looking = async {
+        let mut connection = writer.acquire().await.map_err(open_error)?;
+        missing(&mut connection, path).await
+    };
+    let missing = tokio::time::timeout(4 * WAIT_TIMEOUT, looking).await.unwrap_or(Err(StoreError::Busy))?;
     if missing.is_empty() {
         return Ok(());
     }
     if !migrates {
         return Err(OpenError::Outdated { path: path.to_owned(), missing: missing.join(", ") }.into());
     }
-    drop(connection);
     let mut transaction = writer.begin_with(statements::BEGIN).await.map_err(open_error)?;
     // Not `run`: the compiler cannot prove that its future is `Send` (sqlx has this method for the same reason).
     let run = migrator(&MIGRATIONS);
     run.run_direct(None, &mut *transaction, false).await.map_err(|error| migration_error(path, error, NEWEST))?;
     keys::fill(&mut transaction).await?;
-    transaction.commit().await.map_err(open_error)
+    transaction.commit().await.map_err(open_error)?;
+    // A migration may have written every row: else the first writer copies them into the file. If a reader is in the way,
+    // that writer still does.
+    _ = query(statements::CHECKPOINT).execute(writer).await;
+    Ok(())
 }
 
 /// Returns what the tables lack, by the names of the migrations. Fails if they have a migration of a newer release.

@@ -14,15 +14,13 @@ mod words;
 #[macro_use]
 mod parts;
 
-/// The uses of `$1`, each with its place among those of the same token or digest, the latest first.
+/// The uses of `$1`.
 macro_rules! uses {
-    ($word:ident, $of:literal) => {
+    ($word:ident) => {
         concat!(
             "(SELECT CAST(e.value ->> 'token' AS BIGINT) AS token_id, CAST(e.value ->> 'at' AS BIGINT) AS at, ",
             "e.value ->> 'address' AS address, e.value ->> 'tool' AS tool, e.value ->> 'digest' AS digest, ",
-            "row_number() OVER (PARTITION BY e.value ->> '",
-            $of,
-            "' ORDER BY CAST(e.value ->> 'at' AS BIGINT) DESC, e.key DESC) AS place FROM ",
+            "e.key AS number FROM ",
             $word!(elements "$1"),
             ")"
         )
@@ -123,11 +121,14 @@ macro_rules! statements {
         /// present one is decided here: a token may have got another one since its use.
         pub const NOTE_USES: &str = concat!(
             "INSERT INTO keyward_token_use (token_id, last_used_at, address, tool, secret_used_at, secret_address) ",
-            "SELECT n.token_id, n.at, n.address, n.tool, p.at, p.address FROM ",
-            uses!($word, "token"),
-            " AS n JOIN keyward_token t ON t.id = n.token_id LEFT JOIN ",
-            uses!($word, "digest"),
-            " AS p ON p.digest = t.digest AND p.place = 1 WHERE n.place = 1 ",
+            "SELECT n.token_id, n.at, n.address, n.tool, n.secret_at, n.secret_address FROM (SELECT t.id AS token_id, ",
+            "u.at, u.address, u.tool, ",
+            "row_number() OVER (PARTITION BY t.id ORDER BY u.at DESC, u.number DESC) AS place, ",
+            "first_value(CASE WHEN u.digest = t.digest THEN u.at END) OVER of_secret AS secret_at, ",
+            "first_value(CASE WHEN u.digest = t.digest THEN u.address END) OVER of_secret AS secret_address FROM ",
+            uses!($word),
+            " AS u JOIN keyward_token t ON t.id = u.token_id WINDOW of_secret AS ",
+            "(PARTITION BY t.id ORDER BY (u.digest = t.digest) DESC, u.at DESC, u.number DESC)) AS n WHERE n.place = 1 ",
             "ON CONFLICT (token_id) DO UPDATE SET ",
             unless_later!("last_used_at", "last_used_at"), ", ",
             unless_later!("last_used_at", "address"), ", ",
@@ -137,9 +138,10 @@ macro_rules! statements {
         );
         /// Notes uses of secrets that were replaced. It comes first: a rotation takes its locks in this order.
         pub const NOTE_PREVIOUS_USES: &str = concat!(
-            "UPDATE keyward_previous_secret SET last_used_at = n.at, address = n.address FROM ",
-            uses!($word, "digest"),
-            " AS n WHERE n.place = 1 AND n.digest = keyward_previous_secret.digest ",
+            "UPDATE keyward_previous_secret SET last_used_at = n.at, address = n.address FROM (SELECT u.digest, u.at, u.address, ",
+            "row_number() OVER (PARTITION BY u.digest ORDER BY u.at DESC, u.number DESC) AS place FROM ",
+            uses!($word),
+            " AS u) AS n WHERE n.place = 1 AND n.digest = keyward_previous_secret.digest ",
             "AND (keyward_previous_secret.last_used_at IS NULL OR keyward_previous_secret.last_used_at <= n.at)"
         );
         #[cfg(any(test, feature = "testing"))]
@@ -393,11 +395,12 @@ macro_rules! statements {
         pub const COUNT_ROWS_WITHOUT_KEYS: &str = "SELECT (SELECT COUNT(*) FROM keyward_role WHERE name_key IS NULL) \
              + (SELECT COUNT(*) FROM keyward_token WHERE name_key IS NULL AND kind <> 'session') AS n";
         /// The next rows after an id with their present keys; those of the given keys that are used; and the update of
-        /// keys.
-        pub const KEYS_OF_ROLES: [&str; 3] = keys!($word, "keyward_role", "name", "name_key IS NULL AND ", "");
+        /// keys. Without `IS TRUE` the engine would find all rows without a key by the index of the keys, and sort them for each
+        /// batch.
+        pub const KEYS_OF_ROLES: [&str; 3] = keys!($word, "keyward_role", "name", "(name_key IS NULL) IS TRUE AND ", "");
         pub const KEYS_OF_OWNERS: [&str; 3] = keys!($word, "keyward_owner", "email", "account IS NULL AND email <> '' AND ", "");
         pub const KEYS_OF_TOKENS: [&str; 3] =
-            keys!($word, "keyward_token", "name", "name_key IS NULL AND kind <> 'session' AND ", "kind <> 'session' AND ");
+            keys!($word, "keyward_token", "name", "(name_key IS NULL) IS TRUE AND kind <> 'session' AND ", "kind <> 'session' AND ");
 
         pub const KEY_CHECKS: &str = "SELECT kind, id, value FROM keyward_key ORDER BY kind, id";
         pub const SET_KEY_CHECK: &str = "INSERT INTO keyward_key (kind, id, value) VALUES ($1, $2, $3) \

@@ -14,7 +14,7 @@ mod gate {
 mod entry {
     use std::sync::{Arc, OnceLock};
 
-    /// A placeholder: a mark only holds its caller.
+    /// A placeholder: a mark holds its caller, but calls nothing of it.
     pub(super) struct Entry;
 
     impl Entry {

@@ -17,7 +17,7 @@ macro_rules! lazy_thread_local {
 }
 pub(super) use lazy_thread_local as thread_local;
 
-/// A replacement for triomphe's `Arc`, counted by the same accesses with the same ordering. loom's own `Arc` orders more
+/// A replacement for the `Arc` of triomphe (as in 0.1.17), counted by the same accesses with the same ordering. loom's own `Arc` orders more
 /// when a count is read, which would hide code that relies on it.
 pub(crate) struct StrongArc<T> {
     count: Arc<AtomicUsize>,
@@ -66,7 +66,7 @@ impl<T> Drop for StrongArc<T> {
         if std::thread::panicking() {
             return;
         }
-        // Nothing but the count and the value goes when a reference does.
+        // No acquire fence is needed: dropping the value itself is not a part of the model.
         self.count.fetch_sub(1, Ordering::Release);
     }
 }
