@@ -54,12 +54,12 @@ impl Mark {
         StrongArc::new(Self { entry: Some(entry), ..Self::default() })
     }
 
-    /// Returns the caller. The mark of a request always has one. If it had none, the caller would be nobody, who may do nothing.
+    /// Returns the caller. The mark of a request always has one. If it had none, the caller would have no rights.
     #[inline]
     pub(super) fn entry(&self) -> &Arc<Entry> {
         match &self.entry {
             Some(entry) => entry,
-            None => Entry::nobody(),
+            None => Entry::without_rights(),
         }
     }
 
@@ -345,7 +345,7 @@ mod tests {
     use crate::domain::{action, authenticated};
 
     fn acquire() -> (GuardHandle, StrongArc<Mark>) {
-        GuardHandle::acquire(Entry::nobody().clone(), &Method::GET, "/")
+        GuardHandle::acquire(Entry::without_rights().clone(), &Method::GET, "/")
     }
 
     #[test]

@@ -248,12 +248,12 @@ impl Entry {
         }
     }
 
-    /// Returns the entry of nobody, who may do nothing. It has no secret, so that it is not valid when it is judged again.
+    /// Returns the entry of a caller that meets no requirement. It has no secret, so that it is not valid when it is judged again.
     #[cold]
-    pub(crate) fn nobody() -> &'static Arc<Self> {
-        static NOBODY: OnceLock<Arc<Entry>> = OnceLock::new();
+    pub(crate) fn without_rights() -> &'static Arc<Self> {
+        static ENTRY: OnceLock<Arc<Entry>> = OnceLock::new();
         let public = || Self::public(Principal::public([].into()), Arc::default());
-        NOBODY.get_or_init(|| Arc::new(Self { is_public: false, ..public() }))
+        ENTRY.get_or_init(|| Arc::new(Self { is_public: false, ..public() }))
     }
 
     /// Judges the token itself: the first check that fails decides.

@@ -127,7 +127,7 @@ fn checked_pool(place: &Arc<DatabaseFile>) -> SqlitePoolOptions {
 
 /// Opens the file for writing and migrates the tables. Retries while it is busy: if several processes create one file,
 /// some connect just as another switches its journal, and SQLite does not wait for that by itself. A migration has no time
-/// limit, and who waits for another one's gives up after `4 * WAIT_TIMEOUT`.
+/// limit. A process that waits for the migration of another one gives up after `4 * WAIT_TIMEOUT`.
 async fn open_writer(
     file: &SqliteConnectOptions,
     place: &DatabaseFile,

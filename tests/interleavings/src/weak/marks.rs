@@ -18,9 +18,9 @@ mod entry {
     pub(super) struct Entry;
 
     impl Entry {
-        pub(super) fn nobody() -> &'static Arc<Self> {
-            static NOBODY: OnceLock<Arc<Entry>> = OnceLock::new();
-            NOBODY.get_or_init(|| Arc::new(Self))
+        pub(super) fn without_rights() -> &'static Arc<Self> {
+            static ENTRY: OnceLock<Arc<Entry>> = OnceLock::new();
+            ENTRY.get_or_init(|| Arc::new(Self))
         }
     }
 }
@@ -37,7 +37,7 @@ use sync::{Arc, StrongArc};
 static REUSED: AtomicBool = AtomicBool::new(false);
 
 fn acquire() -> (GuardHandle, StrongArc<Mark>) {
-    GuardHandle::acquire(entry::Entry::nobody().clone(), &http::Method::GET, "/")
+    GuardHandle::acquire(entry::Entry::without_rights().clone(), &http::Method::GET, "/")
 }
 
 /// A request ends while its handler, on another thread, still writes to its mark. The next request on the gate's thread
