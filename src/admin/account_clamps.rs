@@ -1,7 +1,7 @@
 //! Clamps in the background: of accounts whose look-up met a grant beyond their ceiling, and of accounts that the host
 //! reported by SQL.
 
-use super::accounts::{changed, checked};
+use super::accounts::{changed, clamp_accounts};
 use super::context::ServiceContext;
 use super::state::AdminState;
 use super::unit_of_work::Work;
@@ -89,10 +89,10 @@ impl ServiceContext {
             Box::pin(async move {
                 match reports {
                     Some(ids) => {
-                        changed(unit, key).await?;
+                        changed(unit, &key).await?;
                         unit.delete_account_reports(&ids).await
                     }
-                    None => checked(unit, key).await.map(drop),
+                    None => clamp_accounts(unit, &[key]).await.map(drop),
                 }
             })
         });

@@ -12,10 +12,15 @@ use crate::domain::{AccountKey, AccountKind, InvalidCredential, Owner, OwnerId, 
 use crate::store::HostTransaction;
 use crate::store::{Clamped, StoreError};
 use crate::sync::watch;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The number of accounts that a sweep reads at a time.
 const BATCH: u32 = 50;
+/// How long a transaction of a sweep takes on further accounts.
+const TURN: Duration = Duration::from_millis(20);
+/// How long a sweep leaves the lock of writers to others after each transaction.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The service by which the host reports changes of its accounts. Returned by [`Keyward::accounts`](crate::Keyward::accounts).
 ///
@@ -48,7 +53,7 @@ impl AccountReports {
     /// [`Store`](ServiceError::Store) if the store or the host fails.
     pub async fn changed(&self, key: &AccountKey) -> Result<Clamped, ServiceError> {
         let key = key.clone();
-        self.0.transact(move |unit| Box::pin(changed(unit, key))).await
+        self.0.transact(move |unit| Box::pin(async move { changed(unit, &key).await })).await
     }
 
     /// Reports that the host has deleted an account for good, and deletes its tokens and sessions.
@@ -133,7 +138,10 @@ impl AccountReportsWithin<'_> {
         let work: Work<Clamped> = Box::new(move |unit| {
             Box::pin(async move {
                 match unit.load_account(&key).await? {
-                    Some(owner) => unit.set_account(owner, account).await,
+                    Some(owner) => {
+                        unit.invalidate_account(&owner);
+                        Ok(unit.set_account(&owner, account).await?.unwrap_or_default())
+                    }
                     None => Ok(Clamped::default()),
                 }
             })
@@ -167,12 +175,21 @@ pub struct Sweep {
 pub struct SweepProgress {
     /// The number of accounts that were checked.
     pub accounts: u64,
-    /// The number of accounts that could not be checked, because the host or the store failed three times.
+    /// The number of accounts that could not be checked, because the host or the store failed each of four times.
     pub failed: u64,
     /// The tokens and grants that were clamped.
     pub clamped: Clamped,
     /// Whether all accounts were checked.
     pub finished: bool,
+}
+
+impl SweepProgress {
+    fn add(&mut self, more: &Self) {
+        self.accounts += more.accounts;
+        self.failed += more.failed;
+        self.clamped.tokens += more.clamped.tokens;
+        self.clamped.grants += more.clamped.grants;
+    }
 }
 
 impl Sweep {
@@ -219,26 +236,61 @@ impl ServiceContext {
     }
 }
 
-/// Asks the host for an account, and clamps its tokens.
-pub(super) async fn changed(unit: &mut UnitOfWork<'_>, key: AccountKey) -> Result<Clamped, ServiceError> {
-    let Some(owner) = unit.load_account(&key).await? else {
-        unit.invalidate_unknown_account(&key);
-        return Ok(Clamped::default());
-    };
-    let state = unit.state.clone();
-    // Asked with the writers' lock held: a token that is issued later is judged by an answer that is no older.
-    let account = state.resolver.accounts().ask(&key).await?;
-    unit.set_account(owner, account).await
+/// Asks the host for an account, and clamps its tokens, which are looked up again in any case.
+pub(super) async fn changed(unit: &mut UnitOfWork<'_>, key: &AccountKey) -> Result<Clamped, ServiceError> {
+    match unit.load_account(key).await? {
+        Some(owner) => {
+            unit.invalidate_account(&owner);
+            Ok(clamp_account(unit, owner, key).await?.unwrap_or_default())
+        }
+        None => {
+            unit.invalidate_unknown_account(key);
+            Ok(Clamped::default())
+        }
+    }
 }
 
-/// Clamps the tokens of an account like [`changed`]. If that changes nothing, the log gets no row.
-pub(super) async fn checked(unit: &mut UnitOfWork<'_>, key: AccountKey) -> Result<Clamped, ServiceError> {
-    let before = unit.load_account(&key).await?;
-    let clamped = changed(unit, key.clone()).await?;
-    if clamped == Clamped::default() && unit.load_account(&key).await? == before {
+/// Asks the host for the account of an owner, and clamps its tokens. Returns `None` if nothing had to change.
+async fn clamp_account(
+    unit: &mut UnitOfWork<'_>,
+    owner: Owner,
+    key: &AccountKey,
+) -> Result<Option<Clamped>, ServiceError> {
+    let state = unit.state.clone();
+    // Asked with the writers' lock held: a token that is issued later is judged by an answer that is no older.
+    let account = state.resolver.accounts().ask(key).await?;
+    unit.set_account(&owner, account).await
+}
+
+/// Clamps the tokens of these accounts until [`TURN`] has passed, at least of one. Returns how many accounts it clamped.
+///
+/// If nothing had to change, nothing is committed.
+pub(super) async fn clamp_accounts(
+    unit: &mut UnitOfWork<'_>,
+    keys: &[AccountKey],
+) -> Result<(usize, Clamped), ServiceError> {
+    let clock = unit.state.resolver.clock.clone();
+    let end = clock.moment().plus(TURN);
+    let (mut accounts, mut is_idle, mut clamped) = (0, true, Clamped::default());
+    for key in keys {
+        let Some(owner) = unit.load_account(key).await? else {
+            accounts += 1;
+            continue;
+        };
+        if let Some(of_account) = clamp_account(unit, owner, key).await? {
+            is_idle = false;
+            clamped.tokens += of_account.tokens;
+            clamped.grants += of_account.grants;
+        }
+        accounts += 1;
+        if clock.moment() >= end {
+            break;
+        }
+    }
+    if is_idle {
         unit.skip_commit();
     }
-    Ok(clamped)
+    Ok((accounts, clamped))
 }
 
 async fn removed(unit: &mut UnitOfWork<'_>, key: AccountKey) -> Result<(), ServiceError> {
@@ -269,31 +321,54 @@ async fn sweep(context: ServiceContext, sender: watch::Sender<SweepProgress>) {
         };
         let Some(last) = page.last() else { break };
         after = last.id;
-        for key in page.iter().filter_map(|owner| owner.account.clone()) {
-            match changed_with_retries(&context, &key).await {
-                Ok(clamped) => {
-                    progress.clamped.tokens += clamped.tokens;
-                    progress.clamped.grants += clamped.grants;
-                }
-                Err(error) => {
-                    progress.failed += 1;
-                    tracing::warn!(error = &error as &dyn std::error::Error, "an account was not clamped");
-                }
-            }
-            progress.accounts += 1;
+        let mut keys: VecDeque<AccountKey> = page.into_iter().filter_map(|owner| owner.account).collect();
+        while !keys.is_empty() {
+            progress.add(&clamp_next(&context, &mut keys).await);
+            // Another process asks for an SQLite file only now and then.
+            tokio::time::sleep(PAUSE).await;
         }
         sender.send_replace(progress);
     }
     sender.send_replace(SweepProgress { finished: true, ..progress });
 }
 
-async fn changed_with_retries(context: &ServiceContext, key: &AccountKey) -> Result<Clamped, ServiceError> {
+/// Clamps the first of these accounts in one transaction, and takes them from the list. If one of them fails, it clamps each
+/// account of the list in a transaction of its own.
+async fn clamp_next(context: &ServiceContext, keys: &mut VecDeque<AccountKey>) -> SweepProgress {
+    match clamp_together(context, keys.make_contiguous().to_vec()).await {
+        Ok((accounts, clamped)) => {
+            keys.drain(..accounts);
+            return SweepProgress { accounts: accounts as u64, clamped, ..SweepProgress::default() };
+        }
+        Err(error) => {
+            let error = &error as &dyn std::error::Error;
+            tracing::debug!(error, "accounts were not clamped together: trying one at a time");
+        }
+    }
+    let mut progress = SweepProgress::default();
+    for key in keys.drain(..) {
+        progress.accounts += 1;
+        match clamp_with_retries(context, key).await {
+            Ok(clamped) => progress.add(&SweepProgress { clamped, ..SweepProgress::default() }),
+            Err(error) => {
+                progress.failed += 1;
+                tracing::warn!(error = &error as &dyn std::error::Error, "an account was not clamped");
+            }
+        }
+    }
+    progress
+}
+
+async fn clamp_together(context: &ServiceContext, keys: Vec<AccountKey>) -> Result<(usize, Clamped), ServiceError> {
+    context.transact(move |unit| Box::pin(async move { clamp_accounts(unit, &keys).await })).await
+}
+
+async fn clamp_with_retries(context: &ServiceContext, key: AccountKey) -> Result<Clamped, ServiceError> {
     let mut pauses = [1, 2].map(Duration::from_secs).into_iter();
     loop {
-        let key = key.clone();
-        match (context.transact(move |unit| Box::pin(checked(unit, key))).await, pauses.next()) {
+        match (clamp_together(context, vec![key.clone()]).await, pauses.next()) {
             (Err(_), Some(pause)) => tokio::time::sleep(pause).await,
-            (outcome, _) => return outcome,
+            (outcome, _) => return outcome.map(|(_, clamped)| clamped),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use super::ServiceError;
 use crate::domain::{
-    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, KeyCheck, KeyUse, Metadata, Owner,
+    AccountKey, Actor, AuditCause, AuditEvent, AuditOrigin, Ceiling, Digest, Grant, KeyCheck, KeyUse, Metadata, Owner,
     OwnerId, OwnerState, PasswordHash, Permission, Role, RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority,
     TokenId, TokenKind, TokenLimits,
 };
@@ -121,6 +121,7 @@ macro_rules! delegate_reads {
             sealed_secret(id: TokenId) -> Option<SealedSecret>;
             tokens_of_members() -> Vec<(RoleId, u64)>;
             tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
+            grants_of_owner(id: OwnerId) -> Vec<(TokenId, Vec<Grant>)>;
             token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
             preview_clamp(proposed: Proposed<'_>) -> Clamped;
             selected_tokens(selection: &TokenSelection, limit: u32) -> Vec<SelectedToken>;

@@ -173,7 +173,7 @@ pub struct Token {
     pub expires_at: Option<Timestamp>,
     /// The time of creation.
     pub created_at: Timestamp,
-    /// The time of the last change. Use is not a change.
+    /// The time of the last change. Use is not a change, nor is a clamp.
     pub updated_at: Timestamp,
     /// The time of the last use, as far as it is written.
     pub last_used_at: Option<Timestamp>,

@@ -106,6 +106,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     tokens::ids_are_not_reused(&fresh().await).await;
     tokens::latest_use_is_kept(&fresh().await).await;
     batches::many_tokens_resolve_like_one(&fresh().await).await;
+    batches::tokens_are_found_with_their_ancestors(&fresh().await).await;
     batches::batch_is_entirely_before_or_after_a_change(&fresh().await).await;
     tokens::recent_tokens_are_read_in_pages(&fresh().await).await;
     views::view_reads_one_point_in_time(&fresh().await).await;
@@ -141,6 +142,7 @@ pub async fn run<S: Backend, F: AsyncFn() -> S>(fresh: F) {
     clamping::clamping_agrees_with_the_ceiling(&fresh().await).await;
     clamping::preview_counts_as_many_as_the_clamp_deletes(&fresh().await).await;
     clamping::unknown_actions_are_clamped_for_all_owners(&fresh().await).await;
+    clamping::listed_grants_are_clamped(&fresh().await).await;
     selection::selections_agree_with_the_tokens(&fresh().await).await;
     selection::revoked_tokens_are_gone_with_an_event_each(&fresh().await).await;
     selection::tokens_are_revoked_together_or_not_at_all(&fresh().await).await;

@@ -2,8 +2,8 @@
 
 use super::{NameScope, NewToken, Page, Record, SelectedToken, StoreError, StoredSecret, TokenQuery, TokenSelection};
 use crate::domain::{
-    Action, AuditCause, AuditOrigin, Digest, Metadata, OwnerId, Permission, RoleId, SealedSecret, Timestamp, Token,
-    TokenAuthority, TokenId, TokenKind, TokenLimits,
+    Action, AuditCause, AuditOrigin, Digest, Grant, Metadata, OwnerId, Permission, RoleId, SealedSecret, Timestamp,
+    Token, TokenAuthority, TokenId, TokenKind, TokenLimits,
 };
 use async_trait::async_trait;
 
@@ -30,6 +30,8 @@ pub trait ReadTokens {
     async fn tokens_of_members(&mut self) -> Result<Vec<(RoleId, u64)>, StoreError>;
     /// Lists those of these owners that exist, by id, each with the number of its admin tokens.
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError>;
+    /// Lists the admin tokens of this owner, by id, each with its grants.
+    async fn grants_of_owner(&mut self, id: OwnerId) -> Result<Vec<(TokenId, Vec<Grant>)>, StoreError>;
     /// Returns the owners of these admin tokens and sessions, in no order. Owners of deleted ones come from the audit log, if it has an event
     /// for their issue or revocation.
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError>;
@@ -76,7 +78,8 @@ pub trait WriteTokens {
     async fn delete_sessions(&mut self, id: OwnerId) -> Result<Vec<Digest>, StoreError>;
     /// Deletes the sessions that expired before now, and returns how many there were.
     async fn delete_ended_sessions(&mut self) -> Result<u64, StoreError>;
-    /// Deletes grants that their owners no longer hold, as [`Clamp`] says, and counts them. Super admins hold everything.
+    /// Deletes grants that their owners no longer hold, as [`Clamp`] says, and counts them. Super admins hold everything;
+    /// [`Clamp::Listed`] deletes their grants too.
     ///
     /// For each it adds an event [`AuditAction::GrantClamped`](crate::admin::AuditAction::GrantClamped) on the token, with the grant as details:
     /// `{"action", "subject", "fields"}`, where `fields` is null for all and otherwise a list.
@@ -103,6 +106,8 @@ pub enum Clamp<'a> {
     /// The grants of all owners, super admins too, and the permissions of roles, whose action is none of these. For each permission there is
     /// an event [`AuditAction::PermissionClamped`](crate::admin::AuditAction::PermissionClamped) on the role, with the same details.
     Unknown(&'a [Action]),
+    /// These grants, each by its token and its place in the token's list, from 0. Places that are not there mean nothing.
+    Listed(&'a [(TokenId, usize)]),
 }
 
 /// A proposed change, whose clamp [`ReadTokens::preview_clamp`] counts.

@@ -3,17 +3,20 @@
 use async_trait::async_trait;
 use http::HeaderName;
 use keyward::accounts::{Account, AccountKey, AccountKind, Accounts, AccountsError};
-use keyward::admin::{AuditAction, AuditCause, AuditTarget, EventQuery, OwnerUpdate, ServiceError, TokenUpdate};
+use keyward::admin::{
+    AuditAction, AuditCause, AuditTarget, DescribedToken, EventQuery, OwnerUpdate, ServiceError, TokenUpdate,
+};
 use keyward::authz::{Attribute, ConditionClause, Conditions, Predicate, Value};
 use keyward::guard::{Limits, Reason, Unavailable};
-use keyward::store::{Paging, TokenQuery};
-use keyward::testing::{App, World};
+use keyward::store::{Digest, Paging, Store, TokenQuery};
+use keyward::testing::{App, ManualClock, World};
 use keyward::token::TokenKind;
 use keyward::{Auth, Grant, Group, GuardedRouter, NewAdminToken, Permission, action, authenticated};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 
 /// The users of a host.
 #[derive(Clone, Default)]
@@ -22,6 +25,10 @@ struct Users {
     managers: Arc<Mutex<Vec<(String, String)>>>,
     fails: Arc<Mutex<bool>>,
     hangs: Arc<Mutex<bool>>,
+    /// An account whose answer waits for a permit; if the semaphore is closed, it fails.
+    delayed: Arc<Mutex<Option<(&'static str, Arc<Semaphore>)>>>,
+    /// How long an answer takes, by the clock of the installation.
+    takes: Arc<Mutex<Option<(Arc<ManualClock>, Duration)>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -48,8 +55,15 @@ impl Users {
 impl Accounts for Users {
     async fn account(&self, key: &AccountKey) -> Result<Option<Account>, AccountsError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
+        if let Some((clock, time)) = &*self.takes.lock().unwrap() {
+            clock.advance(*time);
+        }
         if *self.hangs.lock().unwrap() {
             std::future::pending::<()>().await;
+        }
+        let delayed = self.delayed.lock().unwrap().clone().filter(|(account, _)| *account == key.as_str());
+        if let Some((_, permits)) = delayed {
+            permits.acquire().await?.forget();
         }
         if *self.fails.lock().unwrap() {
             return Err("no database".into());
@@ -327,6 +341,81 @@ async fn a_policy_decides_without_a_list() {
     *allowed.lock().unwrap() = "article.";
     world.keyward.accounts().policy_changed().await.unwrap().finished().await;
     app.get("/v1/read").bearer(&token.secret).await.assert_rejected(Reason::Forbidden);
+}
+
+/// Each account of three batches has one token, whose grant its ceiling then no longer covers.
+#[tokio::test(start_paused = true)]
+async fn an_account_that_fails_keeps_no_other_from_being_swept() {
+    let users = Users::default();
+    let world = world(&users);
+    let tokens = world.keyward.tokens();
+    let names: Vec<String> = (0..120).map(|n| if n == 60 { "broken".into() } else { format!("user-{n}") }).collect();
+    for name in &names {
+        users.set(name, editor());
+        tokens.issue_admin(new(name, name, &["article.read", "article.write"])).await.unwrap();
+        users.set(name, Account::new("Ada").permissions(["article.read"]));
+    }
+    let closed = Arc::new(Semaphore::new(0));
+    closed.close();
+    *users.delayed.lock().unwrap() = Some(("broken", closed));
+    let progress = world.keyward.accounts().policy_changed().await.unwrap().finished().await;
+    assert_eq!((progress.accounts, progress.failed), (120, 1), "{progress:?}");
+    assert_eq!((progress.clamped.tokens, progress.clamped.grants), (119, 119));
+    let paging = Paging { page: 1, page_size: Paging::LARGEST };
+    let listed = tokens.list(&TokenQuery { paging, ..TokenQuery::of(TokenKind::Admin) }).await.unwrap().items;
+    for DescribedToken { token, .. } in &listed {
+        let expected = if token.name == "broken" { 2 } else { 1 };
+        assert_eq!(token.grants().len(), expected, "{}", token.name);
+    }
+    *users.delayed.lock().unwrap() = None;
+    let progress = world.keyward.accounts().policy_changed().await.unwrap().finished().await;
+    assert_eq!((progress.failed, progress.clamped.grants), (0, 1), "the sweep can be repeated: {progress:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sweep_of_a_slow_host_keeps_other_writers_waiting_for_a_few_answers_only() {
+    let users = Users::default();
+    let world = world(&users);
+    let tokens = world.keyward.tokens();
+    for n in 0..60 {
+        let name = format!("user-{n}");
+        users.set(&name, editor());
+        tokens.issue_admin(new(&name, &name, &["article.write"])).await.unwrap();
+        users.set(&name, Account::new("Ada"));
+    }
+    let seq = async || world.store.resolve(&Digest::Native([0; 27])).await.unwrap().seq;
+    let before = seq().await;
+    *users.takes.lock().unwrap() = Some((world.clock.clone(), Duration::from_millis(9)));
+    let progress = world.keyward.accounts().policy_changed().await.unwrap().finished().await;
+    assert_eq!((progress.accounts, progress.clamped.grants), (60, 60), "{progress:?}");
+    // 20 ms are over with the third answer. One change more is that of the policy.
+    assert_eq!(seq().await - before, 1 + 17 + 4, "of fifty accounts three at a time, then of ten");
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_accounts_cached_that_have_not_changed() {
+    let users = Users::default().with("ada", editor()).with("eve", editor());
+    let world = world(&users);
+    let app = app(&world);
+    let tokens = world.keyward.tokens();
+    let ada = tokens.issue_admin(new("a", "ada", &["article.read"])).await.unwrap();
+    tokens.issue_admin(new("e", "eve", &["article.read"])).await.unwrap();
+    users.set("eve", Account::new("Eve").permissions(["article.write"]));
+    let permits = Arc::new(Semaphore::new(0));
+    *users.delayed.lock().unwrap() = Some(("eve", permits.clone()));
+    let asked = users.asked.load(Ordering::SeqCst);
+    let sweep = world.keyward.accounts().policy_changed().await.unwrap();
+    // The sweep has asked for Ada, and waits for the answer about Eve in the same transaction.
+    while users.asked.load(Ordering::SeqCst) < asked + 2 {
+        tokio::task::yield_now().await;
+    }
+    app.get("/v1/read").bearer(&ada.secret).await.assert_ok();
+    let asked = users.asked.load(Ordering::SeqCst);
+    permits.add_permits(1);
+    let progress = sweep.finished().await;
+    assert_eq!((progress.accounts, progress.clamped.grants), (2, 1), "{progress:?}");
+    app.get("/v1/read").bearer(&ada.secret).await.assert_ok();
+    assert_eq!(users.asked.load(Ordering::SeqCst), asked, "Ada is cached");
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@ use super::UnitOfWork;
 use crate::admin::actor::{Grantor, ensure_person};
 use crate::admin::{ServiceError, audit_details};
 use crate::domain::{
-    Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, Grant, HashKeyId, Owner, OwnerId, OwnerState,
-    Tag, Token, TokenAuthority, TokenKind, TokenLimits, account_digest,
+    Account, AccountKey, AuditAction, AuditCause, AuditTarget, Ceiling, HashKeyId, Owner, OwnerId, OwnerState, Tag,
+    TokenAuthority, TokenKind, TokenLimits, account_digest,
 };
 use crate::resolve::as_answered;
-use crate::store::{Clamped, NameScope, NewOwner, NewToken, Paging, Profile, TokenQuery, scope_details};
+use crate::store::{Clamp, Clamped, NameScope, NewOwner, NewToken, Profile};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -92,37 +92,46 @@ impl UnitOfWork<'_> {
 
     /// Sets what the store has of an account, and clamps its tokens. Those of a suspended or missing account are dead, and
     /// kept as they are; only [`delete_owner`](Self::delete_owner) takes them away.
+    ///
+    /// Returns `None` if nothing had to change. Then cached tokens of the account stay.
     pub(in crate::admin) async fn set_account(
         &mut self,
-        before: Owner,
+        before: &Owner,
         account: Option<Account>,
-    ) -> Result<Clamped, ServiceError> {
+    ) -> Result<Option<Clamped>, ServiceError> {
         let id = before.id;
-        let Some(account) = account else {
-            self.suspend_account(before).await?;
-            return Ok(Clamped::default());
+        let (after, ceiling) = match account {
+            Some(account) => {
+                let (after, ceiling) = as_answered(before.clone(), account);
+                (after, Some(ceiling))
+            }
+            None => (Owner { state: OwnerState::Deactivated, ..before.clone() }, None),
         };
-        let (after, ceiling) = as_answered(before.clone(), account);
         let details = audit_details::changes([
             ("name", json!(before.firstname), json!(after.firstname)),
             ("email", json!(before.email), json!(after.email)),
         ]);
+        let is_changed = !details.is_empty() || before.state != after.state;
         if !details.is_empty() {
             self.tx.update_owner(id, &profile(&after)).await?;
             self.audit(AuditAction::OwnerUpdated, AuditTarget::Owner(id), Value::Object(details)).await?;
         }
-        self.invalidate_account(&before);
         if before.state != after.state {
-            self.set_owner_state(&before, after.state).await?;
+            self.set_owner_state(before, after.state).await?;
         }
-        match after.state.is_active() {
-            true => self.clamp_account(id, &ceiling).await,
-            false => Ok(Clamped::default()),
+        let clamped = match ceiling.filter(|_| after.state.is_active()) {
+            Some(ceiling) => self.clamp_account(id, &ceiling).await?,
+            None => Clamped::default(),
+        };
+        if !is_changed && clamped == Clamped::default() {
+            return Ok(None);
         }
+        self.invalidate_account(before);
+        Ok(Some(clamped))
     }
 
     /// Makes cached tokens of an account stale, and cached rejections of requests which the host signs in as it.
-    fn invalidate_account(&mut self, owner: &Owner) {
+    pub(in crate::admin) fn invalidate_account(&mut self, owner: &Owner) {
         self.invalidate(Tag::owner(owner.id));
         if let Some(key) = &owner.account {
             self.invalidate(Tag::token(&account_digest(key)));
@@ -134,57 +143,23 @@ impl UnitOfWork<'_> {
         self.invalidate(Tag::token(&account_digest(key)));
     }
 
-    async fn suspend_account(&mut self, before: Owner) -> Result<(), ServiceError> {
-        let state = OwnerState::Deactivated;
-        self.invalidate_account(&before);
-        if before.state != state {
-            self.set_owner_state(&before, state).await?;
-        }
-        Ok(())
-    }
-
     /// Removes the grants of an account's tokens that its ceiling does not cover.
     async fn clamp_account(&mut self, id: OwnerId, ceiling: &Ceiling) -> Result<Clamped, ServiceError> {
-        let (index, mut clamped) = (ceiling.index(), Clamped::default());
-        for token in self.tokens_of_account(id).await? {
-            let (kept, gone): (Vec<Grant>, Vec<Grant>) =
-                token.grants().iter().cloned().partition(|grant| index.check(grant).is_ok());
-            if gone.is_empty() {
-                continue;
-            }
-            self.invalidate_token(&token).await?;
-            clamped.tokens += 1;
-            clamped.grants += gone.len() as u64;
-            let authority = TokenAuthority::Admin { owner: id, grants: kept };
-            let Token { description, metadata, limits, .. } = &token;
-            self.tx.update_token(token.id, None, description, metadata.as_ref(), &authority, limits).await?;
-            for grant in gone {
-                let (target, details) = (AuditTarget::Token(token.id, TokenKind::Admin), scope_details(&grant.scope));
-                let cause = Some(AuditCause::AccountChanged(id));
-                self.audit_with_cause(cause, AuditAction::GrantClamped, target, details).await?;
-            }
+        let (index, mut beyond) = (ceiling.index(), Vec::new());
+        for (token, grants) in self.tx.grants_of_owner(id).await? {
+            let grants = grants.iter().enumerate();
+            beyond.extend(grants.filter(|(_, grant)| index.check(grant).is_err()).map(|(place, _)| (token, place)));
         }
-        Ok(clamped)
+        if beyond.is_empty() {
+            return Ok(Clamped::default());
+        }
+        let origin = self.origin.clone();
+        Ok(self.tx.clamp(Clamp::Listed(&beyond), &origin, AuditCause::AccountChanged(id)).await?)
     }
 
     /// Deletes these reports of the host. They are no data, so there is no event.
     pub(in crate::admin) async fn delete_account_reports(&mut self, ids: &[i64]) -> Result<(), ServiceError> {
         Ok(self.tx.delete_account_reports(ids).await?)
-    }
-
-    async fn tokens_of_account(&mut self, id: OwnerId) -> Result<Vec<Token>, ServiceError> {
-        let mut tokens = Vec::new();
-        for page in 1.. {
-            let paging = Paging { page, page_size: Paging::LARGEST };
-            let query = TokenQuery { paging, owner: Some(id), ..TokenQuery::of(TokenKind::Admin) };
-            let found = self.tx.tokens(&query).await?;
-            let is_last = found.items.len() < Paging::LARGEST as usize;
-            tokens.extend(found.items);
-            if is_last {
-                break;
-            }
-        }
-        Ok(tokens)
     }
 }
 

@@ -371,11 +371,16 @@ impl WriteTokens for RecordingTransaction {
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let clamped = self.tx.clamp(clamp, origin, cause).await?;
-        self.note(match clamp {
+        let mutation = match clamp {
             Clamp::Members(id) => Mutation::ClampMembers(id),
             Clamp::Owner(id) => Mutation::ClampOwner(id),
             Clamp::Unknown(_) => Mutation::ClampUnknown { deleted: clamped != Clamped::default() },
-        });
+            Clamp::Listed(places) => {
+                let owner = self.tx.token(places[0].0).await?.and_then(|token| token.owner());
+                Mutation::ClampOwner(owner.expect("admin tokens have owners"))
+            }
+        };
+        self.note(mutation);
         Ok(clamped)
     }
 
@@ -664,7 +669,10 @@ async fn every_mutation_commits_its_tags_and_its_event() {
         let (new, secret) =
             new_token(world.issue(TokenKind::Admin), "of an account".into(), String::new(), None, authority);
         unit.issue_token(new, &secret).await?;
-        unit.set_account(owner, Some(Account::new("Other").suspended())).await
+        let clamped = unit.set_account(&owner, Some(Account::new("Other"))).await?.unwrap();
+        assert_eq!((clamped.tokens, clamped.grants), (1, 1));
+        let owner = unit.owner_of_account(&account()).await?;
+        unit.set_account(&owner, Some(Account::new("Other").suspended())).await
     });
 
     check!(seen, methods, issue_token, |world, unit| {

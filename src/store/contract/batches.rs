@@ -3,7 +3,9 @@
 use super::Backend;
 use super::clamping::Dice;
 use super::fixtures::{begin, commit, owner, resolve, role, service, token};
-use crate::domain::{Action, Ceiling, ContentAccess, Digest, Grant, OwnerState, Permission, RoleId, TokenAuthority};
+use crate::domain::{
+    Action, Ancestor, Ceiling, ContentAccess, Digest, Grant, OwnerState, Permission, RoleId, TokenAuthority,
+};
 use crate::store::{Snapshot, StoreError, Use};
 use std::time::Duration;
 
@@ -17,6 +19,39 @@ fn content(snapshot: &Snapshot) -> String {
 async fn resolve_all<S: Backend>(store: &S, digests: &[Digest]) -> Vec<Snapshot> {
     let read = store.resolve_many(digests).await.expect("tokens are resolved");
     read.into_iter().collect::<Result<_, StoreError>>().expect("each token is resolved")
+}
+
+/// A token, its child and its grandchild are found alone and between others, each with its ancestors, the parent first.
+pub(super) async fn tokens_are_found_with_their_ancestors<S: Backend>(store: &S) {
+    let mut tx = begin(store).await;
+    let owner = tx.insert_owner(owner("family@b", &[RoleId::SUPER_ADMIN])).await.expect("an owner is added");
+    let (mut family, mut digests) = (Vec::new(), Vec::new());
+    for n in 0..3 {
+        let grants = vec![Grant::new("read").may_delegate(), Grant::new(format!("own.{n}"))];
+        let mut new = token(&format!("family {n}"), TokenAuthority::Admin { owner, grants });
+        new.parent = family.last().copied().zip(digests.last().copied());
+        new.limits.enabled = n != 1;
+        new.lifespan = (n < 2).then_some(Duration::from_secs(60));
+        digests.push(new.digest);
+        family.push(tx.insert_token(new).await.expect("a token is added"));
+    }
+    let mut tokens = Vec::new();
+    for id in &family {
+        tokens.push(tx.token(*id).await.expect("a token is read").expect("it exists"));
+    }
+    let other = token("other", TokenAuthority::Content { access: ContentAccess::ReadOnly });
+    let asked = [digests[2], other.digest, digests[0], Digest::Native([0; 27]), digests[1]];
+    tx.insert_token(other).await.expect("a token is added");
+    commit(tx).await;
+    let many = resolve_all(store, &asked).await;
+    for (digest, of_many) in asked.iter().zip(&many) {
+        assert_eq!(content(&resolve(store, digest).await), content(of_many), "{digest:?}");
+        let Some(place) = digests.iter().position(|member| member == digest) else { continue };
+        let found = &of_many.record.as_ref().expect("it is found").token;
+        let expected: Vec<Ancestor> = tokens[..place].iter().rev().map(Ancestor::of).collect();
+        assert_eq!((found.id, &found.ancestors), (family[place], &expected));
+    }
+    assert!(many[1].record.is_some() && many[3].record.is_none(), "the others are what they are");
 }
 
 pub(super) async fn many_tokens_resolve_like_one<S: Backend>(store: &S) {

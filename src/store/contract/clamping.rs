@@ -166,6 +166,64 @@ async fn agree<S: Backend>(store: &S, clamp: Clamp<'_>, whose: &[OwnerId], token
     assert_eq!(read, gone, "{clamp:?}: each removed grant has an event with the grant");
 }
 
+pub(super) async fn listed_grants_are_clamped<S: Backend>(store: &S) {
+    let mut dice = Dice(3);
+    let (mut listed, mut unlisted) = (0, 0);
+    for round in 0..12 {
+        let mut tx = begin(store).await;
+        let owner = tx.insert_owner(owner(&format!("listed-{round}@b"), &[])).await.expect("an owner is added");
+        let (mut places, mut expected, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+        for n in 0..5 {
+            let mut grants = Vec::new();
+            for Permission { scope, when, .. } in dice.permissions(6) {
+                grants.push(Grant { scope, chosen: when, may_delegate: dice.below(2) == 0 });
+            }
+            let new = token(&format!("listed {round}/{n}"), TokenAuthority::Admin { owner, grants: grants.clone() });
+            let id = tx.insert_token(new).await.expect("a token is added");
+            let goes: Vec<bool> = grants.iter().map(|_| n < 3 && dice.below(2) == 0).collect();
+            let chosen = goes.iter().enumerate().filter(|(_, goes)| **goes).map(|(place, _)| (id, place));
+            // Twice, and one that is not there.
+            places.extend(chosen.clone().chain(chosen).chain([(id, grants.len())]));
+            let (lost, kept): (Vec<_>, Vec<_>) = grants.into_iter().zip(goes).partition(|(_, goes)| *goes);
+            gone.extend(lost.iter().map(|(grant, _)| (id, details(grant))));
+            expected.push((id, kept.into_iter().map(|(grant, _)| grant).collect::<Vec<_>>()));
+        }
+        commit(tx).await;
+        // The places of a second clamp count only the grants that the first has left.
+        for first in [true, false] {
+            let seen = store.audit_events().await.expect("events can be read").len();
+            let mut tx = begin(store).await;
+            if !first {
+                places = expected.iter().filter(|(_, kept)| !kept.is_empty()).map(|(id, _)| (*id, 0)).collect();
+                gone.clear();
+                for (id, kept) in expected.iter_mut().filter(|(_, kept)| !kept.is_empty()) {
+                    gone.push((*id, details(&kept.remove(0))));
+                }
+            }
+            let count = tx.clamp(Clamp::Listed(&places), &service(), CAUSE).await.expect("grants are clamped");
+            let tokens = gone.iter().map(|(id, _)| *id).collect::<HashSet<_>>().len() as u64;
+            assert_eq!(count, Clamped { tokens, grants: gone.len() as u64, permissions: 0 }, "{places:?}");
+            for (id, kept) in &expected {
+                assert_eq!(
+                    &grants(&mut tx, *id).await,
+                    kept,
+                    "{places:?}: the other grants are kept whole and in order"
+                );
+            }
+            commit(tx).await;
+            let events = store.audit_events().await.expect("events can be read");
+            let mut read: Vec<(TokenId, Value)> = events[seen..].iter().map(clamped).collect();
+            let by = |(id, details): &(TokenId, Value)| (*id, details.to_string());
+            read.sort_by_key(by);
+            gone.sort_by_key(by);
+            assert_eq!(read, gone, "each removed grant has an event with the grant");
+            (listed, unlisted) =
+                (listed + gone.len(), unlisted + expected.iter().map(|(_, kept)| kept.len()).sum::<usize>());
+        }
+    }
+    assert!(listed > 20 && unlisted > 20, "some go and some stay: {listed}, {unlisted}");
+}
+
 fn clamped(event: &AuditEvent) -> (TokenId, Value) {
     assert_eq!((event.what, event.cause, &event.origin), (AuditAction::GrantClamped, Some(CAUSE), &service()));
     match event.target {

@@ -98,6 +98,15 @@ pub(super) async fn lists_are_sorted_and_complete<S: Backend>(store: &S) {
     assert_eq!(counted, expected, "only admin tokens count, and every role is listed by id");
     let counted = view.tokens_of_owners(&[two, OwnerId(i64::MAX), one, two]).await.expect("they are counted");
     assert_eq!(counted, [(one, 3), (two, 1)], "only admin tokens count, and each existing owner is listed once, by id");
+    for (owner, expected) in [(one, 3), (two, 1), (OwnerId(i64::MAX), 0)] {
+        let grants = view.grants_of_owner(owner).await.expect("grants are read");
+        assert!(grants.is_sorted_by_key(|(id, _)| *id), "admin tokens are listed by id");
+        assert_eq!(grants.len(), expected, "only admin tokens are listed, and none of other owners");
+        for (id, grants) in grants {
+            let token = view.token(id).await.expect("a token is read").expect("it exists");
+            assert_eq!(token.grants(), grants, "the grants are those of the token, in its order");
+        }
+    }
     let ceilings = view.ceilings(&[two, OwnerId(i64::MAX), one, two]).await.expect("ceilings are read");
     let ids: Vec<OwnerId> = ceilings.iter().map(|(owner, _)| owner.id).collect();
     assert_eq!(ids, [one, two], "each existing owner is listed once, by id");

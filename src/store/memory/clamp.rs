@@ -6,8 +6,9 @@ use crate::domain::{
     RoleId, Token, TokenAuthority, TokenId, TokenKind,
 };
 use crate::store::{Clamp, Clamped, StoreError, View, scope_details};
+use crate::sync::Arc;
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 impl Content {
     fn ceilings_of(&self, whose: impl Fn(&Owner) -> bool) -> HashMap<OwnerId, Ceiling> {
@@ -33,6 +34,30 @@ fn is_beyond(ceilings: &HashMap<OwnerId, Ceiling>, owner: OwnerId, grant: &Grant
     ceilings.get(&owner).is_some_and(|ceiling| ceiling.check(grant).is_err())
 }
 
+/// A token that loses grants.
+struct SplitGrants {
+    token: Arc<Token>,
+    dropped: Vec<Grant>,
+    kept: Vec<Grant>,
+}
+
+/// Splits the grants of those of these tokens that lose some. `is_dropped` judges a grant by its token, and its place in
+/// the token's list.
+fn split_grants<'a>(
+    tokens: impl Iterator<Item = &'a Arc<Token>>,
+    is_dropped: impl Fn(&Token, usize, &Grant) -> bool,
+) -> Vec<SplitGrants> {
+    let is_dropped = |token: &Token, (place, grant): &(usize, &Grant)| is_dropped(token, *place, grant);
+    let loses_some = |token: &&Arc<Token>| token.grants().iter().enumerate().any(|grant| is_dropped(token, &grant));
+    let split = tokens.filter(loses_some).map(|token| {
+        let grants = token.grants().iter().enumerate();
+        let (dropped, kept): (Vec<_>, Vec<_>) = grants.partition(|grant| is_dropped(token, grant));
+        let cloned = |grants: Vec<(usize, &Grant)>| grants.into_iter().map(|(_, grant)| grant.clone()).collect();
+        SplitGrants { token: token.clone(), dropped: cloned(dropped), kept: cloned(kept) }
+    });
+    split.collect()
+}
+
 impl Open<Lock> {
     pub(super) fn clamp_grants(
         &mut self,
@@ -46,8 +71,16 @@ impl Open<Lock> {
             Clamp::Unknown(actions) => {
                 let known: HashSet<&Action> = actions.iter().collect();
                 let permissions = self.drop_permissions(|action| !known.contains(action), origin, cause)?;
-                let clamped = self.drop_grants(|_, grant| !known.contains(&grant.scope.action), origin, cause)?;
-                Ok(Clamped { permissions, ..clamped })
+                let unknown = |_: &Token, _, grant: &Grant| !known.contains(&grant.scope.action);
+                let split = split_grants(self.content.tokens.values(), unknown);
+                Ok(Clamped { permissions, ..self.drop_grants(split, origin, cause)? })
+            }
+            Clamp::Listed(places) => {
+                let listed: HashSet<(TokenId, usize)> = places.iter().copied().collect();
+                let tokens: BTreeSet<TokenId> = places.iter().map(|(id, _)| *id).collect();
+                let tokens = tokens.iter().filter_map(|id| self.content.tokens.get(id));
+                let split = split_grants(tokens, |token, place, _| listed.contains(&(token.id, place)));
+                self.drop_grants(split, origin, cause)
             }
         }
     }
@@ -59,35 +92,30 @@ impl Open<Lock> {
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
         let ceilings = self.content.ceilings_of(whose);
-        self.drop_grants(|owner, grant| is_beyond(&ceilings, owner, grant), origin, cause)
+        let is_beyond =
+            |token: &Token, _, grant: &Grant| token.owner().is_some_and(|owner| is_beyond(&ceilings, owner, grant));
+        let split = split_grants(self.content.tokens.values(), is_beyond);
+        self.drop_grants(split, origin, cause)
     }
 
     fn drop_grants(
         &mut self,
-        goes: impl Fn(OwnerId, &Grant) -> bool,
+        split: Vec<SplitGrants>,
         origin: &AuditOrigin,
         cause: AuditCause,
     ) -> Result<Clamped, StoreError> {
-        let split = |token: &Token| -> Option<(TokenId, Vec<Grant>, Vec<Grant>)> {
-            let TokenAuthority::Admin { owner, grants } = &token.authority else { return None };
-            grants.iter().any(|g| goes(*owner, g)).then(|| {
-                let (gone, kept) = grants.iter().cloned().partition(|g| goes(*owner, g));
-                (token.id, gone, kept)
-            })
-        };
-        let changed: Vec<_> = self.content.tokens.values().filter_map(|t| split(t)).collect();
-        let mut clamped = Clamped { tokens: changed.len() as u64, ..Clamped::default() };
-        for (id, gone, kept) in changed {
-            for grant in &gone {
-                let details = scope_details(&grant.scope);
-                self.note(AuditAction::GrantClamped, AuditTarget::Token(id, TokenKind::Admin), details, origin, cause);
+        let mut clamped = Clamped { tokens: split.len() as u64, ..Clamped::default() };
+        for SplitGrants { token, dropped, kept } in split {
+            for grant in &dropped {
+                let (target, details) = (AuditTarget::Token(token.id, TokenKind::Admin), scope_details(&grant.scope));
+                self.note(AuditAction::GrantClamped, target, details, origin, cause);
             }
-            clamped.grants += gone.len() as u64;
-            self.change_token(id, |token| {
-                if let TokenAuthority::Admin { grants, .. } = &mut token.authority {
-                    *grants = kept;
-                }
-            })?;
+            clamped.grants += dropped.len() as u64;
+            let mut token = Token::clone(&token);
+            if let TokenAuthority::Admin { grants, .. } = &mut token.authority {
+                *grants = kept;
+            }
+            self.content.tokens.insert_mut(token.id, Arc::new(token));
         }
         Ok(clamped)
     }

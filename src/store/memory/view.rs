@@ -2,8 +2,8 @@
 
 use super::Open;
 use crate::domain::{
-    AccountKey, AccountKind, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, KeyCheck, KeyKind, KeyUse,
-    Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
+    AccountKey, AccountKind, Actor, AuditAction, AuditEvent, AuditTarget, Ceiling, Digest, Grant, KeyCheck, KeyKind,
+    KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId, SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
     email_key,
 };
 use crate::store::list::ColumnFilter;
@@ -201,6 +201,12 @@ impl<L: Send> ReadTokens for Open<L> {
             counts.entry(*role).and_modify(|count| *count += 1);
         }
         Ok(counts.into_iter().collect())
+    }
+
+    async fn grants_of_owner(&mut self, id: OwnerId) -> Result<Vec<(TokenId, Vec<Grant>)>, StoreError> {
+        let of_owner = |token: &Token| token.kind() == TokenKind::Admin && token.owner() == Some(id);
+        let tokens = self.content.tokens.values().filter(|token| of_owner(token));
+        Ok(tokens.map(|token| (token.id, token.grants().to_vec())).collect())
     }
 
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {

@@ -141,6 +141,16 @@ pub(super) fn tokens(tokens: &[TokenId]) -> String {
     json(&tokens.iter().map(|token| Line { token: *token }).collect::<Vec<_>>())
 }
 
+/// Grants, each by its token and its place in the token's list.
+pub(super) fn places(places: &[(TokenId, usize)]) -> String {
+    #[derive(Serialize)]
+    struct Line {
+        token: TokenId,
+        place: usize,
+    }
+    json(&places.iter().map(|(token, place)| Line { token: *token, place: *place }).collect::<Vec<_>>())
+}
+
 pub(super) fn actions(actions: &[Action]) -> String {
     #[derive(Serialize)]
     struct Line<'a> {

@@ -6,8 +6,8 @@ use super::lists::{parse, read_ancestors, read_grants, read_limits, read_permiss
 use super::{Engine, Row, corrupt};
 use crate::domain::{
     AccountKey, AccountKind, Actor, AuditEvent, AuditOrigin, AuditTarget, AuditTargetKind, Ceiling, ContentAccess,
-    Digest, KeyCheck, KeyKind, KeyUse, LastUse, Metadata, Owner, OwnerId, OwnerState, PasswordHash, Role, RoleId,
-    SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind, TokenLimits,
+    Digest, Grant, KeyCheck, KeyKind, KeyUse, LastUse, Metadata, Owner, OwnerId, OwnerState, PasswordHash, Role,
+    RoleId, SealedSecret, Tag, Timestamp, Token, TokenAuthority, TokenId, TokenKind, TokenLimits,
 };
 use crate::store::{Imported, LoggedChange, Poll, Record, SignInPlace, Snapshot, StoreError};
 use serde::de::value::{Error as UnknownWord, StrDeserializer};
@@ -179,6 +179,10 @@ pub(super) fn role_and_tokens(row: &Row) -> Result<(RoleId, u64), StoreError> {
 
 pub(super) fn owner_and_tokens(row: &Row) -> Result<(OwnerId, u64), StoreError> {
     Ok((OwnerId(get(row, "id")?), unsigned("n", get(row, "n")?)?))
+}
+
+pub(super) fn token_and_grants(row: &Row) -> Result<(TokenId, Vec<Grant>), StoreError> {
+    Ok((TokenId(get(row, "id")?), read_grants("grants", &get::<String>(row, "grants")?)?))
 }
 
 pub(super) fn owner_and_ceiling(row: &Row) -> Result<(Owner, Ceiling), StoreError> {

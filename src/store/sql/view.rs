@@ -7,7 +7,7 @@ use super::{
     statements, unless_abandoned,
 };
 use crate::domain::{
-    AccountKey, AuditEvent, Ceiling, Digest, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId,
+    AccountKey, AuditEvent, Ceiling, Digest, Grant, KeyCheck, KeyUse, Owner, OwnerId, PasswordHash, Role, RoleId,
     SealedSecret, Timestamp, Token, TokenId, TokenKind, comparable,
 };
 use crate::store::{
@@ -369,6 +369,11 @@ impl<C: Send> ReadTokens for OpenTransaction<'_, C> {
     async fn tokens_of_owners(&mut self, ids: &[OwnerId]) -> Result<Vec<(OwnerId, u64)>, StoreError> {
         let found = self.rows(query(statements::TOKENS_OF_OWNERS).bind(lists::owners(ids))).await?;
         found.iter().map(rows::owner_and_tokens).collect()
+    }
+
+    async fn grants_of_owner(&mut self, id: OwnerId) -> Result<Vec<(TokenId, Vec<Grant>)>, StoreError> {
+        let found = self.rows(query(statements::GRANTS_OF_OWNER).bind(id.0)).await?;
+        found.iter().map(rows::token_and_grants).collect()
     }
 
     async fn token_owners(&mut self, ids: &[TokenId]) -> Result<Vec<(TokenId, OwnerId)>, StoreError> {

@@ -14,7 +14,7 @@ use keyward::store::{
 use keyward::store::{Digest, PasswordHash, SealedSecret, Tag};
 use keyward::time::Timestamp;
 use keyward::token::{Metadata, Token, TokenAuthority, TokenId, TokenKind, TokenLimits};
-use keyward::{OwnerId, Permission, RoleId};
+use keyward::{Grant, OwnerId, Permission, RoleId};
 
 pub struct UncertainCommit {
     pub tx: Box<dyn Transaction>,
@@ -75,6 +75,7 @@ forward! {
         sealed_secret(id: TokenId) -> Option<SealedSecret>;
         tokens_of_members() -> Vec<(RoleId, u64)>;
         tokens_of_owners(ids: &[OwnerId]) -> Vec<(OwnerId, u64)>;
+        grants_of_owner(id: OwnerId) -> Vec<(TokenId, Vec<Grant>)>;
         token_owners(ids: &[TokenId]) -> Vec<(TokenId, OwnerId)>;
         preview_clamp(proposed: Proposed<'_>) -> Clamped;
         selected_tokens(selection: &TokenSelection, limit: u32) -> Vec<SelectedToken>;

@@ -1,8 +1,9 @@
 //! A look-up is one round trip, and a lost connection costs another one but no error.
 
 use crate::postgres_ops::proxy::port_of;
-use keyward::PostgresStore;
+use keyward::admin::{Actor, NewChildToken, NewOwner};
 use keyward::store::{Digest, PostgresOptions, Store};
+use keyward::{Grant, HashKey, Keyward, NewAdminToken, PostgresStore, RoleId};
 use keyward_test_support::postgres::{self, Server};
 use sqlx::{Connection, PgConnection};
 use std::sync::Arc;
@@ -72,8 +73,8 @@ impl CountingProxy {
 async fn lookup_is_one_round_trip() {
     let Some(url) = postgres::create_database().await else { return };
     let proxy = CountingProxy::to(port_of(&url)).await;
-    let url = url.replacen(&format!(":{}", port_of(&url)), &format!(":{}", proxy.port), 1) + "?sslmode=disable";
-    let store = PostgresStore::connect_with(&url, PostgresOptions::default().connections(1)).await.unwrap();
+    let proxied = url.replacen(&format!(":{}", port_of(&url)), &format!(":{}", proxy.port), 1) + "?sslmode=disable";
+    let store = PostgresStore::connect_with(&proxied, PostgresOptions::default().connections(1)).await.unwrap();
     let digests: Vec<_> = (0..5).map(digest).collect();
     // Opens the connection, and prepares the statements.
     store.resolve(&digests[0]).await.unwrap();
@@ -85,7 +86,29 @@ async fn lookup_is_one_round_trip() {
     assert_eq!(proxy.count() - before, 10);
     assert_eq!(store.resolve_many(&digests).await.unwrap().len(), 5);
     assert_eq!(proxy.count() - before, 11);
+    let [parent, child] = parent_and_child(&url).await;
+    // Prepares the statement for it.
+    store.resolve(&child).await.unwrap();
+    let before = proxy.count();
+    store.resolve(&parent).await.unwrap();
+    assert_eq!(proxy.count() - before, 1, "a parent");
+    let found = store.resolve(&child).await.unwrap().record.unwrap();
+    assert_eq!((found.token.ancestors.len(), proxy.count() - before), (1, 3), "a child");
     store.close().await;
+}
+
+/// Issues a token and its child.
+async fn parent_and_child(url: &str) -> [Digest; 2] {
+    let (hash_key, _) = HashKey::generate().unwrap();
+    let store = PostgresStore::connect(url).await.unwrap();
+    let keyward = Keyward::builder(store).hash_key(hash_key).admin("/admin").build().unwrap();
+    let owner = keyward.owners().create(NewOwner::new("a@example.test").roles([RoleId::SUPER_ADMIN])).await.unwrap();
+    let new = NewAdminToken::new("parent", owner.id).grants([Grant::new("read").may_delegate()]);
+    let parent = keyward.tokens().issue_admin(new).await.unwrap();
+    let by_parent = keyward.tokens().acting_as(Actor::Token(parent.token.id));
+    let child = by_parent.issue_child(NewChildToken::new("child").grants([Grant::new("read")])).await.unwrap();
+    keyward.shutdown().await;
+    [parent.token.digest, child.token.digest]
 }
 
 /// Resolves concurrently, so that all connections are used.

@@ -22,6 +22,7 @@ impl Writing<'_> {
                 let permissions = self.clamp_permissions(known, origin, cause).await?;
                 (permissions, event(statements::CLAMP_UNKNOWN).bind(lists::actions(known)))
             }
+            Clamp::Listed(places) => (0, event(statements::CLAMP_LISTED).bind(lists::places(places))),
         };
         let row = self.row(grants).await?.ok_or_else(|| corrupt("grants", "no row"))?;
         let number = |column| rows::unsigned(column, rows::get(&row, column)?);

@@ -198,6 +198,12 @@ impl PostgresStore {
         part.commit().await
     }
 
+    /// Looks tokens up by the parameter of one of the prepared statements.
+    async fn look_up(&self, statement: &Arc<str>, parameter: &str) -> Result<Vec<Row>, StoreError> {
+        let ask = || query(AssertSqlSafe(statement.clone())).bind(parameter);
+        ManagedConnection::read(&self.connections, ask).await
+    }
+
     /// Prepares a query: with the schema before each table, and as a persistent statement unless a pooler may change
     /// the session.
     fn prepared<'q>(
@@ -299,12 +305,20 @@ impl PostgresStore {
     }
 }
 
+/// Returns whether the row is of a token with ancestors, which the statement has left out.
+fn has_parent(row: &Row) -> Result<bool, StoreError> {
+    rows::get(row, "has_parent")
+}
+
 #[async_trait]
 impl Store for PostgresStore {
     async fn resolve(&self, digest: &Digest) -> Result<Snapshot, StoreError> {
         let hex = digest.to_hex();
-        let ask = || query(AssertSqlSafe(self.installation.resolve.clone())).bind(&hex);
-        let row = ManagedConnection::read(&self.connections, ask).await?.pop().ok_or_else(no_epoch)?;
+        let mut row =
+            self.look_up(&self.installation.resolve.without_ancestors, &hex).await?.pop().ok_or_else(no_epoch)?;
+        if has_parent(&row)? {
+            row = self.look_up(&self.installation.resolve.with_ancestors, &hex).await?.pop().ok_or_else(no_epoch)?;
+        }
         // The database's time during the query is not before the caller's request, so a remaining life is never
         // overstated.
         rows::snapshot(&row, self.time(&row)?)
@@ -312,8 +326,11 @@ impl Store for PostgresStore {
 
     async fn resolve_many(&self, digests: &[Digest]) -> Result<Vec<Result<Snapshot, StoreError>>, StoreError> {
         let list = lists::texts(&digests.iter().map(Digest::to_hex).collect::<Vec<_>>());
-        let ask = || query(AssertSqlSafe(self.installation.resolve_many.clone())).bind(&list);
-        let rows = ManagedConnection::read(&self.connections, ask).await?;
+        let mut rows = self.look_up(&self.installation.resolve_many.without_ancestors, &list).await?;
+        let parents = rows.iter().map(has_parent).collect::<Result<Vec<_>, _>>()?;
+        if parents.contains(&true) {
+            rows = self.look_up(&self.installation.resolve_many.with_ancestors, &list).await?;
+        }
         rows::snapshots(&rows, digests.len(), |row| self.time(row))
     }
 

@@ -26,14 +26,23 @@ pub(in crate::store::sql) const MIGRATIONS: [(i64, &str, &str); 12] = [
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
+/// The statements of a look-up.
+#[derive(Debug)]
+pub(super) struct Lookup {
+    /// Returns tokens without their ancestors.
+    pub(super) without_ancestors: Arc<str>,
+    /// Returns tokens with their ancestors.
+    pub(super) with_ancestors: Arc<str>,
+}
+
 /// The tables of an installation, migrated.
 #[derive(Debug)]
 pub(super) struct Installation {
     pub(super) schema: Schema,
     pub(super) id: String,
     /// The statements of look-ups, qualified once because they run far more often than any other.
-    pub(super) resolve: Arc<str>,
-    pub(super) resolve_many: Arc<str>,
+    pub(super) resolve: Lookup,
+    pub(super) resolve_many: Lookup,
     /// The channel of hints, which no other installation of the database uses.
     pub(super) channel: String,
 }
@@ -71,8 +80,10 @@ pub(super) async fn open(
     let id: String = rows::get(&id, "installation")?;
     transaction.rollback().await.map_err(query_error)?;
     tracing::info!(database = session.database, schema = schema.name, installation = id, "the tables are up to date");
-    let [resolve, resolve_many] =
-        [statements::RESOLVE, statements::RESOLVE_MANY].map(|statement| schema.qualify(statement).0.into());
+    let qualified = |statement| schema.qualify(statement).0.into();
+    let lookup = |without, with| Lookup { without_ancestors: qualified(without), with_ancestors: qualified(with) };
+    let resolve = lookup(statements::RESOLVE_ALONE, statements::RESOLVE);
+    let resolve_many = lookup(statements::RESOLVE_MANY_ALONE, statements::RESOLVE_MANY);
     let channel = format!("keyward:{id}");
     Ok(Installation { schema, id, resolve, resolve_many, channel })
 }

@@ -21,6 +21,7 @@ impl Writing<'_> {
                 let permissions = self.clamp_permissions(known, origin, cause).await?;
                 (permissions, query(statements::MARK_UNKNOWN).bind(lists::actions(known)))
             }
+            Clamp::Listed(places) => (0, query(statements::MARK_LISTED).bind(lists::places(places))),
         };
         let (grants, mut tokens) = (self.execute(mark).await?, 0);
         if grants > 0 {

@@ -90,10 +90,9 @@ macro_rules! statements {
         ///
         /// The digest is cast to text to hide it from SQLite's planner, which after an ANALYZE plans anew for each
         /// value that is bound and compared with an indexed column.
-        pub const RESOLVE: &str = resolve!($word, "", "", "CAST($1 AS TEXT)");
+        pub const RESOLVE: &str = resolve!($word, ancestors!($word));
         /// Returns such a row for each text of the list `$1`, with its place in the list. All are of one moment.
-        pub const RESOLVE_MANY: &str =
-            resolve!($word, "e.key AS place, ", concat!("CROSS JOIN ", $word!(elements "$1"), " "), "e.value ->> 'text'");
+        pub const RESOLVE_MANY: &str = resolve!(many $word, ancestors!($word));
 
         /// Returns the time since which the `$1` tokens were used that were used last, or null.
         pub const NTH_LATEST_USE: &str =
@@ -323,6 +322,11 @@ macro_rules! statements {
              WHERE o.id IN (SELECT CAST(e.value ->> 'owner' AS BIGINT) FROM ",
             $word!(elements "$1"),
             ") GROUP BY o.id ORDER BY o.id"
+        );
+        pub const GRANTS_OF_OWNER: &str = concat!(
+            "SELECT t.id, CAST(",
+            grants!($word, "g.token_id = t.id"),
+            " AS TEXT) AS grants FROM keyward_token t WHERE t.owner_id = $1 AND t.kind = 'admin' ORDER BY t.id"
         );
         /// `$2` is the number of the scope.
         pub const TOKEN_WITH_NAME: &str = "SELECT id FROM keyward_token WHERE name_key = $1 AND kind <> 'session' \

@@ -104,13 +104,16 @@ macro_rules! ancestors {
 /// The columns of the token `t`, with its grants and actions, its secrets and its last use `u`.
 macro_rules! token {
     ($word:ident) => {
+        token!($word, ancestors!($word))
+    };
+    ($word:ident, $ancestors:expr) => {
         concat!(
             "t.id AS token_id, t.kind, t.name, t.description, t.metadata, t.digest, t.hint, t.lifespan_ms, t.expires_at, ",
             "t.created_at, t.updated_at, u.last_used_at, u.tool AS last_used_tool, u.secret_used_at, u.secret_address, ",
             "t.parent_digest, t.enabled, t.networks, t.rate_limit, t.rate_window_ms, t.idle_expiry_ms, ",
             previous_secret!($word),
             ", ",
-            ancestors!($word),
+            $ancestors,
             ", t.owner_id AS token_owner_id, t.access, t.idle_ms, CAST(",
             grants!($word, "g.token_id = t.id"),
             " AS TEXT) AS grants, CAST((SELECT ",
@@ -268,7 +271,19 @@ macro_rules! owner_permissions {
 
 /// Selects the token of a digest with everything that decides about it, and the last change.
 macro_rules! resolve {
-    ($word:ident, $place:expr, $from:expr, $digest:literal) => {
+    ($word:ident, $ancestors:expr) => {
+        resolve!($word, $ancestors, "", "", "CAST($1 AS TEXT)")
+    };
+    (many $word:ident, $ancestors:expr) => {
+        resolve!(
+            $word,
+            $ancestors,
+            "e.key AS place, ",
+            concat!("CROSS JOIN ", $word!(elements "$1"), " "),
+            "e.value ->> 'text'"
+        )
+    };
+    ($word:ident, $ancestors:expr, $place:expr, $from:expr, $digest:literal) => {
         concat!(
             "SELECT ",
             $place,
@@ -277,7 +292,7 @@ macro_rules! resolve {
             " AS now",
             $word!(installation),
             ", ",
-            token!($word),
+            token!($word, $ancestors),
             ", ",
             owner!($word),
             ", ",
@@ -599,6 +614,22 @@ macro_rules! of_owner_with {
             "",
             grants_of_owner!("$1"),
             "$2"
+        )
+    };
+}
+
+/// The grants to remove because the list `$list` has their tokens and places.
+macro_rules! of_listed {
+    ($word:ident, $list:literal) => {
+        concat!(
+            "SELECT g.id, g.token_id, g.action, g.subject, g.all_fields FROM (SELECT h.*, ",
+            "row_number() OVER (PARTITION BY h.token_id ORDER BY h.position) - 1 AS place ",
+            "FROM keyward_grant h WHERE h.token_id IN (",
+            listed_tokens!($word, $list),
+            ")) g WHERE (g.token_id, g.place) IN (SELECT CAST(e.value ->> 'token' AS BIGINT), ",
+            "CAST(e.value ->> 'place' AS BIGINT) FROM ",
+            $word!(elements $list),
+            ")"
         )
     };
 }

@@ -31,10 +31,12 @@ macro_rules! mark {
 pub const MARK_OF_MEMBERS: &str = mark!(of_members!("$1", "$2"));
 pub const MARK_OF_OWNER: &str = mark!(of_owner!("$1", "$2"));
 pub const MARK_UNKNOWN: &str = mark!(of_unknown!(sqlite, "$1"));
+pub const MARK_LISTED: &str = mark!(of_listed!(sqlite, "$1"));
+// Joined in this order: the planner knows no sizes of `keyward_clamped`, and would read all grants.
 pub const AUDIT_MARKED: &str = concat!(
     insert_events!("'token', c.token_id, 'admin'"),
     grant_details!(sqlite, "g", " FROM keyward_grant_field f WHERE f.grant_id = g.id"),
-    " FROM keyward_clamped c JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
+    " FROM keyward_clamped c CROSS JOIN keyward_grant g ON g.id = c.grant_id ORDER BY c.grant_id"
 );
 pub const DELETE_MARKED: &str = "DELETE FROM keyward_grant WHERE id IN (SELECT grant_id FROM keyward_clamped)";
 pub const COUNT_MARKED: &str = "SELECT COUNT(DISTINCT token_id) AS n FROM keyward_clamped";
