@@ -18,6 +18,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
+/// An account, and the permits that its answers wait for.
+type DelayedAccount = (&'static str, Arc<Semaphore>);
+/// The clock of the installation, and how far an answer advances it.
+type AnswerTime = (Arc<ManualClock>, Duration);
+
 /// The users of a host.
 #[derive(Clone, Default)]
 struct Users {
@@ -25,10 +30,9 @@ struct Users {
     managers: Arc<Mutex<Vec<(String, String)>>>,
     fails: Arc<Mutex<bool>>,
     hangs: Arc<Mutex<bool>>,
-    /// An account whose answer waits for a permit; if the semaphore is closed, it fails.
-    delayed: Arc<Mutex<Option<(&'static str, Arc<Semaphore>)>>>,
-    /// How long an answer takes, by the clock of the installation.
-    takes: Arc<Mutex<Option<(Arc<ManualClock>, Duration)>>>,
+    /// If its semaphore is closed, its answers fail.
+    delayed: Arc<Mutex<Option<DelayedAccount>>>,
+    answer_time: Arc<Mutex<Option<AnswerTime>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -55,7 +59,7 @@ impl Users {
 impl Accounts for Users {
     async fn account(&self, key: &AccountKey) -> Result<Option<Account>, AccountsError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
-        if let Some((clock, time)) = &*self.takes.lock().unwrap() {
+        if let Some((clock, time)) = &*self.answer_time.lock().unwrap() {
             clock.advance(*time);
         }
         if *self.hangs.lock().unwrap() {
@@ -385,7 +389,7 @@ async fn a_sweep_of_a_slow_host_keeps_other_writers_waiting_for_a_few_answers_on
     }
     let seq = async || world.store.resolve(&Digest::Native([0; 27])).await.unwrap().seq;
     let before = seq().await;
-    *users.takes.lock().unwrap() = Some((world.clock.clone(), Duration::from_millis(9)));
+    *users.answer_time.lock().unwrap() = Some((world.clock.clone(), Duration::from_millis(9)));
     let progress = world.keyward.accounts().policy_changed().await.unwrap().finished().await;
     assert_eq!((progress.accounts, progress.clamped.grants), (60, 60), "{progress:?}");
     // 20 ms are over with the third answer. One change more is that of the policy.
