@@ -12,7 +12,6 @@ use crate::domain::{AccountKey, AccountKind, InvalidCredential, Owner, OwnerId, 
 use crate::store::HostTransaction;
 use crate::store::{Clamped, StoreError};
 use crate::sync::watch;
-use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The number of accounts that a sweep reads at a time.
@@ -273,16 +272,14 @@ pub(super) async fn clamp_accounts(
     let end = clock.moment().plus(TURN);
     let (mut accounts, mut is_idle, mut clamped) = (0, true, Clamped::default());
     for key in keys {
-        let Some(owner) = unit.load_account(key).await? else {
-            accounts += 1;
-            continue;
-        };
+        accounts += 1;
+        // It may have been removed since the list was read.
+        let Some(owner) = unit.load_account(key).await? else { continue };
         if let Some(of_account) = clamp_account(unit, owner, key).await? {
             is_idle = false;
             clamped.tokens += of_account.tokens;
             clamped.grants += of_account.grants;
         }
-        accounts += 1;
         if clock.moment() >= end {
             break;
         }
@@ -321,7 +318,7 @@ async fn sweep(context: ServiceContext, sender: watch::Sender<SweepProgress>) {
         };
         let Some(last) = page.last() else { break };
         after = last.id;
-        let mut keys: VecDeque<AccountKey> = page.into_iter().filter_map(|owner| owner.account).collect();
+        let mut keys: Vec<AccountKey> = page.into_iter().filter_map(|owner| owner.account).collect();
         while !keys.is_empty() {
             progress.add(&clamp_next(&context, &mut keys).await);
             // Another process asks for an SQLite file only now and then.
@@ -334,8 +331,8 @@ async fn sweep(context: ServiceContext, sender: watch::Sender<SweepProgress>) {
 
 /// Clamps the first of these accounts in one transaction, and takes them from the list. If one of them fails, it clamps each
 /// account of the list in a transaction of its own.
-async fn clamp_next(context: &ServiceContext, keys: &mut VecDeque<AccountKey>) -> SweepProgress {
-    match clamp_together(context, keys.make_contiguous().to_vec()).await {
+async fn clamp_next(context: &ServiceContext, keys: &mut Vec<AccountKey>) -> SweepProgress {
+    match clamp_together(context, keys.clone()).await {
         Ok((accounts, clamped)) => {
             keys.drain(..accounts);
             return SweepProgress { accounts: accounts as u64, clamped, ..SweepProgress::default() };
