@@ -158,12 +158,17 @@ async fn agree<S: Backend>(store: &S, clamp: Clamp<'_>, whose: &[OwnerId], token
     let again = tx.clamp(clamp, &service(), CAUSE).await.expect("grants are clamped");
     assert_eq!(again, Clamped::default(), "{clamp:?}: grants within the ceiling are kept");
     commit(tx).await;
+    assert_events(store, seen, gone).await;
+}
+
+/// Checks that each removed grant has an event after the first `seen` ones, with the grant.
+async fn assert_events<S: Backend>(store: &S, seen: usize, mut gone: Vec<(TokenId, Value)>) {
     let events = store.audit_events().await.expect("events can be read");
     let mut read: Vec<(TokenId, Value)> = events[seen..].iter().map(clamped).collect();
     let by = |(id, details): &(TokenId, Value)| (*id, details.to_string());
     read.sort_by_key(by);
     gone.sort_by_key(by);
-    assert_eq!(read, gone, "{clamp:?}: each removed grant has an event with the grant");
+    assert_eq!(read, gone, "each removed grant has an event with the grant");
 }
 
 pub(super) async fn listed_grants_are_clamped<S: Backend>(store: &S) {
@@ -211,12 +216,7 @@ pub(super) async fn listed_grants_are_clamped<S: Backend>(store: &S) {
                 );
             }
             commit(tx).await;
-            let events = store.audit_events().await.expect("events can be read");
-            let mut read: Vec<(TokenId, Value)> = events[seen..].iter().map(clamped).collect();
-            let by = |(id, details): &(TokenId, Value)| (*id, details.to_string());
-            read.sort_by_key(by);
-            gone.sort_by_key(by);
-            assert_eq!(read, gone, "each removed grant has an event with the grant");
+            assert_events(store, seen, gone.clone()).await;
             (listed, unlisted) =
                 (listed + gone.len(), unlisted + expected.iter().map(|(_, kept)| kept.len()).sum::<usize>());
         }
