@@ -49,17 +49,17 @@ ticks() { awk '{ sub(/.*\) /, ""); print $12, $13 }' "/proc/$platform/stat"; }
 # Loads a path with HTTP/1.1. $1: the path, $2: connections. Prints requests per second and their number.
 load_h1() {
     wrk -t1 -c"$2" -d"${seconds}s" -H "$bearer" "$url$1" >"$directory/out"
-    ! grep -qE 'Non-2xx|Socket errors' "$directory/out" || { cat "$directory/out" >&2; exit 1; }
+    ! grep -qE 'Non-2xx|Socket errors' "$directory/out" || return
     awk '$2 == "requests" && $3 == "in" { requests = $1 } $1 == "Requests/sec:" { print $2, requests }' "$directory/out"
 }
 
 # The same with HTTP/2.
 load_h2() {
-    # With 512 connections h2load sometimes does not end.
+    # With 512 connections h2load sometimes does not end. Then the round does not count.
     for _ in 1 2 3; do
         timeout $((seconds + 3)) h2load -t1 -c"$2" -m10 -D"$seconds" -H "$bearer" "$url$1" >"$directory/out" && break
     done
-    grep -qE ' 0 4xx, 0 5xx' "$directory/out" || { cat "$directory/out" >&2; exit 1; }
+    grep -qE ' 0 4xx, 0 5xx' "$directory/out" || return
     awk '$1 == "finished" { rate = $4 } $1 == "requests:" { print rate, $8 }' "$directory/out"
 }
 
@@ -80,17 +80,26 @@ load() {
         }'
 }
 
-load "${protocols%% *}" 8 guarded >/dev/null # the first rounds are slower
+# Loads both routes, in this order. $1: the protocol, $2: connections, $3: the order.
+pair() { for row in $3; do load "$1" "$2" "$row" || return; done; }
+
+# The first rounds are slower.
+load "${protocols%% *}" 8 guarded >/dev/null || { cat "$directory/out" >&2; exit 1; }
 for protocol in $protocols; do
     for count in $connections; do
         for round in $(seq "$rounds"); do
             # The order alternates, so that a slow change of the machine affects both alike.
             order="public guarded"
             [ $((round % 2)) = 0 ] && order="guarded public"
-            for row in $order; do load "$protocol" "$count" "$row"; done
+            if pair "$protocol" "$count" "$order" >"$directory/pair"; then
+                cat "$directory/pair" >>"$directory/rounds"
+            else
+                echo "http.sh: a round does not count: $protocol, $count connections" >&2
+                tail -n 3 "$directory/out" >&2
+            fi
         done
     done
-done >"$directory/rounds"
+done
 
 # Prints the median and the quartiles of the numbers on standard input, one a line. $1: the number of decimals.
 quartiles() { sort -g | awk -v f="%.$1f %.$1f %.$1f\n" '

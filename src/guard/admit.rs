@@ -113,6 +113,10 @@ impl Gate {
         let now = resolver.clock.moment();
         let cache_key = resolver.cache_key(secret);
         if let Some(entry) = resolver.admitted(cache_key, kinds, now) {
+            if entry.may_have_limits() {
+                let client = || ClientAddress::of(&self.addresses, headers, extensions);
+                return self.admit_limited(entry, client).map(|entry| Admission::Admitted(group, entry));
+            }
             resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
             return Ok(Admission::Admitted(group, entry));
         }
@@ -152,11 +156,6 @@ impl Gate {
         group: &'g Group,
         kinds: TokenKinds,
     ) -> Result<Admission<'g>, Reason> {
-        if let Some(entry) = self.resolver.limited(cache_key, kinds, self.resolver.clock.moment()) {
-            return self
-                .admit_limited(entry, || ClientAddress::of(&self.addresses, headers, extensions))
-                .map(|entry| Admission::Admitted(group, entry));
-        }
         let secret = match self.format.verify_bytes(secret, kinds) {
             Ok(verified) => KnownSecret::new(verified, cache_key),
             Err(error) => return self.reject_secret(error, headers, group),
@@ -181,6 +180,7 @@ impl Gate {
     }
 
     /// Admits a request with a judged token if the token's limits let it, and notes its use.
+    #[inline(never)]
     fn admit_limited(&self, entry: Arc<Entry>, client: impl Fn() -> ClientAddress) -> Result<Arc<Entry>, Reason> {
         let now = self.resolver.clock.moment();
         if let Err(reason) = entry.admit(|| client().named) {

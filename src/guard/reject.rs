@@ -38,24 +38,25 @@ impl Gate {
         };
         let (headers, uri) = (request.headers(), request.uri());
         let style = group.map_or(&self.style, |group| &group.style).clone();
-        let mut rejection = self.limit(Rejection::uncounted(reason, protected, self.opaque, style), request);
+        let mut rejection = Rejection::uncounted(reason, protected, self.opaque, style);
+        self.limit(&mut rejection, request);
         match reason {
             Reason::Invalid(InvalidCredential::Malformed) if !self.style.headers.are_well_formed(headers) => {
-                rejection = rejection.with_malformed_header();
+                rejection.explain_malformed_header();
             }
-            Reason::CrossOrigin if hosts_differ(headers, uri) => rejection = rejection.with_other_host(),
+            Reason::CrossOrigin if hosts_differ(headers, uri) => rejection.explain_other_host(),
             _ => {}
         }
-        let Some(group) = group else { return rejection.or_redirect(|| self.without_slash(request)) };
         let base = || self.base_of(headers, request.extensions());
-        let rejection = rejection.with_start(group.start.as_ref().map(|start| base().outward(start)));
-        match &group.pages {
+        rejection.set_start(group.and_then(|group| group.start.as_ref()).map(|start| base().outward(start)));
+        match group.and_then(|group| group.pages.as_ref()) {
             Some(pages) if is_safe(request.method()) => {
-                rejection.or_redirect(|| Some(self.sign_in(&pages.sign_in, request)))
+                rejection.redirect(|| Some(self.sign_in(&pages.sign_in, request)));
             }
-            Some(pages) => rejection.or_sign_in_again(|| base().outward(&pages.sign_in)),
-            None => rejection.or_redirect(|| self.without_slash(request)),
+            Some(pages) => rejection.link_to_sign_in(|| base().outward(&pages.sign_in)),
+            None => rejection.redirect(|| self.without_slash(request)),
         }
+        rejection
     }
 
     /// Returns the rejection of a question of a proxy that no group judges.
@@ -68,12 +69,11 @@ impl Gate {
 
     /// Turns the rejection of a credential into 429 if the address has spent its budget, whatever is wrong with the
     /// credential.
-    fn limit<B>(&self, rejection: Rejection, request: &Request<B>) -> Rejection {
-        let Some(budget) = self.budget.as_ref().filter(|_| rejection.is_of_credential()) else { return rejection };
+    fn limit<B>(&self, rejection: &mut Rejection, request: &Request<B>) {
+        let Some(budget) = self.budget.as_ref().filter(|_| rejection.is_of_credential()) else { return };
         let address = self.addresses.of(request.headers(), request.extensions());
-        match address.and_then(|address| budget.spent(address, self.resolver.clock.moment())) {
-            Some(wait) => rejection.over_budget(wait),
-            None => rejection,
+        if let Some(wait) = address.and_then(|address| budget.spent(address, self.resolver.clock.moment())) {
+            rejection.exceed_budget(wait);
         }
     }
 
@@ -141,22 +141,22 @@ pub(super) fn rejection_of_response(
 ) -> Rejection {
     let group = gate.map(|gate| gate.groups.get(group));
     let style = group.map(|group| group.style.clone()).unwrap_or_default();
-    let rejection = Rejection::uncounted(reason, true, gate.is_none_or(|gate| gate.opaque), style);
+    let mut rejection = Rejection::uncounted(reason, true, gate.is_none_or(|gate| gate.opaque), style);
     #[cfg(feature = "mcp")]
-    let rejection = match mark.rpc_id() {
-        Some(id) => rejection.answering(id),
-        None => rejection,
-    };
+    if let Some(id) = mark.rpc_id() {
+        rejection.answer_to(id);
+    }
     let outward = |path: &Arc<str>| mark.base().outward(path);
-    let rejection = rejection.with_start(group.and_then(|group| group.start.as_ref()).map(outward));
+    rejection.set_start(group.and_then(|group| group.start.as_ref()).map(outward));
     if !matches!(reason, Reason::Forbidden | Reason::Unguarded) {
         // The credential became invalid during the request.
         let Some(pages) = group.and_then(|group| group.pages.as_ref()) else { return rejection };
         let sign_in = || outward(&pages.sign_in);
-        return match mark.route() {
-            Some((method, _)) if !is_safe(method) => rejection.or_sign_in_again(sign_in),
-            _ => rejection.or_redirect(|| Some(sign_in().to_string())),
-        };
+        match mark.route() {
+            Some((method, _)) if !is_safe(method) => rejection.link_to_sign_in(sign_in),
+            _ => rejection.redirect(|| Some(sign_in().to_string())),
+        }
+        return rejection;
     }
     let rejection = if has_policies { rejection.by_policy() } else { rejection };
     match mark.missing() {

@@ -14,12 +14,17 @@ pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
 
 const INVALID: &str = "Missing or invalid credentials";
 const SEVERAL: &str = "Send one credential: the request has several that differ";
-/// The same as [`RejectionFormat::render`] writes, made in advance: a flood of these is counted in nanoseconds.
+/// The same as [`RejectionFormat::render`] writes, made in advance: a flood of these is counted in nanoseconds. So are the next
+/// two.
 const INVALID_PROBLEM: &str = concat!(
     r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
     r#""detail":"Missing or invalid credentials","code":"invalid_token"}"#
 );
-/// The same in Strapi's form.
+const MISSING_PROBLEM: &str = concat!(
+    r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
+    r#""detail":"Missing or invalid credentials","code":"missing_credential"}"#
+);
+/// Strapi's form of both.
 const INVALID_STRAPI: &str = concat!(
     r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
     r#""message":"Missing or invalid credentials","details":{}}}"#
@@ -154,33 +159,30 @@ impl Rejection {
     }
 
     /// Makes it 429: the address has sent too many invalid credentials.
-    pub(super) fn over_budget(mut self, wait: Duration) -> Self {
+    pub(super) fn exceed_budget(&mut self, wait: Duration) {
         self.status = StatusCode::TOO_MANY_REQUESTS;
         (self.name, self.code) = ("RateLimitError", "too_many_requests");
         self.message = "Too many invalid credentials, try again later";
         self.retry_after = Some(wait);
-        self
     }
 
     /// Says that the header of the credential is malformed. The message describes the header to send, and nothing of
     /// the token in it.
-    pub(super) fn with_malformed_header(mut self) -> Self {
+    pub(super) fn explain_malformed_header(&mut self) {
         if self.status == StatusCode::UNAUTHORIZED {
             (self.code, self.anonymous) = ("malformed_credential", true);
             self.expected_form = Some(self.style.expected_form.clone());
         }
-        self
     }
 
     /// Says that the form's `Origin` and `Host` differ.
-    pub(super) fn with_other_host(mut self) -> Self {
+    pub(super) fn explain_other_host(&mut self) {
         self.message = "Forbidden: Origin and Host differ. A proxy in between has to leave Host as it is";
         self.detail = Some(Box::new(Detail::OtherHost));
-        self
     }
 
     /// Redirects a 401, 404 or 429 to this address, if there is one.
-    pub(super) fn or_redirect(mut self, location: impl FnOnce() -> Option<String>) -> Self {
+    pub(super) fn redirect(&mut self, location: impl FnOnce() -> Option<String>) {
         use StatusCode as S;
         if matches!(self.status, S::UNAUTHORIZED | S::TOO_MANY_REQUESTS | S::NOT_FOUND) {
             self.location = location().and_then(|location| HeaderValue::from_str(&location).ok());
@@ -188,29 +190,25 @@ impl Rejection {
         if self.location.is_some() {
             self.status = S::SEE_OTHER;
         }
-        self
     }
 
     /// Makes the page of a 401 link to the sign-in page. A form is not redirected: the browser would lose its content.
-    pub(super) fn or_sign_in_again(mut self, sign_in: impl FnOnce() -> Arc<str>) -> Self {
+    pub(super) fn link_to_sign_in(&mut self, sign_in: impl FnOnce() -> Arc<str>) {
         if self.status == StatusCode::UNAUTHORIZED {
             self.detail = Some(Box::new(Detail::SignInAgain(sign_in())));
         }
-        self
     }
 
     /// Makes it a page that links back to this path, if there is one.
-    pub(super) fn with_start(mut self, start: Option<Arc<str>>) -> Self {
+    pub(super) fn set_start(&mut self, start: Option<Arc<str>>) {
         self.start = start;
-        self
     }
 
     /// Makes it answer the JSON-RPC request with this id, which is JSON.
     #[cfg(feature = "mcp")]
-    pub(super) fn answering(mut self, id: Box<str>) -> Self {
+    pub(super) fn answer_to(&mut self, id: Box<str>) {
         self.style = self.style.with_format(Some(RejectionFormat::JsonRpc));
         self.detail = Some(Box::new(Detail::RpcId(id)));
-        self
     }
 
     /// Returns whether the rejection is a page.
@@ -310,14 +308,15 @@ impl Rejection {
 
     /// Returns the body in JSON, in the [format](RejectionFormat) of the group.
     pub fn json(&self) -> Bytes {
-        if self.status == StatusCode::UNAUTHORIZED && self.code == "invalid_token" {
-            return Bytes::from_static(match self.style.format {
-                RejectionFormat::Problem => INVALID_PROBLEM.as_bytes(),
-                RejectionFormat::Strapi => INVALID_STRAPI.as_bytes(),
-                RejectionFormat::JsonRpc => return self.render(),
-            });
-        }
-        self.render()
+        let prepared = match (self.status, self.code, self.style.format) {
+            (StatusCode::UNAUTHORIZED, "invalid_token", RejectionFormat::Problem) => INVALID_PROBLEM,
+            (StatusCode::UNAUTHORIZED, "missing_credential", RejectionFormat::Problem) => MISSING_PROBLEM,
+            (StatusCode::UNAUTHORIZED, "invalid_token" | "missing_credential", RejectionFormat::Strapi) => {
+                INVALID_STRAPI
+            }
+            _ => return self.render(),
+        };
+        Bytes::from_static(prepared.as_bytes())
     }
 
     fn render(&self) -> Bytes {
@@ -541,38 +540,41 @@ mod tests {
     fn retry_after_is_never_shorter_than_the_wait() {
         let spent = of(Reason::Invalid(InvalidCredential::Unknown));
         for (ms, seconds) in [(1000, "1"), (1001, "2"), (1999, "2"), (2000, "2"), (59_500, "60")] {
-            let headers = spent.clone().over_budget(Duration::from_millis(ms)).headers();
-            assert_eq!(headers[RETRY_AFTER], seconds);
+            let mut spent = spent.clone();
+            spent.exceed_budget(Duration::from_millis(ms));
+            assert_eq!(spent.headers()[RETRY_AFTER], seconds);
         }
     }
 
     #[test]
     fn a_rejection_in_a_page_group_is_html_unless_it_redirects() {
-        let start: Arc<str> = "/admin".into();
-        let rejection = || of(Reason::NoCredential).with_start(Some(start.clone()));
+        let mut rejection = of(Reason::NoCredential);
+        rejection.set_start(Some("/admin".into()));
         let shown = |rejection: &Rejection, page| {
             let request = RejectionContext { grpc: false, version: Version::HTTP_11, page };
             let answer: Response<Bytes> = JsonRejection.answer(rejection, request);
             let content_type = answer.headers().get(CONTENT_TYPE).map(|value| value.to_str().unwrap().to_owned());
             (content_type.unwrap_or_default(), answer.into_body())
         };
-        assert_eq!(shown(&rejection(), true).0, "text/html; charset=utf-8");
-        assert_eq!(shown(&rejection(), false).0, "application/problem+json");
-        let redirect = rejection().or_redirect(|| Some("/sign-in".into()));
-        assert_eq!(shown(&redirect, true), (String::new(), Bytes::new()));
+        assert_eq!(shown(&rejection, true).0, "text/html; charset=utf-8");
+        assert_eq!(shown(&rejection, false).0, "application/problem+json");
+        rejection.redirect(|| Some("/sign-in".into()));
+        assert_eq!(shown(&rejection, true), (String::new(), Bytes::new()));
     }
 
     /// By the mapping of HTTP to gRPC, except for 401, 404 and 429.
     #[test]
     fn every_rejection_has_a_grpc_status() {
         let status = |rejection: &Rejection| grpc(rejection, ()).headers()["grpc-status"].to_str().unwrap().to_owned();
+        let mut over_budget = of(Reason::Invalid(InvalidCredential::Unknown));
+        over_budget.exceed_budget(RETRY_LATER);
         for (rejection, code) in [
             (of(Reason::NoCredential), "16"),
             (of(Reason::OwnerInactive), "16"),
             (of(Reason::Forbidden), "7"),
             (of(Reason::CrossOrigin), "7"),
             (of(Reason::NoGroup), "12"),
-            (of(Reason::Invalid(InvalidCredential::Unknown)).over_budget(RETRY_LATER), "8"),
+            (over_budget, "8"),
             (of(Reason::Unavailable(Unavailable::Store)), "14"),
             (of(Reason::AmbiguousPath(Ambiguity::DotSegment)), "13"),
         ] {
@@ -582,7 +584,8 @@ mod tests {
 
     #[test]
     fn the_prepared_json_equals_the_written_json() {
-        for rejection in [of, in_strapi_form].map(|of| of(Reason::Invalid(InvalidCredential::Malformed))) {
+        let reasons = [Reason::Invalid(InvalidCredential::Malformed), Reason::NoCredential];
+        for rejection in [of, in_strapi_form].into_iter().flat_map(|of| reasons.map(of)) {
             let Rejection { status, name, code, message, .. } = rejection;
             let written =
                 rejection.style.format.render(ErrorText { status, name, code, message, scope: None, rpc_id: None });

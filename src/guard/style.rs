@@ -173,7 +173,11 @@ impl RejectionStyle {
         let scheme = if headers.has_bearer() { "Bearer" } else { "ApiKey" };
         let value =
             |error: &str| HeaderValue::try_from(format!("{scheme} realm=\"{quoted}\"{error}")).map_err(|_| invalid());
-        let (challenge, invalid_token) = (value("")?, value(", error=\"invalid_token\"")?);
+        let (challenge, invalid_token) = match (realm, scheme) {
+            // Clones of these are not counted.
+            (DEFAULT_REALM, "Bearer") => default_challenges(),
+            _ => (value("")?, value(", error=\"invalid_token\"")?),
+        };
         let expected_form = headers.expected_form().into();
         Ok(Self { format, headers, challenge, invalid_token, expected_form })
     }
@@ -238,10 +242,15 @@ impl RejectionStyle {
     }
 }
 
+/// Returns the challenges with the default realm: without an error, and for an invalid token.
+fn default_challenges() -> (HeaderValue, HeaderValue) {
+    let invalid_token = HeaderValue::from_static("Bearer realm=\"keyward\", error=\"invalid_token\"");
+    (HeaderValue::from_static("Bearer realm=\"keyward\""), invalid_token)
+}
+
 impl Default for RejectionStyle {
     fn default() -> Self {
-        let (format, challenge) = (RejectionFormat::default(), HeaderValue::from_static("Bearer realm=\"keyward\""));
-        let invalid_token = HeaderValue::from_static("Bearer realm=\"keyward\", error=\"invalid_token\"");
+        let (format, (challenge, invalid_token)) = (RejectionFormat::default(), default_challenges());
         let headers = CredentialHeaders::default();
         let expected_form = headers.expected_form().into();
         Self { format, headers, challenge, invalid_token, expected_form }
@@ -276,12 +285,10 @@ mod tests {
 
     #[test]
     fn default_style_has_the_default_realm() {
-        let (default, built) = (
-            RejectionStyle::default(),
-            RejectionStyle::new(RejectionFormat::Problem, None, CredentialHeaders::default()).unwrap(),
-        );
-        assert_eq!(default.challenge, built.challenge);
-        assert_eq!(default.invalid_token, built.invalid_token);
+        let default = RejectionStyle::default();
+        let challenge = format!("Bearer realm=\"{DEFAULT_REALM}\"");
+        assert_eq!(default.challenge, challenge);
+        assert_eq!(default.invalid_token, format!("{challenge}, error=\"invalid_token\""));
     }
 
     #[test]

@@ -292,11 +292,6 @@ impl Entry {
         self.admissible_until == MonotonicTime(0)
     }
 
-    /// Returns whether each request has to meet limits of the token.
-    pub(super) fn has_limits(&self) -> bool {
-        self.context.limits.is_some()
-    }
-
     /// Returns true if this is the entry of the secret with this key, which was verified when the entry was made. The
     /// entry was found by the other part of the key.
     pub(super) fn is_known_by(&self, key: CacheKey) -> bool {
@@ -307,6 +302,13 @@ impl Entry {
     /// is active.
     pub(super) fn is_admissible(&self, kinds: TokenKinds, now: MonotonicTime) -> bool {
         self.opens(kinds) && now < self.admissible_until
+    }
+
+    /// Returns true if the same holds for a token whose limits each request has to meet.
+    #[inline(never)]
+    pub(super) fn is_admissible_within_limits(&self, kinds: TokenKinds, now: MonotonicTime) -> bool {
+        let has_limits = self.context.limits.is_some();
+        has_limits && self.opens(kinds) && now < self.next_deadline() && self.judge(now).is_ok()
     }
 
     /// Returns true if the token opens a group of these kinds.

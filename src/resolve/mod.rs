@@ -336,7 +336,8 @@ impl Resolver {
         self.cache_keys.of(secret)
     }
 
-    /// Returns the cached token of a presented secret if it is admitted now to a group that these kinds open.
+    /// Returns the cached token of a presented secret if it is admitted now to a group that these kinds open. Limits of the
+    /// token are not judged.
     ///
     /// It never rejects: without a token to admit, the secret has to be verified.
     pub(crate) fn admitted(&self, key: CacheKey, kinds: TokenKinds, now: MonotonicTime) -> Option<Arc<Entry>> {
@@ -344,16 +345,8 @@ impl Resolver {
             return None;
         }
         let entry = self.cache.get(&key.bucket)?;
-        let admitted = entry.is_known_by(key) && entry.is_admissible(kinds, now) && entry.is_current(&self.freshness);
-        admitted.then_some(entry)
-    }
-
-    /// Returns the cached token of this presented secret that has limits, if it opens a group of these kinds.
-    pub(crate) fn limited(&self, key: CacheKey, kinds: TokenKinds, now: MonotonicTime) -> Option<Arc<Entry>> {
-        let entry = self.cache.get(&key.bucket).filter(|_| self.freshness.has_lease(now))?;
-        let is_admissible = entry.has_limits() && entry.opens(kinds) && now < entry.next_deadline();
-        let admitted = entry.is_known_by(key) && is_admissible && entry.judge(now).is_ok();
-        (admitted && entry.is_current(&self.freshness)).then_some(entry)
+        let admissible = entry.is_admissible(kinds, now) || entry.is_admissible_within_limits(kinds, now);
+        (entry.is_known_by(key) && admissible && entry.is_current(&self.freshness)).then_some(entry)
     }
 
     /// Returns the cached result for a verified secret; `None` if there is none that is current.

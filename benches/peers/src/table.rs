@@ -32,6 +32,19 @@ const ORDER: [&str; 13] = [
     CEDAR,
 ];
 
+/// The crates that are measured, and those that they stand on.
+const CRATES: [&str; 9] = [
+    "axum",
+    "axum-login",
+    "casbin",
+    "cedar-policy",
+    "dashmap",
+    "jsonwebtoken",
+    "oauth-resource-server",
+    "sha2",
+    "tower-http",
+];
+
 /// Returns the columns of features: owner, never more than the owner, revocation, rows and fields.
 fn features(name: &str) -> [&'static str; 4] {
     match name {
@@ -60,7 +73,7 @@ pub(crate) fn print(rows: &[Row], provider: &str) {
         Some(base) => (r.least() - base.least(), r.median() - base.median(), r.allocations - base.allocations),
         None => (r.least(), r.median(), r.allocations),
     };
-    println!("jsonwebtoken with {provider}\n");
+    println!("{}; jsonwebtoken with {provider}\n", list_versions());
     println!(
         "| over the bare route | least ns | median ns | x keyward | allocations | owner | never more than the owner | \
          revoked with | rows and fields |"
@@ -80,4 +93,18 @@ pub(crate) fn print(rows: &[Row], provider: &str) {
             r.name
         );
     }
+}
+
+/// Lists the versions of the crates. Of a crate with several versions in the lock file, the last and newest is measured.
+fn list_versions() -> String {
+    let packages = include_str!("../Cargo.lock").split("[[package]]");
+    let packages: Vec<_> = packages.map(|package| (field(package, "name"), field(package, "version"))).collect();
+    let version = |name: &str| packages.iter().rfind(|(found, _)| *found == name).map_or("?", |(_, version)| version);
+    CRATES.map(|name| format!("{name} {}", version(name))).join(", ")
+}
+
+/// Returns a field of a package in a lock file.
+fn field<'a>(package: &'a str, name: &str) -> &'a str {
+    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix(" = ");
+    package.lines().find_map(value).unwrap_or_default().trim_matches('"')
 }
