@@ -46,10 +46,13 @@ expect /admin/ping 401 -H "${bearer}x"
 # elapsed time.
 ticks() { awk '{ sub(/.*\) /, ""); print $12, $13 }' "/proc/$platform/stat"; }
 
+# Ends the script, with what the client printed.
+fail() { cat "$directory/out" >&2; kill $$; exit 1; }
+
 # Loads a path with HTTP/1.1. $1: the path, $2: connections. Prints requests per second and their number.
 load_h1() {
-    wrk -t1 -c"$2" -d"${seconds}s" -H "$bearer" "$url$1" >"$directory/out"
-    ! grep -qE 'Non-2xx|Socket errors' "$directory/out" || return
+    wrk -t1 -c"$2" -d"${seconds}s" -H "$bearer" "$url$1" >"$directory/out" || fail
+    ! grep -qE 'Non-2xx|Socket errors' "$directory/out" || fail
     awk '$2 == "requests" && $3 == "in" { requests = $1 } $1 == "Requests/sec:" { print $2, requests }' "$directory/out"
 }
 
@@ -59,7 +62,8 @@ load_h2() {
     for _ in 1 2 3; do
         timeout $((seconds + 3)) h2load -t1 -c"$2" -m10 -D"$seconds" -H "$bearer" "$url$1" >"$directory/out" && break
     done
-    grep -qE ' 0 4xx, 0 5xx' "$directory/out" || return
+    grep -q '^status codes:' "$directory/out" || return
+    grep -qE ' 0 4xx, 0 5xx' "$directory/out" || fail
     awk '$1 == "finished" { rate = $4 } $1 == "requests:" { print rate, $8 }' "$directory/out"
 }
 
@@ -84,7 +88,7 @@ load() {
 pair() { for row in $3; do load "$1" "$2" "$row" || return; done; }
 
 # The first rounds are slower.
-load "${protocols%% *}" 8 guarded >/dev/null || { cat "$directory/out" >&2; exit 1; }
+load "${protocols%% *}" 8 guarded >/dev/null
 for protocol in $protocols; do
     for count in $connections; do
         for round in $(seq "$rounds"); do

@@ -6,7 +6,7 @@ use super::gate::Gate;
 use super::groups::{Access, Group};
 use super::origin::{is_safe, is_same_origin};
 use crate::domain::{InvalidCredential, MonotonicTime, Reason, TokenKind, TokenKinds, Unavailable, VerifyError};
-use crate::resolve::{CacheKey, Entry, Incident, IncidentKind, KnownSecret, Lane, Resolved};
+use crate::resolve::{CacheKey, Entry, Hit, Incident, IncidentKind, KnownSecret, Lane, Resolved};
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -112,15 +112,17 @@ impl Gate {
         // Before the hash: reading the clock waits until every instruction before it has finished.
         let now = resolver.clock.moment();
         let cache_key = resolver.cache_key(secret);
-        if let Some(entry) = resolver.admitted(cache_key, kinds, now) {
-            if entry.may_have_limits() {
-                let client = || ClientAddress::of(&self.addresses, headers, extensions);
-                return self.admit_limited(entry, client).map(|entry| Admission::Admitted(group, entry));
+        match resolver.find_hit(cache_key, kinds, now) {
+            Some(Hit::Admitted(entry)) => {
+                resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
+                Ok(Admission::Admitted(group, entry))
             }
-            resolver.note_use(&entry, now, || self.addresses.of(headers, extensions));
-            return Ok(Admission::Admitted(group, entry));
+            Some(Hit::Limited(entry)) => {
+                let client = || ClientAddress::of(&self.addresses, headers, extensions);
+                self.admit_limited(entry, client).map(|entry| Admission::Admitted(group, entry))
+            }
+            None => self.verify(secret, cache_key, headers, extensions, group, kinds),
         }
-        self.verify(secret, cache_key, headers, extensions, group, kinds)
     }
 
     /// Judges a request without a secret.

@@ -14,17 +14,17 @@ pub(super) const RETRY_LATER: Duration = Duration::from_secs(1);
 
 const INVALID: &str = "Missing or invalid credentials";
 const SEVERAL: &str = "Send one credential: the request has several that differ";
-/// The same as [`RejectionFormat::render`] writes, made in advance: a flood of these is counted in nanoseconds. So are the next
-/// two.
+/// The same as [`RejectionFormat::render`] writes, made in advance: a flood of these is counted in nanoseconds.
 const INVALID_PROBLEM: &str = concat!(
     r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
     r#""detail":"Missing or invalid credentials","code":"invalid_token"}"#
 );
+/// The same for a request without a credential.
 const MISSING_PROBLEM: &str = concat!(
     r#"{"type":"about:blank","title":"Unauthorized","status":401,"#,
     r#""detail":"Missing or invalid credentials","code":"missing_credential"}"#
 );
-/// Strapi's form of both.
+/// The same in Strapi's form, for both.
 const INVALID_STRAPI: &str = concat!(
     r#"{"data":null,"error":{"status":401,"name":"UnauthorizedError","#,
     r#""message":"Missing or invalid credentials","details":{}}}"#

@@ -174,7 +174,7 @@ impl RejectionStyle {
         let value =
             |error: &str| HeaderValue::try_from(format!("{scheme} realm=\"{quoted}\"{error}")).map_err(|_| invalid());
         let (challenge, invalid_token) = match (realm, scheme) {
-            // Clones of these are not counted.
+            // A clone of a static value touches no reference count.
             (DEFAULT_REALM, "Bearer") => default_challenges(),
             _ => (value("")?, value(", error=\"invalid_token\"")?),
         };

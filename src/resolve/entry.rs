@@ -304,9 +304,9 @@ impl Entry {
         self.opens(kinds) && now < self.admissible_until
     }
 
-    /// Returns true if the same holds for a token whose limits each request has to meet.
+    /// Returns true if nothing but the limits of the token can reject a request to a group of these kinds.
     #[inline(never)]
-    pub(super) fn is_admissible_within_limits(&self, kinds: TokenKinds, now: MonotonicTime) -> bool {
+    pub(super) fn needs_only_limits(&self, kinds: TokenKinds, now: MonotonicTime) -> bool {
         let has_limits = self.context.limits.is_some();
         has_limits && self.opens(kinds) && now < self.next_deadline() && self.judge(now).is_ok()
     }

@@ -182,6 +182,14 @@ pub(crate) enum Resolved {
     },
 }
 
+/// A cached token that opens the group of a request.
+pub(crate) enum Hit {
+    /// The request is admitted.
+    Admitted(Arc<Entry>),
+    /// The request has to meet limits of the token.
+    Limited(Arc<Entry>),
+}
+
 #[derive(Clone)]
 struct Weigh;
 
@@ -336,17 +344,22 @@ impl Resolver {
         self.cache_keys.of(secret)
     }
 
-    /// Returns the cached token of a presented secret if it is admitted now to a group that these kinds open. Limits of the
-    /// token are not judged.
+    /// Returns the cached token of a presented secret if it opens a group of these kinds now.
     ///
-    /// It never rejects: without a token to admit, the secret has to be verified.
-    pub(crate) fn admitted(&self, key: CacheKey, kinds: TokenKinds, now: MonotonicTime) -> Option<Arc<Entry>> {
+    /// It never rejects: without such a token, the secret has to be verified.
+    pub(crate) fn find_hit(&self, key: CacheKey, kinds: TokenKinds, now: MonotonicTime) -> Option<Hit> {
         if !self.freshness.has_lease(now) {
             return None;
         }
         let entry = self.cache.get(&key.bucket)?;
-        let admissible = entry.is_admissible(kinds, now) || entry.is_admissible_within_limits(kinds, now);
-        (entry.is_known_by(key) && admissible && entry.is_current(&self.freshness)).then_some(entry)
+        let limited = !entry.is_admissible(kinds, now);
+        if !entry.is_known_by(key)
+            || limited && !entry.needs_only_limits(kinds, now)
+            || !entry.is_current(&self.freshness)
+        {
+            return None;
+        }
+        Some(if limited { Hit::Limited(entry) } else { Hit::Admitted(entry) })
     }
 
     /// Returns the cached result for a verified secret; `None` if there is none that is current.

@@ -174,13 +174,13 @@ async fn a_warmed_entry_is_found_by_a_verified_secret_only() {
     let (verified, now) = (secret(0x9E37_79B9_7F4A_7C15, 0), resolver.clock.moment());
     let kinds = TokenKinds::of(&crate::domain::TokenKind::ALL);
     for rest in [0, 1] {
-        assert!(resolver.admitted(CacheKey { bucket: verified.digest.prefix(), rest }, kinds, now).is_none());
+        assert!(resolver.find_hit(CacheKey { bucket: verified.digest.prefix(), rest }, kinds, now).is_none());
     }
     assert!(!resolver.cache.peek(&verified.digest.prefix()).unwrap().is_admissible(kinds, now));
     let verified = KnownSecret { cache_key: CacheKey { bucket: 7, rest: 7 }, ..verified };
-    assert!(resolver.admitted(verified.cache_key, kinds, now).is_none());
+    assert!(resolver.find_hit(verified.cache_key, kinds, now).is_none());
     assert!(matches!(resolver.known(&verified, now), Some(Resolved::Found(_))));
-    assert!(resolver.admitted(verified.cache_key, kinds, now).is_some());
+    assert!(resolver.find_hit(verified.cache_key, kinds, now).is_some());
     assert!(resolver.cache.peek(&verified.digest.prefix()).is_none(), "it has moved");
 }
 

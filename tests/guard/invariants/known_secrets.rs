@@ -6,10 +6,10 @@ use axum::routing::get;
 use fastrand::Rng;
 use http::header::AUTHORIZATION;
 use http::{Request, StatusCode};
-use keyward::admin::{Lifespan, NewAdoptedToken, NewSession, OwnerState};
+use keyward::admin::{Lifespan, NewAdoptedToken, NewSession, OwnerState, TokenUpdate};
 use keyward::guard::{GateService, Limits, Reason};
 use keyward::testing::{HASH_KEY, Key, SecretFormat, World};
-use keyward::token::{ContentAccess, LegacyDigest, LegacyFormat, OsEntropy, StrapiHashKey, TokenKind};
+use keyward::token::{ContentAccess, LegacyDigest, LegacyFormat, OsEntropy, RateLimit, StrapiHashKey, TokenKind};
 use keyward::{
     Builder, Grant, GuardedRouter, HashKey, Keyward, NewAdminToken, NewContentToken, Permission, action, all_of,
     authenticated,
@@ -123,9 +123,24 @@ async fn change(world: &World, key: &Key, rng: &mut Rng) -> Option<Key> {
             let remaining = ["x.read", "y.write"].into_iter().filter(|_| rng.bool()).map(Permission::new);
             _ = world.keyward.roles().set_permissions(role, remaining.collect()).await;
         }
+        (9, _) if rng.bool() => limit(world, key, rng).await,
         _ => world.clock.advance(DAY / 4),
     }
     None
+}
+
+/// Sets or removes a limit of a token. No rate is reached, because the installations count apart.
+async fn limit(world: &World, key: &Key, rng: &mut Rng) {
+    let mut update = TokenUpdate::default();
+    match rng.u8(..4) {
+        0 => update.enabled = Some(rng.bool()),
+        // These requests have no address, so they are in no network.
+        1 => update.networks = Some(vec!["192.0.2.0/24".parse().unwrap()]),
+        2 => update.networks = Some(Vec::new()),
+        _ => update.rate = Some(Some(RateLimit::new(1_000_000, DAY).unwrap())),
+    }
+    // Sessions have none.
+    _ = world.keyward.tokens().update(key.id, update).await;
 }
 
 /// A secret as a client may send it: as issued, relabelled, or with a changed character.
