@@ -71,8 +71,16 @@ async fn send(app: &mut App, path: &str, secret: &str) -> (StatusCode, Option<Re
     (response.status(), response.extensions().get().copied())
 }
 
-/// A token of any kind and lifespan.
+/// A token of any kind and lifespan, with up to two limits.
 async fn issue(world: &World, rng: &mut Rng) -> Key {
+    let key = issue_without_limits(world, rng).await;
+    for _ in 0..rng.u8(..3) {
+        limit(world, &key, rng).await;
+    }
+    key
+}
+
+async fn issue_without_limits(world: &World, rng: &mut Rng) -> Key {
     let cast = world.editor().with("x.read").with("y.write");
     match rng.u8(..5) {
         0 => cast.issue().await,

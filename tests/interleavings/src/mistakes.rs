@@ -118,8 +118,8 @@ pub(crate) const MISTAKES: [(&str, &str, &str, &str); 28] = [
     (
         "known secret is admitted unchecked",
         "resolve/mod.rs",
-        "|| !entry.is_current(&self.freshness)",
-        "",
+        "!entry.is_current(&self.freshness)",
+        "false",
     ),
     (
         "era is loaded after the snapshot",

@@ -47,7 +47,7 @@ fn cache_keys() -> CacheKeys {
 /// the secret's key, the cache after verification, then a look-up.
 async fn admits(resolver: &Arc<Resolver>, digest: Digest, now: MonotonicTime) -> Result<bool, Unavailable> {
     let cache_key = resolver.cache_key(b"the secret of the token");
-    if resolver.admitted(cache_key, TokenKinds::of(&TokenKind::ALL), now).is_some() {
+    if resolver.find_hit(cache_key, TokenKinds::of(&TokenKind::ALL), now).is_some() {
         return Ok(true);
     }
     let secret = KnownSecret::new(VerifiedSecret { digest, kind: None }, cache_key);
